@@ -398,7 +398,10 @@ typedef struct orr_state_desc {
     int64_t window;    /* APPEND: tokens that a query may see, itself included; 0: all */
 } orr_state_desc;
 
-enum { ORR_INPUT_OPTIONAL = 1 };
+/* OPTIONAL: when the host does not give it, the value is absent: an optional port sees none, and a node that needs it
+ * yields absent values in turn. FILL_ZERO, FILL_ONE: when absent, a tensor of zeros or ones stands in. The host may give
+ * any integer type for an integer input and any float type for a float input; the engine converts. */
+enum { ORR_INPUT_OPTIONAL = 1, ORR_INPUT_FILL_ZERO = 2, ORR_INPUT_FILL_ONE = 4 };
 
 /* Builds one entry of a model as a graph. The first failure is kept and told after build returns; calls after it
  * return 0 and do nothing, so a builder need not check each call. */

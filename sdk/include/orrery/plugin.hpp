@@ -267,8 +267,8 @@ class Graph {
     explicit Graph(orr_builder* b) : b_(b) {}
     orr_builder* raw() const { return b_; }
     orr_dim symbol(const char* name) { return b_->symbol(b_, name); }
-    Value input(const char* name, uint32_t type, const std::vector<orr_dim>& dims, bool optional = false) {
-        return {b_->input(b_, name, type, static_cast<int32_t>(dims.size()), dims.data(), optional ? ORR_INPUT_OPTIONAL : 0)};
+    Value input(const char* name, uint32_t type, const std::vector<orr_dim>& dims, uint32_t flags = 0) {
+        return {b_->input(b_, name, type, static_cast<int32_t>(dims.size()), dims.data(), flags)};
     }
     Value positions(const char* name, orr_dim batch, orr_dim tokens) { return {b_->positions(b_, name, batch, tokens)}; }
     Value weight(const std::string& name, const std::vector<int64_t>& shape) {
