@@ -1,0 +1,139 @@
+// orrery bench: prompt and generation speed by the path that `run` takes, or the time of one entry on given tensors.
+#include <algorithm>
+#include <memory>
+
+#include "common.hpp"
+#include "interrupt.hpp"
+#include "safetensors_io.hpp"
+#include "tensor_run.hpp"
+
+namespace orrery::cli {
+namespace {
+
+constexpr int64_t kChunk = 512;  // tokens per prompt run, as the text_generation task has it
+
+struct Options {
+    std::string model, inputs, entry;
+    int64_t prompt_tokens = 512, generate_tokens = 64;
+    int repeat = 3;
+};
+
+void print(const Common& common, const json& result) {
+    if (common.json)
+        print_json(result);
+    else
+        print_human(result);
+}
+
+// Ids in [0, vocabulary), the same in every run.
+class RandomIds {
+  public:
+    explicit RandomIds(int64_t vocabulary) : vocabulary_(static_cast<uint64_t>(vocabulary)) {}
+    int32_t next() {
+        state_ = state_ * 6364136223846793005u + 1442695040888963407u;  // Knuth's MMIX generator
+        return static_cast<int32_t>((state_ >> 33) % vocabulary_);
+    }
+    std::vector<int32_t> next(int64_t n) {
+        std::vector<int32_t> ids;
+        for (int64_t i = 0; i < n; i++) ids.push_back(next());
+        return ids;
+    }
+
+  private:
+    uint64_t vocabulary_, state_ = 1;
+};
+
+// One run of "next", its whole logits in host memory.
+host::Tensor step(host::Session& session, const std::vector<int32_t>& ids) {
+    session.run("next", {host::Tensor::ids("input_ids", ids)});
+    return session.output("logits");
+}
+
+// The size of the last axis of the logits, from one token.
+int64_t vocabulary_of(host::Session& session) {
+    const host::Tensor logits = step(session, {0});
+    if (logits.type() != ORR_TYPE_F32 || logits.shape().empty() || logits.shape().back() < 1)
+        throw host::Error(ORR_UNSUPPORTED, "entry next gives no f32 logits; name an entry and its tensors with --entry and --inputs");
+    session.reset();
+    return logits.shape().back();
+}
+
+int bench_generation(const Common& common, const Options& o) {
+    const double load_start = now_seconds();
+    const host::Engine engine = make_engine(common);
+    const host::Model model = open_model(engine, o.model, common);
+    orr_session_options options = session_options(common);
+    const int64_t tokens = o.prompt_tokens + o.generate_tokens;
+    if (options.context && options.context < tokens)
+        throw UsageError("--context " + std::to_string(options.context) + " does not hold " + std::to_string(tokens) + " tokens");
+    if (!options.context) options.context = std::max<int64_t>(tokens, 1);
+    host::Session session = model.session(&options);
+    const Interrupt interrupt([&] { session.cancel(); });
+    RandomIds random(vocabulary_of(session));
+    const double load_s = seconds_since(load_start);
+
+    const std::vector<int32_t> prompt = random.next(o.prompt_tokens), generated = random.next(o.generate_tokens);
+    std::vector<double> prompt_rates, generate_rates;
+    for (int repeat = -1; repeat < o.repeat; repeat++) {  // the first one warms up
+        session.reset();
+        double start = now_seconds();
+        for (int64_t at = 0; at < o.prompt_tokens; at += kChunk)
+            step(session, {prompt.begin() + at, prompt.begin() + std::min(at + kChunk, o.prompt_tokens)});
+        const double prompt_s = seconds_since(start);
+        start = now_seconds();
+        for (const int32_t id : generated) step(session, {id});
+        const double generate_s = seconds_since(start);
+        if (repeat < 0) continue;
+        if (o.prompt_tokens) prompt_rates.push_back(static_cast<double>(o.prompt_tokens) / prompt_s);
+        if (o.generate_tokens) generate_rates.push_back(static_cast<double>(o.generate_tokens) / generate_s);
+    }
+    print(common, {{"prompt_tokens_per_s", median(prompt_rates)},
+                   {"generate_tokens_per_s", median(generate_rates)},
+                   {"prompt_tokens", o.prompt_tokens},
+                   {"generate_tokens", o.generate_tokens},
+                   {"repeat", o.repeat},
+                   {"load_s", load_s},
+                   {"peak_memory_bytes", peak_resident_bytes()}});
+    return kDone;
+}
+
+int bench_entry(const Common& common, const Options& o) {
+    const std::vector<host::Tensor> inputs = read_safetensors(o.inputs);
+    const double load_start = now_seconds();
+    const host::Engine engine = make_engine(common);
+    const host::Model model = open_model(engine, o.model, common);
+    orr_session_options options = session_options(common);
+    fit_session(options, inputs);
+    host::Session session = model.session(&options);
+    const double load_s = seconds_since(load_start);
+    const Interrupt interrupt([&] { session.cancel(); });
+    std::vector<double> times;
+    for (int repeat = -1; repeat < o.repeat; repeat++) {
+        session.reset();
+        const double start = now_seconds();
+        session.run(o.entry.empty() ? nullptr : o.entry.c_str(), inputs);
+        if (repeat >= 0) times.push_back(seconds_since(start) * 1000);
+    }
+    print(common, {{"run_ms", median(times)},
+                   {"run_ms_min", *std::min_element(times.begin(), times.end())},
+                   {"repeat", o.repeat},
+                   {"load_s", load_s},
+                   {"peak_memory_bytes", peak_resident_bytes()}});
+    return kDone;
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app, Common& common, Action& action) {
+    CLI::App* sub = app.add_subcommand("bench", "Measures prompt and generation speed, or one entry point on given tensors.");
+    auto o = std::make_shared<Options>();
+    sub->add_option("MODEL", o->model, "model folder or file")->required();
+    sub->add_option("--prompt-tokens", o->prompt_tokens, "tokens in the prompt")->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
+    sub->add_option("--generate-tokens", o->generate_tokens, "tokens to generate")->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
+    sub->add_option("--repeat", o->repeat, "how often; the median is told")->check(CLI::Range(1, 1000000));
+    CLI::Option* inputs = sub->add_option("--inputs", o->inputs, "time an entry on the tensors of this safetensors file");
+    sub->add_option("--entry", o->entry, "entry point for --inputs; the model's default when absent")->needs(inputs);
+    sub->callback([&common, &action, o] { action = [&common, o] { return o->inputs.empty() ? bench_generation(common, *o) : bench_entry(common, *o); }; });
+}
+
+}  // namespace orrery::cli

@@ -1,0 +1,51 @@
+// orrery: run transformer models from the command line.
+// Exit status: 0 done, 1 the model or the run failed, 2 wrong usage. Messages go to stderr.
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "common.hpp"
+
+namespace {
+
+using namespace orrery::cli;
+
+int run_command(int argc, char** argv) {
+    CLI::App app("Runs transformer models.", "orrery");
+    app.require_subcommand(1);
+    app.set_version_flag("--version", std::string("orrery ") + orr_version());
+    Common common;
+    Action action;
+    add_common(app, common);
+    for (const auto add : {add_run, add_chat, add_embed, add_tokenize, add_perplexity, add_eval, add_bench, add_inspect, add_plugins, add_doctor})
+        add(app, common, action);
+    for (CLI::App* sub : app.get_subcommands({})) add_common(*sub, common);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& e) {
+        return app.exit(e) == 0 ? kDone : kUsage;
+    }
+    return action();
+}
+
+int message(int status, const char* text) {
+    std::fflush(stdout);
+    std::fprintf(stderr, "orrery: %s\n", text);
+    return status;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    try {
+        return run_command(argc, argv);
+    } catch (const UsageError& e) {
+        return message(kUsage, e.what());
+    } catch (const orrery::host::Error& e) {
+        return message(kFailed, e.what());
+    } catch (const std::bad_alloc&) {
+        return message(kFailed, "out of memory");
+    } catch (const std::exception& e) {
+        return message(kFailed, e.what());
+    }
+}

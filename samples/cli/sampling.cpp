@@ -1,0 +1,70 @@
+#include "sampling.hpp"
+
+#include <cstdio>
+#include <cstring>
+#include <random>
+
+#include "interrupt.hpp"
+
+namespace orrery::cli {
+
+void add_sampling(CLI::App& app, Sampling& s) {
+    const std::string group = "Generation";
+    app.add_option("-n,--max-tokens", s.max_tokens, "most tokens to generate")->check(CLI::Range(int64_t{0}, int64_t{1} << 31))->group(group);
+    app.add_option("--temperature", s.temperature, "0: the likeliest token each time")->check(CLI::Range(0.0, 1e6))->group(group);
+    app.add_option("--top-k", s.top_k, "keep the k likeliest tokens; 0: all")->check(CLI::Range(int64_t{0}, int64_t{1} << 31))->group(group);
+    app.add_option("--top-p", s.top_p, "keep the likeliest tokens that make up this probability")->check(CLI::Range(0.0, 1.0))->group(group);
+    app.add_option("--min-p", s.min_p, "keep tokens at least this likely relative to the likeliest")->check(CLI::Range(0.0, 1.0))->group(group);
+    app.add_option("--repetition-penalty", s.repetition_penalty, "divides logits of tokens seen; 1: none")->check(CLI::PositiveNumber)->group(group);
+    app.add_option("--presence-penalty", s.presence_penalty, "subtracted once from tokens generated before")->group(group);
+    app.add_option("--frequency-penalty", s.frequency_penalty, "subtracted each time a token was generated before")->group(group);
+    app.add_option("--seed", s.seed, "of the random generator; the same seed gives the same text")->group(group);
+    app.add_option("--stop", s.stop, "text that ends the answer; may be given several times")->allow_extra_args(false)->group(group);
+}
+
+json sampling_request(const Sampling& s) {
+    const uint64_t seed = s.seed ? *s.seed : std::random_device{}();
+    return {{"max_tokens", s.max_tokens},
+            {"temperature", s.temperature},
+            {"top_k", s.top_k},
+            {"top_p", s.top_p},
+            {"min_p", s.min_p},
+            {"repetition_penalty", s.repetition_penalty},
+            {"presence_penalty", s.presence_penalty},
+            {"frequency_penalty", s.frequency_penalty},
+            {"seed", seed},
+            {"stop", s.stop}};
+}
+
+json generate(host::Task& task, const json& request, bool quiet, bool& cancelled) {
+    const Interrupt interrupt([&] { task.cancel(); });
+    json summary;
+    const auto on_event = [&](const orr_event& e) {
+        if (std::strcmp(e.kind, "done") == 0) {
+            summary = parse_json({e.text, static_cast<size_t>(e.text_size)});
+        } else if (!quiet && e.text_size && (std::strcmp(e.kind, "token") == 0 || std::strcmp(e.kind, "text") == 0)) {
+            std::fwrite(e.text, 1, static_cast<size_t>(e.text_size), stdout);
+            std::fflush(stdout);
+        }
+        return !interrupt.seen();
+    };
+    cancelled = false;
+    try {
+        json result = parse_json(task.run(request.dump(-1, ' ', false, json::error_handler_t::replace), on_event));
+        cancelled = interrupt.seen();
+        return result;
+    } catch (const host::Error& e) {
+        if (e.status() != ORR_CANCELLED || !interrupt.seen()) throw;
+        cancelled = true;
+        return summary;
+    }
+}
+
+std::string speed_line(const json& r) {
+    char text[160];
+    std::snprintf(text, sizeof text, "%lld prompt tokens at %.1f/s, %zu tokens at %.1f/s", static_cast<long long>(r.value("prompt_tokens", int64_t{0})),
+                  r.value("prompt_tokens_per_s", 0.0), r.contains("ids") ? r["ids"].size() : 0, r.value("generate_tokens_per_s", 0.0));
+    return text;
+}
+
+}  // namespace orrery::cli
