@@ -34,6 +34,8 @@ typedef struct orr_host_api {
     const orr_files* (*model_files)(orr_model*);
     const orr_model_info* (*model_info)(orr_model*);
     const orr_checkpoint* (*model_checkpoint)(orr_model*);
+    /* Tokens that the session's states can hold. */
+    int64_t (*session_context)(orr_session*);
 } orr_host_api;
 #define ORR_EXT_HOST_API "orr.host_api/1"
 
