@@ -1,0 +1,328 @@
+#include "generator.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "orrery/plugin.hpp"
+
+namespace orrery::text_generation {
+namespace {
+
+using nlohmann::json;
+
+constexpr uint64_t kChunk = 512;  // prompt tokens per run: a cancel need not wait for all, and workspaces stay small
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+void append_ids(void* user, const int32_t* ids, uint64_t count) {
+    static_cast<std::vector<int32_t>*>(user)->insert(static_cast<std::vector<int32_t>*>(user)->end(), ids, ids + count);
+}
+void append_text(void* user, const char* text, uint64_t size) { static_cast<std::string*>(user)->append(text, size); }
+
+// A streaming detokeniser, closed at the end of the answer.
+class Stream {
+  public:
+    explicit Stream(const orr_tokenizer* t) : tokenizer_(t) {}
+    ~Stream() {
+        if (stream_) tokenizer_->stream_close(stream_);
+    }
+    Stream(const Stream&) = delete;
+    Stream& operator=(const Stream&) = delete;
+    orr_status open() { return tokenizer_->stream_open(tokenizer_, ORR_DETOKENIZE_SKIP_SPECIAL, &stream_); }
+    orr_status put(int32_t id, std::string& text) { return tokenizer_->stream_put(stream_, id, append_text, &text); }
+    orr_status finish(std::string& text) { return tokenizer_->stream_finish(stream_, append_text, &text); }
+
+  private:
+    const orr_tokenizer* tokenizer_;
+    void* stream_ = nullptr;
+};
+
+}  // namespace
+
+// What belongs to one request.
+struct Generator::Answer {
+    Answer(const Request& r, int64_t vocabulary, uint64_t prompt_tokens, orr_event_fn fn, void* u)
+        : request(r), sampler(r.sampler, vocabulary, prompt_tokens + capacity(r)), stop(r.stop), on_event(fn), user(u) {
+        // Reserved here, so that a step allocates nothing.
+        ids.reserve(capacity(r));
+        text.reserve(capacity(r) * 8);
+        piece.reserve(256);
+        certain.reserve(256);
+    }
+    static uint64_t capacity(const Request& r) { return static_cast<uint64_t>(std::min<int64_t>(r.max_tokens, 65536)); }
+
+    const Request& request;
+    Sampler sampler;
+    StopText stop;
+    orr_event_fn on_event;
+    void* user;
+    std::optional<Stream> stream;
+    std::vector<int32_t> ids;
+    std::string text, piece, certain;
+    const char* finish = "length";
+    uint64_t steps = 0;  // runs of one token
+};
+
+Generator::Generator(const orr_host* host, orr_model* model, orr_session* session)
+    : host_(host),
+      api_(static_cast<const orr_host_api*>(host->get_extension(host, ORR_EXT_HOST_API))),
+      model_(model),
+      session_(session),
+      own_session_(!session) {
+    if (!api_ || !ORR_HAS(api_, orr_host_api, model_checkpoint))
+        throw Error(ORR_ABI_MISMATCH, std::string("text_generation: the engine has no whole ") + ORR_EXT_HOST_API);
+    tokenizer_ = api_->model_tokenizer(model);
+    const orr_model_info* info = api_->model_info(model);
+    bool has_next = false;
+    for (const char* const* e = info ? info->entries : nullptr; e && *e; e++) has_next = has_next || !std::strcmp(*e, "next");
+    if (!has_next) throw Error(ORR_UNSUPPORTED, "text_generation: the model has no entry \"next\", it predicts no tokens");
+    entry_ = "next";
+    if (own_session_) check(api_->session_create(model, nullptr, &session_));
+}
+
+Generator::~Generator() {
+    if (own_session_) api_->session_release(session_);
+}
+
+void Generator::check(orr_status status) const {
+    if (status != ORR_OK) throw Error(status, api_->error_text());
+}
+
+// 0 when the engine does not tell; its own check of each run stands then.
+int64_t Generator::context() const {
+    return ORR_HAS(api_, orr_host_api, session_context) && api_->session_context ? api_->session_context(session_) : 0;
+}
+
+bool Generator::is_eog(int32_t id) const {
+    return tokenizer_ && std::find(tokenizer_->eog, tokenizer_->eog + tokenizer_->n_eog, id) != tokenizer_->eog + tokenizer_->n_eog;
+}
+
+std::vector<int32_t> Generator::encode(const std::string& text, uint32_t flags) const {
+    if (!tokenizer_) throw Error(ORR_UNSUPPORTED, "text_generation: the model has no tokeniser; give the prompt as ids");
+    std::vector<int32_t> ids;
+    check(tokenizer_->encode(tokenizer_, text.data(), text.size(), flags, append_ids, &ids));
+    return ids;
+}
+
+std::vector<int32_t> Generator::prompt_ids(const Request& r) const {
+    std::vector<int32_t> ids;
+    if (r.ids) {
+        ids = *r.ids;
+        if (ids.empty()) throw Error(ORR_INVALID_ARGUMENT, "text_generation: ids is empty, a prompt has at least one token");
+    } else if (r.prompt) {
+        ids = encode(*r.prompt, ORR_TOKENIZE_ADD_SPECIAL);
+        if (ids.empty())
+            throw Error(ORR_INVALID_ARGUMENT, "text_generation: the prompt is empty and the tokeniser adds no token at its start; give some text");
+    } else {
+        if (!tokenizer_) throw Error(ORR_UNSUPPORTED, "text_generation: the model has no tokeniser; give the prompt as ids");
+        json options = {{"add_generation_prompt", true}};
+        if (!r.chat_options_json.empty()) options.update(json::parse(r.chat_options_json));
+        std::string text;
+        check(tokenizer_->chat(tokenizer_, r.messages_json->c_str(), options.dump().c_str(), append_text, &text));
+        ids = encode(text, 0);  // the template writes the special tokens itself
+        if (ids.empty()) throw Error(ORR_INVALID_ARGUMENT, "text_generation: the chat template made an empty text of the messages");
+    }
+    const int64_t most = context();
+    if (most > 0 && static_cast<int64_t>(ids.size()) > most)
+        throw Error(ORR_LIMIT,
+                    "text_generation: the prompt has " + std::to_string(ids.size()) + " tokens, the context holds " + std::to_string(most));
+    return ids;
+}
+
+// Takes the session back to what it shares with the prompt; at least one token is left to run. Returns how much is shared.
+uint64_t Generator::reuse_prefix(const std::vector<int32_t>& prompt) {
+    if (api_->session_position(session_) != static_cast<int64_t>(held_.size())) held_.clear();  // the host has used the session
+    const uint64_t most = std::min(held_.size(), prompt.size() - 1);
+    const uint64_t shared =
+        static_cast<uint64_t>(std::mismatch(held_.begin(), held_.begin() + static_cast<ptrdiff_t>(most), prompt.begin()).first - held_.begin());
+    const int64_t position = api_->session_position(session_);
+    if (shared > 0 && position == static_cast<int64_t>(shared)) return shared;
+    if (shared > 0 && api_->session_rollback(session_, static_cast<int64_t>(shared)) == ORR_OK) {
+        held_.resize(shared);
+        return shared;
+    }
+    if (position != 0) check(api_->session_reset(session_));
+    held_.clear();
+    return 0;
+}
+
+void Generator::forward(const int32_t* ids, uint64_t count) {
+    if (cancelled_) throw Error(ORR_CANCELLED, "text_generation: cancelled");
+    orr_named_tensor input{};
+    input.header = ORR_HEADER(orr_named_tensor);
+    input.name = "input_ids";
+    input.type = ORR_TYPE_I32;
+    input.rank = 2;
+    input.shape[0] = 1;
+    input.shape[1] = static_cast<int64_t>(count);
+    input.data = ids;
+    input.size_bytes = count * sizeof(int32_t);
+    const orr_named_tensor* const inputs[] = {&input};
+    static const char* const outputs[] = {"logits"};
+    check(api_->session_run(session_, entry_, 1, inputs, 1, outputs));
+    held_.insert(held_.end(), ids, ids + count);
+}
+
+void Generator::prefill(const std::vector<int32_t>& prompt, uint64_t from) {
+    for (uint64_t at = from; at < prompt.size(); at += kChunk) forward(prompt.data() + at, std::min(kChunk, prompt.size() - at));
+    read_logits();
+}
+
+// A copy of the last run's row: the callback and the penalties write into it.
+void Generator::read_logits() {
+    orr_named_tensor t{};
+    t.header = ORR_HEADER(orr_named_tensor);
+    check(api_->session_output(session_, "logits", &t));
+    const int64_t width = t.rank > 0 ? t.shape[t.rank - 1] : 0;
+    if (t.type != ORR_TYPE_F32 || width < 1 || t.size_bytes < static_cast<uint64_t>(width) * sizeof(float))
+        throw Error(ORR_UNSUPPORTED, "text_generation: entry next gives no f32 logits");
+    logits_.resize(static_cast<size_t>(width));
+    std::memcpy(logits_.data(), t.data, logits_.size() * sizeof(float));
+}
+
+bool Generator::emit(Answer& a, const char* kind, int64_t id, const std::string& text) {
+    if (!a.on_event) return true;
+    orr_event e{};
+    e.header = ORR_HEADER(orr_event);
+    e.kind = kind;
+    e.name = "";
+    e.text = text.c_str();
+    e.text_size = text.size();
+    e.id = id;
+    return a.on_event(a.user, &e);
+}
+
+bool Generator::logits_event(Answer& a) {
+    if (!a.request.logits_events || !a.on_event) return true;
+    orr_named_tensor t{};
+    t.header = ORR_HEADER(orr_named_tensor);
+    t.name = "logits";
+    t.type = ORR_TYPE_F32;
+    t.rank = 1;
+    t.shape[0] = static_cast<int64_t>(logits_.size());
+    t.data = logits_.data();
+    t.size_bytes = logits_.size() * sizeof(float);
+    orr_event e{};
+    e.header = ORR_HEADER(orr_event);
+    e.kind = "logits";
+    e.name = "logits";
+    e.text = "";
+    e.id = -1;
+    e.tensor = &t;
+    e.logits = logits_.data();
+    return a.on_event(a.user, &e);
+}
+
+// Tells one token of the answer. False: the host wants no more.
+bool Generator::put_token(Answer& a, int32_t id) {
+    a.ids.push_back(id);
+    a.sampler.accept(id, true);
+    a.piece.clear();
+    a.certain.clear();
+    if (a.stream) check(a.stream->put(id, a.piece));
+    a.stop.put(a.piece, a.certain);
+    a.text += a.certain;
+    return emit(a, "token", id, a.certain);
+}
+
+void Generator::finish_text(Answer& a) {
+    a.piece.clear();
+    a.certain.clear();
+    if (a.stream) check(a.stream->finish(a.piece));
+    a.stop.put(a.piece, a.certain);
+    a.stop.finish(a.certain);
+    if (a.certain.empty()) return;
+    a.text += a.certain;
+    if (std::strcmp(a.finish, "cancelled")) emit(a, "text", -1, a.certain);
+}
+
+// From logits of the prompt's last token to the end of the answer; sets a.finish.
+void Generator::generate(Answer& a) {
+    const int64_t most = context();
+    while (static_cast<int64_t>(a.ids.size()) < a.request.max_tokens) {
+        if (!logits_event(a)) {
+            a.finish = "cancelled";
+            return;
+        }
+        const int32_t id = a.sampler.sample(logits_.data());
+        if (id < 0) throw Error(ORR_INTERNAL, "text_generation: after " + std::to_string(held_.size()) + " tokens no logit is a number");
+        if (!a.request.ignore_eog && is_eog(id)) {
+            a.finish = "eog";
+            return;
+        }
+        const bool go_on = put_token(a, id);
+        if (!go_on || a.stop.stopped()) {
+            a.finish = a.stop.stopped() ? "stop" : "cancelled";
+            return;
+        }
+        if (static_cast<int64_t>(a.ids.size()) == a.request.max_tokens) return;
+        if (most > 0 && static_cast<int64_t>(held_.size()) >= most) return;  // the context is full
+        try {
+            forward(&id, 1);
+        } catch (const Error& e) {
+            if (e.code() != ORR_LIMIT) throw;
+            return;
+        }
+        a.steps++;
+        read_logits();
+    }
+}
+
+std::string Generator::run(const char* request_json, orr_event_fn on_event, void* user) {
+    cancelled_ = false;
+    const orr_model_info* info = api_->model_info(model_);
+    const Request request = parse_request(request_json, info ? info->vocabulary : 0);
+    const std::vector<int32_t> prompt = prompt_ids(request);
+    const double start = now();
+    const uint64_t reused = reuse_prefix(prompt);
+    std::optional<Answer> answer;
+    bool cancelled = false;
+    double prompt_s = 0, generate_s = 0;
+    try {
+        held_.reserve(prompt.size() + Answer::capacity(request));
+        prefill(prompt, reused);
+        prompt_s = now() - start;
+        for (const auto& [id, bias] : request.sampler.logit_bias)
+            if (static_cast<size_t>(id) >= logits_.size())
+                throw Error(ORR_INVALID_ARGUMENT,
+                            "text_generation: logit_bias names token " + std::to_string(id) + ", the model has " + std::to_string(logits_.size()));
+        answer.emplace(request, static_cast<int64_t>(logits_.size()), prompt.size(), on_event, user);
+        for (const int32_t id : prompt) answer->sampler.accept(id, false);
+        if (tokenizer_) check(answer->stream.emplace(tokenizer_).open());
+        const double generate_start = now();
+        generate(*answer);
+        generate_s = now() - generate_start;
+    } catch (const Error& e) {
+        if (e.code() != ORR_CANCELLED) throw;
+        cancelled = true;
+        if (!answer) answer.emplace(request, 1, 0, on_event, user);
+        answer->finish = "cancelled";
+    }
+    finish_text(*answer);
+    const double ran = static_cast<double>(prompt.size() - reused);
+    const json result = {{"ids", answer->ids},
+                         {"text", answer->text},
+                         {"prompt_tokens", prompt.size()},
+                         {"reused_tokens", reused},
+                         {"finish", answer->finish},
+                         {"prompt_s", prompt_s},
+                         {"generate_s", generate_s},
+                         {"prompt_tokens_per_s", prompt_s > 0 ? ran / prompt_s : 0},
+                         {"generate_tokens_per_s", generate_s > 0 ? static_cast<double>(answer->steps) / generate_s : 0},
+                         {"seed", request.sampler.seed}};
+    const std::string text = result.dump(-1, ' ', false, json::error_handler_t::replace);
+    emit(*answer, "done", -1, text);
+    if (cancelled) throw Error(ORR_CANCELLED, "text_generation: cancelled after " + std::to_string(answer->ids.size()) + " tokens");
+    return text;
+}
+
+void Generator::cancel() {
+    cancelled_ = true;
+    api_->session_cancel(session_);
+}
+
+}  // namespace orrery::text_generation

@@ -1,0 +1,58 @@
+// One text_generation task: a model, a session, and the ids that the session holds.
+#ifndef ORRERY_TASKS_GENERATOR_HPP
+#define ORRERY_TASKS_GENERATOR_HPP
+
+#include <atomic>
+#include <string>
+#include <vector>
+
+#include "orrery/tasks.h"
+#include "request.hpp"
+#include "stop_text.hpp"
+
+namespace orrery::text_generation {
+
+class Generator {
+  public:
+    // session NULL: makes its own. Throws Error.
+    Generator(const orr_host* host, orr_model* model, orr_session* session);
+    ~Generator();
+    Generator(const Generator&) = delete;
+    Generator& operator=(const Generator&) = delete;
+
+    // One request; gives the result. ORR_CANCELLED is thrown as an Error after the "done" event.
+    std::string run(const char* request_json, orr_event_fn on_event, void* user);
+    void cancel();  // any thread
+    const orr_host_api& api() const { return *api_; }
+
+  private:
+    struct Answer;
+    void check(orr_status status) const;
+    int64_t context() const;
+    bool is_eog(int32_t id) const;
+    std::vector<int32_t> prompt_ids(const Request& request) const;
+    std::vector<int32_t> encode(const std::string& text, uint32_t flags) const;
+    uint64_t reuse_prefix(const std::vector<int32_t>& prompt);
+    void forward(const int32_t* ids, uint64_t count);
+    void prefill(const std::vector<int32_t>& prompt, uint64_t from);
+    void read_logits();
+    void generate(Answer& answer);
+    bool logits_event(Answer& answer);
+    bool put_token(Answer& answer, int32_t id);
+    void finish_text(Answer& answer);
+    bool emit(Answer& answer, const char* kind, int64_t id, const std::string& text);
+
+    const orr_host* host_;
+    const orr_host_api* api_;
+    orr_model* model_;
+    orr_session* session_;
+    bool own_session_;
+    const orr_tokenizer* tokenizer_;
+    const char* entry_;
+    std::vector<int32_t> held_;  // ids that the session has consumed
+    std::vector<float> logits_;
+    std::atomic<bool> cancelled_{false};
+};
+
+}  // namespace orrery::text_generation
+#endif
