@@ -133,7 +133,8 @@ void add_bench(CLI::App& app, Common& common, Action& action) {
     sub->add_option("--repeat", o->repeat, "how often; the median is told")->check(CLI::Range(1, 1000000));
     CLI::Option* inputs = sub->add_option("--inputs", o->inputs, "time an entry on the tensors of this safetensors file");
     sub->add_option("--entry", o->entry, "entry point for --inputs; the model's default when absent")->needs(inputs);
-    sub->callback([&common, &action, o] { action = [&common, o] { return o->inputs.empty() ? bench_generation(common, *o) : bench_entry(common, *o); }; });
+    sub->callback(
+        [&common, &action, o] { action = [&common, o] { return o->inputs.empty() ? bench_generation(common, *o) : bench_entry(common, *o); }; });
 }
 
 }  // namespace orrery::cli

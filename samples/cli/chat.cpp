@@ -68,7 +68,8 @@ int chat(const Common& common, const Options& o) {
         else
             std::printf("\n");
         std::fflush(stdout);
-        if (terminal && !common.json && !result.is_null()) std::fprintf(stderr, "[%s%s]\n", cancelled ? "cancelled; " : "", speed_line(result).c_str());
+        if (terminal && !common.json && !result.is_null())
+            std::fprintf(stderr, "[%s%s]\n", cancelled ? "cancelled; " : "", speed_line(result).c_str());
         messages.push_back({{"role", "assistant"}, {"content", result.is_null() ? "" : result.value("text", "")}});
     }
     return status;

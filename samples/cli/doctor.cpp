@@ -23,8 +23,8 @@ int doctor(const Common& common) {
     json capabilities;
     const uint32_t abi = orr_abi_version();
     checks.push_back({"abi", abi >> 16 == ORR_ABI_MAJOR,
-                      "library " + std::to_string(abi >> 16) + "." + std::to_string(abi & 0xffff) + ", command built for " + std::to_string(ORR_ABI_MAJOR) +
-                          "." + std::to_string(ORR_ABI_MINOR)});
+                      "library " + std::to_string(abi >> 16) + "." + std::to_string(abi & 0xffff) + ", command built for " +
+                          std::to_string(ORR_ABI_MAJOR) + "." + std::to_string(ORR_ABI_MINOR)});
     try {
         const host::Engine engine = make_engine(common);
         capabilities = parse_json(engine.describe("capabilities"));

@@ -43,7 +43,8 @@ int eval(const Common& common, const Options& o) {
 }  // namespace
 
 void add_eval(CLI::App& app, Common& common, Action& action) {
-    CLI::App* sub = app.add_subcommand("eval", "Runs one entry point on the tensors of a safetensors file; numerics exact and an f32 cache unless told otherwise.");
+    CLI::App* sub = app.add_subcommand(
+        "eval", "Runs one entry point on the tensors of a safetensors file; numerics exact and an f32 cache unless told otherwise.");
     auto o = std::make_shared<Options>();
     sub->add_option("MODEL", o->model, "model folder or file")->required();
     sub->add_option("--inputs", o->inputs, "safetensors file with the named inputs")->required();

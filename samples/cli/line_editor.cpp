@@ -31,11 +31,12 @@ struct LineEditor::Impl {
             el_set(editor, EL_HIST, ::history, history);
         }
         el_set(editor, EL_CLIENTDATA, this);
-        el_set(editor, EL_PROMPT, +[](EditLine* e) -> char* {
-            void* self = nullptr;
-            el_get(e, EL_CLIENTDATA, &self);
-            return const_cast<char*>(static_cast<Impl*>(self)->prompt);
-        });
+        el_set(
+            editor, EL_PROMPT, +[](EditLine* e) -> char* {
+                void* self = nullptr;
+                el_get(e, EL_CLIENTDATA, &self);
+                return const_cast<char*>(static_cast<Impl*>(self)->prompt);
+            });
         el_set(editor, EL_EDITOR, "emacs");
         el_set(editor, EL_SIGNAL, 1);  // Ctrl-C at the prompt gives the terminal back before it ends the process
         el_source(editor, nullptr);

@@ -65,7 +65,8 @@ int perplexity(const Common& common, const Options& o) {
             throw host::Error(ORR_UNSUPPORTED, "entry forward gives no f32 logits for each token: this is not a language model");
         for (size_t r = 0; r < rows; r++)
             if (ids[at + r + 1] < 0 || ids[at + r + 1] >= want[2])
-                throw host::Error(ORR_CORRUPT, "token id " + std::to_string(ids[at + r + 1]) + " outside the model's " + std::to_string(want[2]) + " logits");
+                throw host::Error(ORR_CORRUPT,
+                                  "token id " + std::to_string(ids[at + r + 1]) + " outside the model's " + std::to_string(want[2]) + " logits");
         nll += score(logits, ids.data() + at + 1, rows, threads);
     }
     const double per_token = nll / static_cast<double>(ids.size() - 1);

@@ -34,9 +34,8 @@ std::string cell(const json& value) {
 
 // Objects that hold flat values only: one row each, one column a key.
 bool is_table(const json& value) {
-    return value.is_array() && value.size() > 1 && std::all_of(value.begin(), value.end(), [](const json& row) {
-               return row.is_object() && std::all_of(row.begin(), row.end(), is_flat);
-           });
+    return value.is_array() && value.size() > 1 &&
+           std::all_of(value.begin(), value.end(), [](const json& row) { return row.is_object() && std::all_of(row.begin(), row.end(), is_flat); });
 }
 
 void print_table(const json& rows, const std::string& margin) {

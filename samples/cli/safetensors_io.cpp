@@ -21,8 +21,8 @@ struct Dtype {
     const char* name;
     uint32_t type;
 };
-constexpr Dtype kDtypes[] = {{"F32", ORR_TYPE_F32}, {"F16", ORR_TYPE_F16}, {"BF16", ORR_TYPE_BF16}, {"F64", ORR_TYPE_F64},  {"I8", ORR_TYPE_I8},
-                             {"U8", ORR_TYPE_U8},   {"I16", ORR_TYPE_I16}, {"I32", ORR_TYPE_I32},   {"I64", ORR_TYPE_I64},  {"BOOL", ORR_TYPE_BOOL},
+constexpr Dtype kDtypes[] = {{"F32", ORR_TYPE_F32}, {"F16", ORR_TYPE_F16}, {"BF16", ORR_TYPE_BF16}, {"F64", ORR_TYPE_F64}, {"I8", ORR_TYPE_I8},
+                             {"U8", ORR_TYPE_U8},   {"I16", ORR_TYPE_I16}, {"I32", ORR_TYPE_I32},   {"I64", ORR_TYPE_I64}, {"BOOL", ORR_TYPE_BOOL},
                              {"U16", ORR_TYPE_U16}, {"U32", ORR_TYPE_U32}, {"U64", ORR_TYPE_U64}};
 
 [[noreturn]] void corrupt(const std::string& file, const std::string& text) { throw host::Error(ORR_CORRUPT, file + ": " + text); }
@@ -55,10 +55,12 @@ Entry parse_entry(const std::string& name, const json& value, const char* data, 
         shape.push_back(static_cast<int64_t>(size));
     }
     const json& offsets = value["data_offsets"];
-    if (!offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned()) corrupt(file, "tensor " + name + " has offsets that are no natural numbers");
+    if (!offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned())
+        corrupt(file, "tensor " + name + " has offsets that are no natural numbers");
     const uint64_t begin = offsets[0].get<uint64_t>(), end = offsets[1].get<uint64_t>();
     if (begin > end || end > data_bytes)
-        corrupt(file, "tensor " + name + " lies at bytes " + std::to_string(begin) + " to " + std::to_string(end) + " of " + std::to_string(data_bytes));
+        corrupt(file,
+                "tensor " + name + " lies at bytes " + std::to_string(begin) + " to " + std::to_string(end) + " of " + std::to_string(data_bytes));
     if (end - begin != bytes)
         corrupt(file, "tensor " + name + " has " + std::to_string(end - begin) + " bytes, its shape needs " + std::to_string(bytes));
     return {begin, end, host::Tensor::own(name, type, std::move(shape), {data + begin, data + end})};
@@ -110,7 +112,8 @@ std::vector<host::Tensor> parse_safetensors(const std::string& bytes, const std:
         if (name != "__metadata__") entries.push_back(parse_entry(name, value, data, data_bytes, file));
     std::stable_sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.begin < b.begin; });
     for (size_t i = 1; i < entries.size(); i++)
-        if (entries[i].begin < entries[i - 1].end) corrupt(file, "tensors " + entries[i - 1].tensor.name() + " and " + entries[i].tensor.name() + " overlap");
+        if (entries[i].begin < entries[i - 1].end)
+            corrupt(file, "tensors " + entries[i - 1].tensor.name() + " and " + entries[i].tensor.name() + " overlap");
     std::vector<host::Tensor> tensors;
     for (Entry& e : entries) tensors.push_back(std::move(e.tensor));
     return tensors;
@@ -122,17 +125,27 @@ std::vector<float> to_f32(const host::Tensor& t) {
     const size_t width = host::type_bytes(t.type());
     const size_t n = width ? static_cast<size_t>(t.size_bytes()) / width : 0;
     switch (t.type()) {
-        case ORR_TYPE_F32: return convert<float>(t.data(), n);
-        case ORR_TYPE_F64: return convert<double>(t.data(), n);
-        case ORR_TYPE_I8: return convert<int8_t>(t.data(), n);
+        case ORR_TYPE_F32:
+            return convert<float>(t.data(), n);
+        case ORR_TYPE_F64:
+            return convert<double>(t.data(), n);
+        case ORR_TYPE_I8:
+            return convert<int8_t>(t.data(), n);
         case ORR_TYPE_BOOL:
-        case ORR_TYPE_U8: return convert<uint8_t>(t.data(), n);
-        case ORR_TYPE_I16: return convert<int16_t>(t.data(), n);
-        case ORR_TYPE_U16: return convert<uint16_t>(t.data(), n);
-        case ORR_TYPE_I32: return convert<int32_t>(t.data(), n);
-        case ORR_TYPE_U32: return convert<uint32_t>(t.data(), n);
-        case ORR_TYPE_I64: return convert<int64_t>(t.data(), n);
-        case ORR_TYPE_U64: return convert<uint64_t>(t.data(), n);
+        case ORR_TYPE_U8:
+            return convert<uint8_t>(t.data(), n);
+        case ORR_TYPE_I16:
+            return convert<int16_t>(t.data(), n);
+        case ORR_TYPE_U16:
+            return convert<uint16_t>(t.data(), n);
+        case ORR_TYPE_I32:
+            return convert<int32_t>(t.data(), n);
+        case ORR_TYPE_U32:
+            return convert<uint32_t>(t.data(), n);
+        case ORR_TYPE_I64:
+            return convert<int64_t>(t.data(), n);
+        case ORR_TYPE_U64:
+            return convert<uint64_t>(t.data(), n);
         case ORR_TYPE_F16:
         case ORR_TYPE_BF16: {
             std::vector<float> out(n);
@@ -143,7 +156,8 @@ std::vector<float> to_f32(const host::Tensor& t) {
             }
             return out;
         }
-        default: throw host::Error(ORR_UNSUPPORTED, t.name() + ": element type " + std::to_string(t.type()) + " is not a plain type");
+        default:
+            throw host::Error(ORR_UNSUPPORTED, t.name() + ": element type " + std::to_string(t.type()) + " is not a plain type");
     }
 }
 

@@ -62,8 +62,9 @@ json generate(host::Task& task, const json& request, bool quiet, bool& cancelled
 
 std::string speed_line(const json& r) {
     char text[160];
-    std::snprintf(text, sizeof text, "%lld prompt tokens at %.1f/s, %zu tokens at %.1f/s", static_cast<long long>(r.value("prompt_tokens", int64_t{0})),
-                  r.value("prompt_tokens_per_s", 0.0), r.contains("ids") ? r["ids"].size() : 0, r.value("generate_tokens_per_s", 0.0));
+    std::snprintf(text, sizeof text, "%lld prompt tokens at %.1f/s, %zu tokens at %.1f/s",
+                  static_cast<long long>(r.value("prompt_tokens", int64_t{0})), r.value("prompt_tokens_per_s", 0.0),
+                  r.contains("ids") ? r["ids"].size() : 0, r.value("generate_tokens_per_s", 0.0));
     return text;
 }
 

@@ -23,7 +23,8 @@ int tokenize(const Common& common, const Options& o) {
         print_json({{"ids", ids}, {"count", ids.size()}});
         return kDone;
     }
-    for (const int32_t id : ids) std::printf("%d\t%s\n", id, json(model.detokenize({id})).dump(-1, ' ', false, json::error_handler_t::replace).c_str());
+    for (const int32_t id : ids)
+        std::printf("%d\t%s\n", id, json(model.detokenize({id})).dump(-1, ' ', false, json::error_handler_t::replace).c_str());
     return kDone;
 }
 

@@ -73,18 +73,23 @@ inline uint64_t type_bytes(uint32_t type) {
     switch (type) {
         case ORR_TYPE_I8:
         case ORR_TYPE_U8:
-        case ORR_TYPE_BOOL: return 1;
+        case ORR_TYPE_BOOL:
+            return 1;
         case ORR_TYPE_F16:
         case ORR_TYPE_BF16:
         case ORR_TYPE_I16:
-        case ORR_TYPE_U16: return 2;
+        case ORR_TYPE_U16:
+            return 2;
         case ORR_TYPE_F32:
         case ORR_TYPE_I32:
-        case ORR_TYPE_U32: return 4;
+        case ORR_TYPE_U32:
+            return 4;
         case ORR_TYPE_F64:
         case ORR_TYPE_I64:
-        case ORR_TYPE_U64: return 8;
-        default: return 0;
+        case ORR_TYPE_U64:
+            return 8;
+        default:
+            return 0;
     }
 }
 
