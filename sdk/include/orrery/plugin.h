@@ -82,7 +82,7 @@ typedef struct orr_tensor {
     int64_t stride_bytes[ORR_MAX_RANK]; /* last axis contiguous; of block types the last entry is block_bytes */
     uint32_t block_elems;               /* 1 for plain scalars */
     uint32_t block_bytes;
-    void* data; /* host memory; NULL while a plan is made, unless the tensor is constant */
+    void* data; /* host memory; NULL while a plan is made, unless the tensor is constant and its port is no WEIGHT */
     uint64_t size_bytes;
     void* buffer; /* device memory, of a device's extension; NULL on the CPU */
     uint64_t offset;
@@ -487,8 +487,8 @@ struct orr_graph_edit {
     int64_t (*producer)(const orr_graph_edit* g, orr_value value);   /* node or -1 */
     bool (*is_constant)(const orr_graph_edit* g, orr_value value);
     bool (*info)(const orr_graph_edit* g, orr_value value, orr_value_info* info);
-    /* Replaces `nodes` by one node that defines exactly `outs`; it stands where the first of them stood, so every input
-     * must be defined before that. False (and nothing changed) where that does not hold. */
+    /* Replaces `nodes` by one node that defines exactly `outs`, at the place of one of them. False (and nothing changed)
+     * when something else still reads what would vanish, no place fits, or a shape would change. */
     bool (*replace)(orr_graph_edit* g, uint32_t n_nodes, const uint32_t* nodes, const char* op_id, const char* attrs_json, uint32_t n_ins,
                     const orr_value* ins, uint32_t n_outs, const orr_value* outs);
 };

@@ -1,0 +1,38 @@
+// The opaque handles of orrery.h.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "engine/run/session.hpp"
+#include "orrery/plugin.hpp"
+#include "orrery/tasks.h"
+
+struct orr_engine {
+    std::shared_ptr<orrery::Engine> engine;
+};
+struct orr_model {
+    std::shared_ptr<orrery::Model> model;
+};
+struct orr_session {
+    std::shared_ptr<orrery::Session> session;
+};
+struct orr_task {
+    std::shared_ptr<orrery::Model> model;
+    std::unique_ptr<orr_model> model_handle;  // what the task's plugin was given
+    std::unique_ptr<orr_session> session_handle;
+    const orr_task_kind* kind = nullptr;
+    void* task = nullptr;
+};
+struct orr_text {
+    std::string text;
+};
+
+namespace orrery {
+
+inline void require(const void* p, const char* what) {
+    if (!p) throw Error(ORR_INVALID_ARGUMENT, std::string(what) + " is NULL");
+}
+inline orr_text* make_text(std::string s) { return new orr_text{std::move(s)}; }
+inline std::string dump(const nlohmann::ordered_json& j) { return j.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace); }
+
+}  // namespace orrery

@@ -1,0 +1,41 @@
+#include "engine/backend/tbb/executor.hpp"
+
+#include <tbb/global_control.h>
+#include <tbb/task_arena.h>
+
+namespace orrery {
+namespace {
+
+class TbbExecutor : public Executor {
+  public:
+    explicit TbbExecutor(uint32_t threads) : helpers_(threads > 1 ? threads - 1 : 0), arena_(static_cast<int>(threads), 0) {
+        // Enough workers even where oneTBB counts fewer processors than the host asks for.
+        if (threads > 1) limit_ = std::make_unique<tbb::global_control>(tbb::global_control::max_allowed_parallelism, threads + 1);
+    }
+    void submit(void (*job)(void*), void* arg) override {
+        arena_.enqueue([job, arg] { job(arg); });
+    }
+    uint32_t helpers() const override { return helpers_; }
+
+  private:
+    uint32_t helpers_;
+    std::unique_ptr<tbb::global_control> limit_;
+    tbb::task_arena arena_;
+};
+
+class HostExecutor : public Executor {
+  public:
+    explicit HostExecutor(const orr_executor& host) : host_(host) {}
+    void submit(void (*job)(void*), void* arg) override { host_.submit(host_.user, job, arg); }
+    uint32_t helpers() const override { return host_.threads; }
+
+  private:
+    orr_executor host_;
+};
+
+}  // namespace
+
+std::unique_ptr<Executor> make_tbb_executor(uint32_t threads) { return std::make_unique<TbbExecutor>(threads); }
+std::unique_ptr<Executor> make_host_executor(const orr_executor& host) { return std::make_unique<HostExecutor>(host); }
+
+}  // namespace orrery

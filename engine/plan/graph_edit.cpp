@@ -1,0 +1,133 @@
+#include "engine/plan/graph_edit.hpp"
+
+#include <algorithm>
+
+#include "orrery/plugin.hpp"
+
+namespace orrery {
+
+GraphEdit::GraphEdit(const orr_host* host, Registry& registry, Program& program, const std::set<orr_value>& kept)
+    : host_(host), registry_(registry), program_(program), kept_(kept) {
+    table_.self = this;
+    orr_graph_edit& t = table_.base;
+    t = {};
+    t.header = ORR_HEADER(orr_graph_edit);
+    t.host = host;
+    t.node_count = [](const orr_graph_edit* g) { return static_cast<uint32_t>(of(g).program_.nodes.size()); };
+    t.op = [](const orr_graph_edit* g, uint32_t n) -> const char* {
+        const auto& nodes = of(g).program_.nodes;
+        return n < nodes.size() && nodes[n].op ? nodes[n].op->id : nullptr;
+    };
+    t.attrs = [](const orr_graph_edit* g, uint32_t n) { return of(g).program_.nodes[n].attrs.table(); };
+    t.inputs = [](const orr_graph_edit* g, uint32_t n, const orr_value** values) {
+        const auto& v = of(g).program_.nodes[n].ins;
+        *values = v.data();
+        return static_cast<uint32_t>(v.size());
+    };
+    t.outputs = [](const orr_graph_edit* g, uint32_t n, const orr_value** values) {
+        const auto& v = of(g).program_.nodes[n].outs;
+        *values = v.data();
+        return static_cast<uint32_t>(v.size());
+    };
+    t.uses = [](const orr_graph_edit* g, orr_value v) { return of(g).uses(v); };
+    t.producer = [](const orr_graph_edit* g, orr_value v) -> int64_t {
+        const auto& nodes = of(g).program_.nodes;
+        for (size_t i = 0; i < nodes.size(); i++)
+            if (nodes[i].op && std::find(nodes[i].outs.begin(), nodes[i].outs.end(), v) != nodes[i].outs.end()) return static_cast<int64_t>(i);
+        return -1;
+    };
+    t.is_constant = [](const orr_graph_edit* g, orr_value v) { return v && of(g).program_.values[v].kind == ValueKind::constant; };
+    t.info = [](const orr_graph_edit* g, orr_value v, orr_value_info* info) -> bool {
+        GraphEdit& e = of(g);
+        if (v == 0 || v >= e.program_.values.size()) return false;
+        try {
+            *info = value_info(e.program_.values[v], e.registry_.type(e.program_.values[v].type));
+            return true;
+        } catch (...) {
+            return false;
+        }
+    };
+    t.replace = [](orr_graph_edit* g, uint32_t n_nodes, const uint32_t* nodes, const char* op_id, const char* attrs, uint32_t n_ins, const orr_value* ins, uint32_t n_outs,
+                   const orr_value* outs) -> bool {
+        try {
+            return of(g).replace({nodes, nodes + n_nodes}, op_id, attrs ? attrs : "", {ins, ins + n_ins}, {outs, outs + n_outs});
+        } catch (const std::exception& e) {
+            of(g).host_->log(of(g).host_, ORR_LOG_WARNING, e.what());
+            return false;
+        } catch (...) {
+            return false;
+        }
+    };
+}
+
+uint32_t GraphEdit::uses(orr_value v) const {
+    uint32_t n = kept_.count(v) ? 1 : 0;
+    for (const auto& node : program_.nodes)
+        if (node.op) n += static_cast<uint32_t>(std::count(node.ins.begin(), node.ins.end(), v));
+    for (const auto& s : program_.states) n += s.next == v;
+    return n;
+}
+
+bool GraphEdit::replace(const std::vector<uint32_t>& nodes, const char* op_id, const char* attrs, const std::vector<orr_value>& ins, const std::vector<orr_value>& outs) {
+    if (nodes.empty()) return false;
+    for (const uint32_t n : nodes)
+        if (n >= program_.nodes.size() || !program_.nodes[n].op) return false;
+    const auto removed = [&](size_t i) { return std::find(nodes.begin(), nodes.end(), i) != nodes.end(); };
+    // What the replaced nodes defined and is still read elsewhere must be among the outputs.
+    for (const uint32_t n : nodes)
+        for (const orr_value v : program_.nodes[n].outs) {
+            if (std::find(outs.begin(), outs.end(), v) != outs.end()) continue;
+            if (kept_.count(v)) return false;
+            for (const auto& s : program_.states)
+                if (s.next == v) return false;
+            for (size_t i = 0; i < program_.nodes.size(); i++)
+                if (program_.nodes[i].op && !removed(i) && std::find(program_.nodes[i].ins.begin(), program_.nodes[i].ins.end(), v) != program_.nodes[i].ins.end()) return false;
+        }
+    const orr_operator& op = registry_.find_operator(op_id);
+    NodeDef node{&op, NodeAttrs(op, attrs), ins, outs};
+    // The shape function must agree with what the outputs are.
+    std::vector<bool> present;
+    std::vector<orr_value_info> infos(ins.size()), results(outs.size());
+    std::vector<const orr_value_info*> in_ptrs;
+    std::vector<orr_value_info*> out_ptrs;
+    for (size_t i = 0; i < ins.size(); i++) {
+        present.push_back(ins[i] != 0);
+        if (ins[i]) infos[i] = value_info(program_.values[ins[i]], registry_.type(program_.values[ins[i]].type));
+        in_ptrs.push_back(ins[i] ? &infos[i] : nullptr);
+    }
+    for (auto& r : results) {
+        r.header = ORR_HEADER(orr_value_info);
+        out_ptrs.push_back(&r);
+    }
+    check_arity(op, present, outs.size(), "rewrite");
+    infer_node(host_, op, node.attrs, program_.dims->table(), in_ptrs, out_ptrs, "rewrite");
+    for (size_t i = 0; i < outs.size(); i++) {
+        const ValueDef& want = program_.values[outs[i]];
+        bool same = results[i].type == want.type && results[i].rank == static_cast<int32_t>(want.dims.size());
+        for (size_t k = 0; same && k < want.dims.size(); k++) same = program_.dims->equal(results[i].dims[k], want.dims[k]) != 0;
+        if (!same) throw Error(ORR_INVALID_ARGUMENT, std::string("rewrite to ") + op_id + " would change the shape of " + want.name + " " + program_.shape_text(outs[i]));
+    }
+    // The new node takes the first place of a replaced one where its inputs are defined and nobody has read its outputs.
+    const auto contains = [](const std::vector<orr_value>& list, orr_value v) { return v && std::find(list.begin(), list.end(), v) != list.end(); };
+    std::vector<uint32_t> places = nodes;
+    std::sort(places.begin(), places.end());
+    for (const uint32_t place : places) {
+        bool fits = true;
+        for (size_t i = 0; fits && i < program_.nodes.size(); i++) {
+            const NodeDef& n = program_.nodes[i];
+            if (!n.op || removed(i)) {
+                for (const orr_value v : n.outs) fits = fits && !(n.op && contains(ins, v));
+                continue;
+            }
+            for (const orr_value v : n.outs) fits = fits && !(i > place && contains(ins, v));
+            for (const orr_value v : n.ins) fits = fits && !(i < place && contains(outs, v));
+        }
+        if (!fits) continue;
+        for (const uint32_t n : nodes) program_.nodes[n].op = nullptr;
+        program_.nodes[place] = std::move(node);
+        return true;
+    }
+    return false;
+}
+
+}  // namespace orrery

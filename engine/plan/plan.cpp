@@ -1,0 +1,129 @@
+#include "engine/plan/plan.hpp"
+
+#include <chrono>
+#include <cstring>
+
+#include "engine/registry/error_text.hpp"
+
+namespace orrery {
+namespace {
+
+constexpr int64_t kChainTile = 1024;          // elements; a few tiles stay in the first-level cache
+constexpr int64_t kParallelElements = 32768;  // below, one thread is faster than waking another
+
+void copy_strided(const orr_tensor& src, const orr_tensor& dst, int64_t row_begin, int64_t row_end) {
+    const int32_t rank = src.rank;
+    const int64_t n = rank ? src.shape[rank - 1] : 1;
+    const size_t element = src.block_bytes;
+    const int64_t blocks = rank ? (n + src.block_elems - 1) / src.block_elems : 1;
+    const bool dense = rank == 0 || src.block_elems > 1 || src.stride_bytes[rank - 1] == static_cast<int64_t>(element) || n == 1;
+    char* out = static_cast<char*>(dst.data) + row_begin * blocks * static_cast<int64_t>(element);
+    for (int64_t r = row_begin; r < row_end; r++) {
+        const char* row = static_cast<const char*>(src.data);
+        int64_t rest = r;
+        for (int32_t a = rank - 2; a >= 0; a--) {
+            row += rest % src.shape[a] * src.stride_bytes[a];
+            rest /= src.shape[a];
+        }
+        if (dense) {
+            std::memcpy(out, row, static_cast<size_t>(blocks) * element);
+        } else if (element == 4) {
+            const int64_t step = src.stride_bytes[rank - 1];
+            for (int64_t i = 0; i < n; i++) std::memcpy(out + 4 * i, row + i * step, 4);
+        } else {
+            const int64_t step = src.stride_bytes[rank - 1];
+            for (int64_t i = 0; i < n; i++) std::memcpy(out + static_cast<int64_t>(element) * i, row + i * step, element);
+        }
+        out += blocks * static_cast<int64_t>(element);
+    }
+}
+
+void run_copy(PlanStep& step) {
+    const orr_tensor &src = *step.ins[0], &dst = *step.outs[0];
+    const int64_t n = src.rank ? src.shape[src.rank - 1] : 1;
+    const int64_t rows = n ? (src.rank ? elements(src) / n : 1) : 0;
+    const int64_t chunks = rows * n < kParallelElements ? 1 : std::min<int64_t>(rows, step.run.team->threads() * 4);
+    if (chunks == 0) return;
+    auto body = [&](int64_t c) { copy_strided(src, dst, rows * c / chunks, rows * (c + 1) / chunks); };
+    step.run.team->parallel_for(
+        chunks, [](void* arg, int64_t c, uint32_t) { (*static_cast<decltype(body)*>(arg))(c); }, &body);
+}
+
+void run_chain(PlanStep& step) {
+    const orr_tensor& dst = *step.outs[0];
+    const int64_t n = elements(dst);
+    const int64_t tiles = (n + kChainTile - 1) / kChainTile;
+    const int64_t chunks = n < kParallelElements ? 1 : std::min<int64_t>(tiles, step.run.team->threads() * 4);
+    auto* workspace = static_cast<float*>(step.run.base.workspace);
+    const auto slots = static_cast<int64_t>(step.chain.size());
+    auto body = [&](int64_t c, uint32_t thread) {
+        float* temp = workspace + thread * slots * kChainTile;
+        const float* srcs[16];
+        for (int64_t tile = tiles * c / chunks; tile < tiles * (c + 1) / chunks; tile++) {
+            const int64_t begin = tile * kChainTile, count = std::min(kChainTile, n - begin);
+            for (int64_t s = 0; s < slots; s++) {
+                const ChainStep& link = step.chain[static_cast<size_t>(s)];
+                for (size_t i = 0; i < link.srcs.size(); i++)
+                    srcs[i] = link.srcs[i] >= 0 ? temp + link.srcs[i] * kChainTile : static_cast<const float*>(step.ins[static_cast<size_t>(-link.srcs[i] - 1)]->data) + begin;
+                link.fn(link.attrs, srcs, s + 1 == slots ? static_cast<float*>(dst.data) + begin : temp + s * kChainTile, count);
+            }
+        }
+    };
+    step.run.team->parallel_for(
+        chunks, [](void* arg, int64_t c, uint32_t t) { (*static_cast<decltype(body)*>(arg))(c, t); }, &body);
+}
+
+}  // namespace
+
+void Plan::run_step(PlanStep& step) {
+    const auto started = profile_ ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point{};
+    switch (step.kind) {
+        case PlanStep::Kind::kernel: {
+            const orr_status status = step.kernel->run(&step.run.base);
+            if (status != ORR_OK) check(status, std::string(step.op->id) + (step.label.empty() ? "" : " (" + step.label + ")"));
+            break;
+        }
+        case PlanStep::Kind::copy: run_copy(step); break;
+        case PlanStep::Kind::chain: run_chain(step); break;
+    }
+    if (profile_) {
+        step.time_ns += static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - started).count());
+        step.runs++;
+    }
+}
+
+void Plan::place(void* arena) {
+    arena_ = arena;
+    for (const Placed& p : placed_) p.tensor->data = static_cast<char*>(arena) + p.offset;
+    for (PlanStep& s : steps_) s.run.base.workspace = static_cast<char*>(arena) + workspace_offset_;
+}
+
+nlohmann::ordered_json Plan::describe() const {
+    using Json = nlohmann::ordered_json;
+    Json steps = Json::array();
+    for (const PlanStep& s : steps_) {
+        Json j;
+        j["path"] = s.label;
+        j["op"] = s.kind == PlanStep::Kind::copy ? "copy" : s.kind == PlanStep::Kind::chain ? "elementwise chain" : s.op->id;
+        if (s.kind == PlanStep::Kind::chain) j["fused"] = s.chain_ops;
+        if (s.kernel) j["kernel"] = s.kernel->name;
+        if (!s.variant.empty()) j["variant"] = s.variant;
+        Json ins = Json::array(), outs = Json::array(), refused = Json::array();
+        for (const auto* t : s.ins) ins.push_back(t ? orrery::describe(*t) + (*t->layout ? std::string(" ") + t->layout : "") : "-");
+        for (const auto* t : s.outs) outs.push_back(orrery::describe(*t));
+        for (const auto& r : s.refusals) refused.push_back({{"kernel", r.kernel}, {"reason", r.reason}});
+        j["inputs"] = ins;
+        j["outputs"] = outs;
+        if (!refused.empty()) j["refused"] = refused;
+        if (s.flops) j["flops"] = s.flops;
+        if (s.runs) j["time_ns"] = s.time_ns, j["runs"] = s.runs;
+        steps.push_back(j);
+    }
+    return {{"steps", steps},
+            {"activation_bytes", activation_bytes_},
+            {"activation_bytes_without_reuse", unshared_bytes_},
+            {"workspace_bytes", arena_bytes_ - workspace_offset_},
+            {"arena_bytes", arena_bytes_}};
+}
+
+}  // namespace orrery

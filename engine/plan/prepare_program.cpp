@@ -1,0 +1,251 @@
+#include "engine/plan/prepare_program.hpp"
+
+#include <algorithm>
+
+#include "engine/graph/builder.hpp"
+#include "engine/plan/graph_edit.hpp"
+#include "engine/registry/error_text.hpp"
+
+namespace orrery {
+namespace {
+
+std::string short_key(const std::string& key) {
+    if (key.size() < 160) return key;
+    uint64_t a = 1469598103934665603u, b = 88172645463325252u;
+    for (const unsigned char c : key) {
+        a = (a ^ c) * 1099511628211u;
+        b = (b ^ c) * 6364136223846793005u + 1442695040888963407u;
+    }
+    return "h:" + std::to_string(a) + ":" + std::to_string(b) + ":" + std::to_string(key.size());
+}
+
+bool port_takes(const orr_port& port, const std::string& type) {
+    const std::string types = std::string(" ") + port.types + " ";
+    return types == " * " || types.find(" " + type + " ") != std::string::npos;
+}
+
+// Replaces operators that have no kernel for the device, but a decomposition, by smaller ones.
+uint32_t expand(const orr_host* host, Registry& registry, Weights& weights, Program& program, const std::string& device) {
+    uint32_t count = 0;
+    const auto lacks_kernel = [&](const NodeDef& n) {
+        if (!n.op || !n.op->decompose) return false;
+        for (uint32_t k = 0; k < n.op->n_kernels; k++)
+            if (device == n.op->kernels[k]->device) return false;
+        return true;
+    };
+    while (std::any_of(program.nodes.begin(), program.nodes.end(), lacks_kernel)) {
+        if (++count > 100000) throw Error(ORR_INVALID_ARGUMENT, program.model + "." + program.entry + ": decompositions go round in circles");
+        const auto at = std::find_if(program.nodes.begin(), program.nodes.end(), lacks_kernel);
+        const NodeDef node = *at;
+        std::vector<NodeDef> tail(at + 1, program.nodes.end());
+        program.nodes.erase(at, program.nodes.end());
+        GraphBuilder b(host, registry, weights, program.model, program.entry);
+        b.graph() = std::move(program);
+        b.table()->dims = b.graph().dims->table();
+        std::vector<orr_value> outs(node.outs.size(), 0);
+        check(node.op->decompose(b.table(), node.attrs.table(), static_cast<uint32_t>(node.ins.size()), node.ins.data(), outs.data()), std::string("decomposing ") + node.op->id);
+        program = b.finish();
+        // The new values take the places of the old ones.
+        for (size_t i = 0; i < outs.size(); i++) {
+            if (outs[i] == 0) throw Error(ORR_INVALID_ARGUMENT, std::string("the decomposition of ") + node.op->id + " left output " + std::to_string(i) + " undefined");
+            for (auto& n : program.nodes) std::replace(n.outs.begin(), n.outs.end(), outs[i], node.outs[i]), std::replace(n.ins.begin(), n.ins.end(), outs[i], node.outs[i]);
+        }
+        program.nodes.insert(program.nodes.end(), tail.begin(), tail.end());
+    }
+    return count;
+}
+
+orr_tensor out_tensor(Registry& registry, uint32_t type, const std::vector<int64_t>& shape) {
+    const TypeInfo& info = registry.type(type);
+    orr_tensor t{};
+    t.header = ORR_HEADER(orr_tensor);
+    t.type = type;
+    t.type_id = info.id.c_str();
+    t.layout = registry.intern("");
+    t.rank = static_cast<int32_t>(shape.size());
+    const auto strides = contiguous_strides(shape, info);
+    for (size_t i = 0; i < shape.size(); i++) t.shape[i] = shape[i], t.stride_bytes[i] = strides[i];
+    t.block_elems = info.block_elems;
+    t.block_bytes = info.block_bytes;
+    t.size_bytes = contiguous_bytes(shape, info, "folded constant");
+    return t;
+}
+
+// Nodes over constants become constants, computed when first needed.
+uint32_t fold(const orr_host* host, Registry& registry, const std::shared_ptr<Memory>& memory, Weights& weights, Program& program) {
+    uint32_t count = 0;
+    for (NodeDef& node : program.nodes) {
+        if (!node.op || (node.op->traits & ORR_TRAIT_STATEFUL) || node.ins.empty()) continue;
+        const orr_operator& op = *node.op;
+        bool constant = true;
+        for (const orr_value v : node.ins) constant = constant && (v == 0 || program.values[v].kind == ValueKind::constant);
+        for (const orr_value v : node.outs)
+            for (const orr_dim d : program.values[v].dims) constant = constant && d >= 0;
+        const bool has_reference = std::any_of(op.kernels, op.kernels + op.n_kernels, [](const orr_kernel* k) { return k->flags & ORR_KERNEL_REFERENCE; });
+        if (!constant || (!has_reference && !op.view)) continue;
+
+        std::vector<std::shared_ptr<Constant>> ins;
+        std::string key = std::string("f:") + op.id + node.attrs.text() + "(";
+        for (size_t i = 0; i < node.ins.size(); i++) {
+            std::shared_ptr<Constant> c;
+            if (node.ins[i]) {
+                c = program.values[node.ins[i]].constant;
+                if (!port_takes(input_port(op, i), c->type_info().id) && port_takes(input_port(op, i), "f32")) c = weights.as_f32(c);
+            }
+            ins.push_back(c);
+            key += (c ? c->key() : "-") + ",";
+        }
+        std::vector<orr_tensor> outs;
+        for (const orr_value v : node.outs) {
+            std::vector<int64_t> shape(program.values[v].dims.begin(), program.values[v].dims.end());
+            outs.push_back(out_tensor(registry, program.values[v].type, shape));
+        }
+        bool viewed = false;
+        if ((op.traits & ORR_TRAIT_VIEW) && op.view && outs.size() == 1 && ins[0]) {
+            std::vector<orr_tensor> in_tensors(ins.size());
+            std::vector<const orr_tensor*> in_ptrs(std::max<size_t>(ins.size(), op.n_inputs), nullptr);
+            for (size_t i = 0; i < ins.size(); i++)
+                if (ins[i]) in_tensors[i] = weights.tensor(ins[i], false), in_ptrs[i] = &in_tensors[i];
+            const orr_tensor* out_ptr = &outs[0];
+            orr_prepare p{};
+            p.header = ORR_HEADER(orr_prepare);
+            p.host = host;
+            p.attrs = node.attrs.table();
+            p.n_inputs = static_cast<uint32_t>(in_ptrs.size());
+            p.n_outputs = 1;
+            p.inputs = in_ptrs.data();
+            p.outputs = &out_ptr;
+            orr_tensor as = outs[0];
+            as.offset = 0;
+            if (op.view(&p, &as)) {
+                program.values[node.outs[0]].constant = weights.view(short_key(key + ")v"), ins[0], as);
+                viewed = true;
+            }
+        }
+        if (!viewed) {
+            if (!has_reference) continue;
+            for (size_t o = 0; o < outs.size(); o++) {
+                const std::vector<int64_t> shape(outs[o].shape, outs[o].shape + outs[o].rank);
+                const NodeAttrs attrs = node.attrs;
+                program.values[node.outs[o]].constant =
+                    weights.derive(short_key(key + ")" + std::to_string(o)), program.values[node.outs[o]].name, outs[o].type, shape,
+                                   [host, memory, &weights, op_ptr = &op, attrs, ins, outs, o] { return fold_node(host, memory, weights, *op_ptr, attrs, ins, outs, o); });
+            }
+        }
+        for (const orr_value v : node.outs) program.values[v].kind = ValueKind::constant;
+        node.op = nullptr;
+        count++;
+    }
+    return count;
+}
+
+void remove_gaps(Program& program) {
+    program.nodes.erase(std::remove_if(program.nodes.begin(), program.nodes.end(), [](const NodeDef& n) { return !n.op; }), program.nodes.end());
+}
+
+}  // namespace
+
+Buffer fold_node(const orr_host* host, const std::shared_ptr<Memory>& memory, Weights& weights, const orr_operator& op, const NodeAttrs& attrs,
+                 const std::vector<std::shared_ptr<Constant>>& ins, const std::vector<orr_tensor>& outs, size_t which) {
+    std::vector<orr_tensor> in_tensors(ins.size());
+    std::vector<const orr_tensor*> in_ptrs(std::max<size_t>(ins.size(), op.n_inputs), nullptr);
+    for (size_t i = 0; i < ins.size(); i++)
+        if (ins[i]) in_tensors[i] = weights.tensor(ins[i], true), in_ptrs[i] = &in_tensors[i];
+    std::vector<Buffer> buffers;
+    std::vector<orr_tensor> out_tensors = outs;
+    std::vector<const orr_tensor*> out_ptrs;
+    for (auto& t : out_tensors) {
+        buffers.emplace_back(memory, t.size_bytes, 64, "folded constant");
+        t.data = buffers.back().data();
+    }
+    for (const auto& t : out_tensors) out_ptrs.push_back(&t);
+
+    struct Context {
+        orr_prepare prepare{};
+        uint64_t workspace_bytes = 0;
+        std::vector<Buffer> memory_blocks;
+        std::shared_ptr<Memory> memory;
+    } context;
+    context.memory = memory;
+    orr_prepare& p = context.prepare;
+    p.header = ORR_HEADER(orr_prepare);
+    p.host = host;
+    p.attrs = attrs.table();
+    p.n_inputs = static_cast<uint32_t>(in_ptrs.size());
+    p.n_outputs = static_cast<uint32_t>(out_ptrs.size());
+    p.inputs = in_ptrs.data();
+    p.outputs = out_ptrs.data();
+    p.isa = ORR_ISA_GENERIC;
+    p.threads = 1;
+    p.numerics = ORR_NUMERICS_EXACT;
+    p.workspace = [](orr_prepare* q, uint64_t bytes) {
+        auto& c = *reinterpret_cast<Context*>(q);
+        c.workspace_bytes = std::max(c.workspace_bytes, bytes);
+    };
+    p.plan_memory = [](orr_prepare* q, uint64_t bytes) -> void* {
+        auto& c = *reinterpret_cast<Context*>(q);
+        try {
+            c.memory_blocks.emplace_back(c.memory, bytes, 64, "plan memory");
+            std::fill_n(c.memory_blocks.back().bytes(), bytes, 0);
+            return c.memory_blocks.back().data();
+        } catch (...) {
+            return nullptr;
+        }
+    };
+    p.prepack = [](orr_prepare* q, uint32_t, const orr_pack*) { return q->host->fail(q->host, ORR_UNSUPPORTED, "a reference kernel asked to repack a constant"); };
+    p.variant = [](orr_prepare*, const char*) {};
+    std::string reasons;
+    for (uint32_t k = op.n_kernels; k-- > 0;) {
+        const orr_kernel& kernel = *op.kernels[k];
+        if (!(kernel.flags & ORR_KERNEL_REFERENCE) || std::string(kernel.device) != "cpu") continue;
+        char reason[256] = "";
+        if (kernel.supports && !kernel.supports(&p, reason, sizeof reason)) {
+            reasons += std::string(" ") + reason;
+            continue;
+        }
+        if (kernel.prepare) check(kernel.prepare(&p), std::string("folding ") + op.id);
+        Buffer workspace(memory, context.workspace_bytes, 64, "workspace");
+        orr_run run{};
+        run.header = ORR_HEADER(orr_run);
+        run.host = host;
+        run.attrs = attrs.table();
+        run.data = context.memory_blocks.empty() ? nullptr : context.memory_blocks[0].data();
+        run.workspace = workspace.data();
+        run.n_inputs = p.n_inputs;
+        run.n_outputs = p.n_outputs;
+        run.inputs = in_ptrs.data();
+        run.outputs = out_ptrs.data();
+        run.threads = 1;
+        run.parallel_for = [](const orr_run*, int64_t chunks, orr_chunk_fn fn, void* arg) {
+            for (int64_t c = 0; c < chunks; c++) fn(arg, c, 0);
+        };
+        check(kernel.run(&run), std::string("folding ") + op.id);
+        for (const auto& c : ins)
+            if (c) weights.release_source(c);
+        return std::move(buffers[which]);
+    }
+    throw Error(ORR_UNSUPPORTED, std::string("folding ") + op.id + ": its reference refuses:" + reasons);
+}
+
+PreparedProgram prepare_program(const orr_host* host, Registry& registry, const std::shared_ptr<Memory>& memory, Weights& weights, const Program& source,
+                                const std::set<orr_value>& kept, bool rewrites, uint32_t numerics, const std::string& device) {
+    PreparedProgram out;
+    out.program = source;
+    Program& program = out.program;
+    out.expanded = expand(host, registry, weights, program, device);
+    out.folded = fold(host, registry, memory, weights, program);
+    remove_gaps(program);
+    if (!rewrites) return out;
+    for (const orr_rewrite* r : registry.rewrites()) {
+        if (!(r->numerics_mask >> numerics & 1)) continue;
+        GraphEdit edit(host, registry, program, kept);
+        const uint32_t applied = r->apply(edit.table());
+        remove_gaps(program);
+        out.rewrites.push_back({r->id, applied});
+    }
+    out.folded += fold(host, registry, memory, weights, program);
+    remove_gaps(program);
+    return out;
+}
+
+}  // namespace orrery

@@ -1,0 +1,108 @@
+#include "engine/platform/files.hpp"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "orrery/plugin.hpp"
+
+namespace orrery::platform {
+
+MappedFile::MappedFile(const std::string& path) {
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) throw Error(errno == ENOENT ? ORR_NOT_FOUND : ORR_IO, path + ": " + std::strerror(errno));
+    struct stat info{};
+    if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+        ::close(fd);
+        throw Error(ORR_IO, path + ": not a regular file");
+    }
+    size_ = static_cast<uint64_t>(info.st_size);
+    if (size_ > 0) {
+        data_ = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (data_ == MAP_FAILED) {
+            data_ = nullptr;
+            const std::string why = std::strerror(errno);
+            ::close(fd);
+            throw Error(ORR_IO, path + ": cannot map " + std::to_string(size_) + " bytes: " + why);
+        }
+    }
+    ::close(fd);
+}
+
+MappedFile::~MappedFile() {
+    if (data_) ::munmap(data_, size_);
+}
+
+namespace {
+void advise(const void* data, uint64_t bytes, int advice) {
+    const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+    const uintptr_t begin = (reinterpret_cast<uintptr_t>(data) + page - 1) & ~(page - 1);
+    const uintptr_t end = (reinterpret_cast<uintptr_t>(data) + bytes) & ~(page - 1);
+    if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, advice);
+}
+}  // namespace
+
+void release_pages(const void* data, uint64_t bytes) { advise(data, bytes, MADV_DONTNEED); }
+void will_need(const void* data, uint64_t bytes) { advise(data, bytes, MADV_WILLNEED); }
+
+void* map_anonymous(size_t bytes) {
+    const size_t padded = bytes + kHugePageBytes;
+    void* raw = ::mmap(nullptr, padded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (raw == MAP_FAILED) return nullptr;
+    const auto address = reinterpret_cast<uintptr_t>(raw);
+    const uintptr_t aligned = (address + kHugePageBytes - 1) & ~(kHugePageBytes - 1);
+    if (aligned > address) ::munmap(raw, aligned - address);
+    const uintptr_t tail = address + padded - (aligned + bytes);
+    if (tail) ::munmap(reinterpret_cast<void*>(aligned + bytes), tail);
+    ::madvise(reinterpret_cast<void*>(aligned), bytes, MADV_HUGEPAGE);
+    return reinterpret_cast<void*>(aligned);
+}
+
+void unmap_anonymous(void* memory, size_t bytes) { ::munmap(memory, bytes); }
+
+bool is_folder(const std::string& path) {
+    struct stat info{};
+    return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+bool is_file(const std::string& path) {
+    struct stat info{};
+    return ::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
+}
+
+uint64_t available_memory_bytes() {
+    uint64_t available = 0;
+    if (FILE* f = std::fopen("/proc/meminfo", "re")) {
+        char line[128];
+        unsigned long long kib = 0;
+        while (std::fgets(line, sizeof line, f))
+            if (std::sscanf(line, "MemAvailable: %llu kB", &kib) == 1) available = kib * 1024;
+        std::fclose(f);
+    }
+    return available;
+}
+
+std::string own_folder() {
+    Dl_info info{};
+    if (!::dladdr(reinterpret_cast<const void*>(&own_folder), &info) || !info.dli_fname) return "";
+    char* resolved = ::realpath(info.dli_fname, nullptr);
+    if (!resolved) return "";
+    std::string path = resolved;
+    ::free(resolved);
+    const size_t slash = path.rfind('/');
+    return slash == std::string::npos ? "" : path.substr(0, slash);
+}
+
+bool is_elevated() { return ::getauxval(AT_SECURE) != 0; }
+
+void name_thread(const char* name) { ::pthread_setname_np(::pthread_self(), name); }
+
+}  // namespace orrery::platform

@@ -1,0 +1,43 @@
+// Operating system calls on files and memory.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace orrery::platform {
+
+// A file mapped read-only. Throws Error(ORR_NOT_FOUND | ORR_IO) naming the path.
+class MappedFile {
+  public:
+    explicit MappedFile(const std::string& path);
+    ~MappedFile();
+    MappedFile(const MappedFile&) = delete;
+    MappedFile& operator=(const MappedFile&) = delete;
+    const void* data() const { return data_; }
+    uint64_t size() const { return size_; }
+
+  private:
+    void* data_ = nullptr;
+    uint64_t size_ = 0;
+};
+
+// Gives the whole pages inside [data, data + bytes) back to the operating system; a mapped file reads them again when needed.
+void release_pages(const void* data, uint64_t bytes);
+// Tells that [data, data + bytes) will be read soon.
+void will_need(const void* data, uint64_t bytes);
+
+// Anonymous memory in 2 MiB steps, advised to use huge pages. nullptr when refused.
+void* map_anonymous(size_t bytes);
+void unmap_anonymous(void* memory, size_t bytes);
+constexpr size_t kHugePageBytes = size_t{2} << 20;
+
+bool is_folder(const std::string& path);
+bool is_file(const std::string& path);
+uint64_t available_memory_bytes();
+// Folder of the file that holds this code (liborrery), "" when unknown.
+std::string own_folder();
+// Whether the process runs with raised rights, where environment overrides are ignored.
+bool is_elevated();
+void name_thread(const char* name);
+
+}  // namespace orrery::platform

@@ -1,0 +1,25 @@
+#include "engine/registry/error_text.hpp"
+
+#include <cstring>
+
+namespace orrery {
+namespace {
+constexpr size_t kMaxBytes = 2048;
+thread_local char text_of_thread[kMaxBytes];  // static storage: setting it cannot fail
+}  // namespace
+
+void set_error_text(const char* text) noexcept {
+    const size_t n = std::min(std::strlen(text), kMaxBytes - 1);
+    std::memmove(text_of_thread, text, n);
+    text_of_thread[n] = '\0';
+}
+
+const char* error_text() noexcept { return text_of_thread; }
+
+void check(orr_status status, const std::string& doing) {
+    if (status == ORR_OK) return;
+    const std::string why = error_text();
+    throw Error(status, doing.empty() ? why : why.empty() ? doing + " failed with status " + std::to_string(status) : doing + ": " + why);
+}
+
+}  // namespace orrery

@@ -1,0 +1,196 @@
+#include "engine/registry/plugin_file.hpp"
+
+#include <fstream>
+#include <sstream>
+
+#include "engine/registry/error_text.hpp"
+
+namespace orrery {
+namespace {
+
+using Json = nlohmann::json;
+
+std::vector<std::string> words(const std::string& text) {
+    std::istringstream in(text);
+    std::vector<std::string> out;
+    for (std::string w; in >> w;) out.push_back(w);
+    return out;
+}
+
+class Manifest {
+  public:
+    explicit Manifest(const std::string& path) : path_(path) {
+        std::ifstream in(path, std::ios::binary);
+        if (!in) throw Error(ORR_IO, path + ": cannot be read");
+        const std::string text((std::istreambuf_iterator<char>(in)), {});
+        if (text.size() > (1u << 20)) fail("is " + std::to_string(text.size()) + " bytes, the most is 1048576");
+        json_ = Json::parse(text, nullptr, false);
+        if (!json_.is_object()) fail("is not a JSON object");
+    }
+    [[noreturn]] void fail(const std::string& why) const { throw Error(ORR_CORRUPT, path_ + ": " + why); }
+    const Json& root() const { return json_; }
+    std::string text(const Json& object, const char* key) const {
+        const auto it = object.find(key);
+        if (it == object.end() || !it->is_string()) fail(std::string("\"") + key + "\" is missing or not a string");
+        return it->get<std::string>();
+    }
+    std::vector<std::string> list(const Json& object, const char* key) const {
+        const auto it = object.find(key);
+        if (it == object.end() || !it->is_array()) fail(std::string("\"") + key + "\" is missing or not a list");
+        std::vector<std::string> out;
+        for (const auto& e : *it) {
+            if (!e.is_string()) fail(std::string("\"") + key + "\" holds something that is not a string");
+            out.push_back(e.get<std::string>());
+        }
+        return out;
+    }
+    const Json& objects(const char* key) const {
+        const auto it = json_.find(key);
+        if (it == json_.end() || !it->is_array()) fail(std::string("\"") + key + "\" is missing or not a list");
+        for (const auto& e : *it)
+            if (!e.is_object()) fail(std::string("\"") + key + "\" holds something that is not an object");
+        return *it;
+    }
+
+  private:
+    std::string path_;
+    Json json_;
+};
+
+std::vector<std::string> c_list(const char* const* list) {
+    std::vector<std::string> out;
+    for (; list && *list; list++) out.emplace_back(*list);
+    return out;
+}
+
+}  // namespace
+
+PluginFile PluginFile::from_manifest(const std::string& path) {
+    const Manifest m(path);
+    PluginFile p;
+    p.manifest_path_ = path;
+    p.id_ = m.text(m.root(), "id");
+    p.version_ = m.text(m.root(), "version");
+    p.licence_ = m.text(m.root(), "licence");
+    p.sanitizer_ = m.text(m.root(), "sanitizer");
+    const auto abi = m.root().find("abi");
+    if (abi == m.root().end() || !abi->is_object() || !abi->contains("major") || !(*abi)["major"].is_number_unsigned()) m.fail("\"abi\" has no \"major\"");
+    p.abi_major_ = (*abi)["major"].get<uint32_t>();
+    const std::string file = m.text(m.root(), "file");
+    if (file.empty() || file.find('/') != std::string::npos || file.find('\\') != std::string::npos) m.fail("\"file\" is \"" + file + "\", wanted a plain file name");
+    p.path_ = path.substr(0, path.rfind('/') + 1) + file;
+    p.operators_ = m.list(m.root(), "operators");
+    p.types_ = m.list(m.root(), "types");
+    p.rewrites_ = m.list(m.root(), "rewrites");
+    p.tokenizers_ = m.list(m.root(), "tokenizers");
+    for (const auto& f : m.objects("formats"))
+        p.formats_.push_back({m.text(f, "id"), words(m.text(f, "endings")), words(m.text(f, "folder_files")), words(m.text(f, "magic_hex"))});
+    for (const auto& a : m.objects("models"))
+        p.models_.push_back({m.text(a, "id"), m.text(a, "summary"), m.list(a, "architectures"), m.list(a, "gguf_architectures"), m.list(a, "operators")});
+    for (const auto& t : m.objects("tasks")) p.tasks_.push_back({m.text(t, "id"), m.text(t, "summary"), m.text(t, "request")});
+    return p;
+}
+
+PluginFile PluginFile::from_entry(orr_plugin_entry_fn entry, const orr_host* host) {
+    PluginFile p;
+    p.path_ = "(linked statically)";
+    p.abi_major_ = ORR_ABI_MAJOR;
+    set_error_text("");
+    const orr_plugin* plugin = entry(host);
+    if (!plugin) throw Error(ORR_UNSUPPORTED, std::string("the entry of a statically linked plugin failed: ") + error_text());
+    p.check_entry(plugin);
+    p.plugin_ = plugin;
+    p.id_ = plugin->id;
+    p.version_ = plugin->version;
+    p.licence_ = plugin->licence;
+    p.sanitizer_ = plugin->sanitizer;
+    p.read_contents();
+    return p;
+}
+
+void PluginFile::check_entry(const orr_plugin* plugin) const {
+    if (plugin->header.abi_major != ORR_ABI_MAJOR)
+        throw Error(ORR_ABI_MISMATCH, path_ + ": built for plugin ABI " + std::to_string(plugin->header.abi_major) + ", this engine has " + std::to_string(ORR_ABI_MAJOR));
+    if (!ORR_HAS(plugin, orr_plugin, get_extension))
+        throw Error(ORR_ABI_MISMATCH, path_ + ": its orr_plugin is " + std::to_string(plugin->header.struct_size) + " bytes, at least " +
+                                          std::to_string(offsetof(orr_plugin, get_extension) + sizeof(plugin->get_extension)) + " are needed");
+    if (std::string(plugin->sanitizer) != ORR_SANITIZER)
+        throw Error(ORR_ABI_MISMATCH, path_ + ": built with sanitizer \"" + plugin->sanitizer + "\", the engine with \"" ORR_SANITIZER "\"");
+}
+
+const orr_plugin* PluginFile::load(const orr_host* host) {
+    if (plugin_) return plugin_;
+    if (abi_major_ != ORR_ABI_MAJOR)
+        throw Error(ORR_ABI_MISMATCH, path_ + ": built for plugin ABI " + std::to_string(abi_major_) + ", this engine has " + std::to_string(ORR_ABI_MAJOR));
+    if (sanitizer_ != ORR_SANITIZER)
+        throw Error(ORR_ABI_MISMATCH, path_ + ": built with sanitizer \"" + sanitizer_ + "\", the engine with \"" ORR_SANITIZER "\"");
+    boost::dll::fs::error_code failed;
+    boost::dll::shared_library library;
+    library.load(boost::dll::fs::path(path_), boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local, failed);
+    if (failed) throw Error(ORR_NOT_FOUND, path_ + " (of " + manifest_path_ + ") cannot be loaded: " + failed.message());
+    if (!library.has("orr_plugin_entry")) throw Error(ORR_ABI_MISMATCH, path_ + ": exports no orr_plugin_entry");
+    const orr_plugin* plugin = nullptr;
+    set_error_text("");
+    try {
+        plugin = library.get<const orr_plugin*(const orr_host*)>("orr_plugin_entry")(host);
+    } catch (const std::exception& e) {
+        throw Error(ORR_ABI_MISMATCH, path_ + ": its entry threw an exception: " + e.what());
+    } catch (...) {
+        throw Error(ORR_ABI_MISMATCH, path_ + ": its entry threw an exception");
+    }
+    if (!plugin) throw Error(ORR_UNSUPPORTED, path_ + ": its entry failed: " + (*error_text() ? error_text() : "no reason was given"));
+    check_entry(plugin);
+    if (id_ != plugin->id) throw Error(ORR_CORRUPT, path_ + ": says that it is \"" + plugin->id + "\", its manifest says \"" + id_ + "\"");
+    library_ = std::move(library);
+    plugin_ = plugin;
+    try {
+        check_contents();
+    } catch (...) {
+        plugin_ = nullptr;
+        library_.unload();
+        throw;
+    }
+    return plugin_;
+}
+
+void PluginFile::read_contents() {
+    if (const auto* t = extension<orr_operators>(ORR_EXT_OPERATORS))
+        for (uint32_t i = 0; i < t->count; i++) operators_.emplace_back(t->items[i]->id);
+    if (const auto* t = extension<orr_types>(ORR_EXT_TYPES))
+        for (uint32_t i = 0; i < t->count; i++) types_.emplace_back(t->items[i]->id);
+    if (const auto* t = extension<orr_rewrites>(ORR_EXT_REWRITES))
+        for (uint32_t i = 0; i < t->count; i++) rewrites_.emplace_back(t->items[i]->id);
+    if (const auto* t = extension<orr_tokenizers>(ORR_EXT_TOKENIZERS))
+        for (uint32_t i = 0; i < t->count; i++) tokenizers_.emplace_back(t->items[i]->id);
+    if (const auto* t = extension<orr_formats>(ORR_EXT_FORMATS))
+        for (uint32_t i = 0; i < t->count; i++) {
+            const orr_format& f = *t->items[i];
+            formats_.push_back({f.id, words(f.endings), words(f.folder_files), words(f.magic_hex)});
+        }
+    if (const auto* t = extension<orr_models>(ORR_EXT_MODELS))
+        for (uint32_t i = 0; i < t->count; i++) {
+            const orr_model_arch& a = *t->items[i];
+            models_.push_back({a.id, a.summary, c_list(a.architectures), c_list(a.gguf_architectures), c_list(a.operators)});
+        }
+    if (const auto* t = extension<orr_tasks>(ORR_EXT_TASKS))
+        for (uint32_t i = 0; i < t->count; i++) tasks_.push_back({t->items[i]->id, t->items[i]->summary, t->items[i]->request_doc});
+}
+
+void PluginFile::check_contents() const {
+    PluginFile found;
+    found.plugin_ = plugin_;
+    found.read_contents();
+    const auto same = [&](const std::vector<std::string>& manifest, const std::vector<std::string>& library, const char* what) {
+        if (manifest != library)
+            throw Error(ORR_CORRUPT, path_ + ": its manifest lists " + std::to_string(manifest.size()) + " " + what + ", the library holds " +
+                                         std::to_string(library.size()) + " or others: build it again");
+    };
+    same(operators_, found.operators_, "operators");
+    same(types_, found.types_, "types");
+    same(rewrites_, found.rewrites_, "rewrites");
+    same(tokenizers_, found.tokenizers_, "tokenizers");
+    if (formats_.size() != found.formats_.size() || models_.size() != found.models_.size() || tasks_.size() != found.tasks_.size())
+        throw Error(ORR_CORRUPT, path_ + ": its manifest lists other formats, models or tasks than the library holds: build it again");
+}
+
+}  // namespace orrery

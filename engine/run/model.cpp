@@ -1,0 +1,268 @@
+#include "engine/run/model.hpp"
+
+#include <algorithm>
+
+#include "engine/graph/builder.hpp"
+#include "engine/platform/cpu.hpp"
+#include "engine/registry/error_text.hpp"
+#include "engine/run/state.hpp"
+
+namespace orrery {
+
+using Json = nlohmann::ordered_json;
+
+Model::Model(std::shared_ptr<Engine> engine, const orr_model_options& options, bool tokenizer_only) : engine_(std::move(engine)) {
+    device_ = options.device ? options.device : "cpu";
+    if (device_ != "cpu") throw Error(ORR_UNSUPPORTED, "device \"" + device_ + "\" is not available in this build; available: cpu");
+    const auto progress = [&](double fraction, const char* what) {
+        if (options.progress && !options.progress(options.progress_user, fraction, what)) throw Error(ORR_CANCELLED, "opening the model was cancelled");
+    };
+    progress(0, "opening");
+    files_ = ModelFiles::open(engine_->host(), options);
+    try {
+        open_checkpoint();
+    } catch (const Error&) {
+        if (!tokenizer_only || !files_->exists("tokenizer.json")) throw;
+    }
+    if (tokenizer_only) return;
+    progress(0.3, "configuring");
+    try {
+        open_architecture();
+        progress(0.6, "building");
+        program(info_.entries[0]);
+    } catch (...) {
+        if (arch_ && config_) arch_->destroy(config_);
+        if (checkpoint_) checkpoint_->close(checkpoint_);
+        throw;
+    }
+    progress(1, "open");
+}
+
+Model::~Model() {
+    if (tokenizer_) tokenizer_->close(tokenizer_);
+    programs_.clear();
+    prepared_.clear();
+    if (arch_ && config_) arch_->destroy(config_);
+    if (checkpoint_) checkpoint_->close(checkpoint_);
+}
+
+void Model::open_checkpoint() {
+    std::vector<uint8_t> first;
+    if (const int32_t file = files_->number(""); file >= 0) {
+        first.resize(static_cast<size_t>(std::min<uint64_t>(files_->size(file), 16)));
+        files_->read(file, 0, first.size(), first.data());
+    }
+    const auto formats = engine_->registry().formats_for(files_->path(), first, [&](const std::string& name) { return files_->exists(name); });
+    if (formats.empty()) {
+        const std::string known = engine_->registry().describe("formats").dump();
+        throw Error(ORR_UNSUPPORTED, files_->path() + ": no format plugin knows this; formats: " + known);
+    }
+    std::string problems;
+    orr_status status = ORR_UNSUPPORTED;
+    for (const orr_format* format : formats) {
+        set_error_text("");
+        status = format->open(files_->table(), &checkpoint_);
+        if (status == ORR_OK) return;
+        problems += (problems.empty() ? "" : "; ") + std::string(error_text());
+    }
+    throw Error(status, problems);
+}
+
+void Model::open_architecture() {
+    Registry& registry = engine_->registry();
+    std::vector<std::string> names;
+    for (const char* const* n = checkpoint_->architectures; n && *n; n++) names.emplace_back(*n);
+    try {
+        arch_ = &registry.find_model(names);
+    } catch (const Error& e) {
+        throw Error(e.code(), files_->path() + ": " + e.what());
+    }
+    for (const char* const* op = arch_->operators; op && *op; op++) registry.find_operator(*op);
+    weights_ = std::make_unique<Weights>(engine_->host(), registry, engine_->memory(), files_->table(), checkpoint_);
+    source_.self = this;
+    source_.base = {ORR_HEADER(orr_model_source), engine_->host(), checkpoint_, files_->table(),
+                    [](const orr_model_source* s, const char* name) { return reinterpret_cast<const Source*>(s)->self->weights_->find(name); }};
+    info_.header = ORR_HEADER(orr_model_info);
+    check(arch_->configure(&source_.base, &config_, &info_), files_->path());
+    if (!info_.entries || !info_.entries[0]) throw Error(ORR_INTERNAL, std::string(arch_->id) + ": the architecture names no entry");
+    uint64_t hash = 1469598103934665603u;
+    const auto mix = [&](const std::string& text) {
+        for (const unsigned char c : text) hash = (hash ^ c) * 1099511628211u;
+    };
+    mix(arch_->id);
+    for (uint64_t i = 0; i < checkpoint_->tensor_count; i++) {
+        const orr_tensor_entry* e = checkpoint_->tensor(checkpoint_, i);
+        mix(e->name);
+        mix(e->type_id);
+        for (int32_t k = 0; k < e->rank; k++) mix(std::to_string(e->shape[k]) + ",");
+    }
+    fingerprint_ = hash;
+}
+
+std::string Model::entry_name(const char* entry) const {
+    if (!arch_) throw Error(ORR_INVALID_ARGUMENT, "this handle has only a tokeniser");
+    if (!entry) return info_.entries[0];
+    std::string known;
+    for (const char* const* e = info_.entries; *e; e++) {
+        if (std::string_view(*e) == entry) return entry;
+        known += (known.empty() ? "" : ", ") + std::string(*e);
+    }
+    throw Error(ORR_NOT_FOUND, std::string(arch_->id) + " has no entry \"" + entry + "\"; it has " + known);
+}
+
+const Program& Model::program(const std::string& entry) {
+    const std::lock_guard lock(mutex_);
+    if (const auto it = programs_.find(entry); it != programs_.end()) return it->second;
+    GraphBuilder builder(engine_->host(), engine_->registry(), *weights_, arch_->id, entry);
+    const orr_status status = arch_->build(config_, &source_.base, entry.c_str(), builder.table());
+    Program program;
+    try {
+        program = builder.finish();
+    } catch (const Error& e) {
+        throw Error(e.code(), files_->path() + ": " + e.what());
+    }
+    check(status, files_->path());
+    return programs_.emplace(entry, std::move(program)).first->second;
+}
+
+std::shared_ptr<const PreparedProgram> Model::prepared(const std::string& entry, const std::vector<std::string>& wanted, bool rewrites, uint32_t numerics) {
+    const std::lock_guard lock(mutex_);
+    std::string key = entry + "|" + std::to_string(numerics) + (rewrites ? "|r" : "|-");
+    for (const auto& w : wanted) key += "|" + w;
+    if (const auto it = prepared_.find(key); it != prepared_.end()) return it->second;
+    const Program& source = program(entry);
+    std::set<orr_value> kept;
+    for (const auto& o : source.outputs) kept.insert(o.value);
+    for (const auto& w : wanted) {
+        const orr_value v = source.find(w);
+        if (v == 0) throw Error(ORR_NOT_FOUND, source.model + "." + entry + " has no output or value named " + w);
+        kept.insert(v);
+    }
+    auto made = std::make_shared<PreparedProgram>(prepare_program(engine_->host(), engine_->registry(), engine_->memory(), *weights_, source, kept, rewrites, numerics, device_));
+    if (prepared_.size() > 64) prepared_.clear();  // wanted sets are the caller's; plans keep what they use
+    return prepared_[key] = made;
+}
+
+const orr_tokenizer* Model::tokenizer_or_null() {
+    const std::lock_guard lock(mutex_);
+    if (tokenizer_tried_) return tokenizer_;
+    tokenizer_tried_ = true;
+    for (const orr_tokenizer_kind* kind : engine_->registry().tokenizers()) {
+        if (!kind->probe(files_->table(), checkpoint_)) continue;
+        set_error_text("");
+        const orr_status status = kind->open(files_->table(), checkpoint_, &tokenizer_);
+        if (status == ORR_OK) return tokenizer_;
+        tokenizer_ = nullptr;
+        tokenizer_status_ = status;
+        tokenizer_problem_ = error_text();
+        return nullptr;
+    }
+    tokenizer_status_ = ORR_NOT_FOUND;
+    tokenizer_problem_ = files_->path() + ": has no tokeniser that a plugin can read";
+    return nullptr;
+}
+
+const orr_tokenizer& Model::tokenizer() {
+    const orr_tokenizer* t = tokenizer_or_null();
+    if (!t) throw Error(tokenizer_status_, tokenizer_problem_);
+    return *t;
+}
+
+uint64_t Model::state_bytes(int64_t context, const TypeInfo& cache_type) {
+    std::map<std::string, uint64_t> bytes;
+    for (const char* const* e = info_.entries; e && *e; e++)
+        for (const StateDef& s : program(*e).states) {
+            const TypeInfo& type = s.type ? engine_->registry().type(s.type) : cache_type;
+            const uint64_t page = SessionState::page_bytes_for(s, type);
+            int64_t tokens = context;
+            if (s.window > 0) tokens = std::min(context, s.window + kRollbackSlack + kPageTokens);
+            bytes[s.name] = s.kind == ORR_STATE_RECURRENT ? 2 * page : page * static_cast<uint64_t>((tokens + kPageTokens - 1) / kPageTokens);
+        }
+    uint64_t sum = 0;
+    for (const auto& [name, b] : bytes) sum += b;
+    return sum;
+}
+
+uint64_t Model::activation_estimate(int64_t tokens) {
+    // The widest moment of a run: the largest few values of the default entry, bound to one sequence of `tokens`.
+    const Program& p = program(info_.entries[0]);
+    std::vector<uint64_t> sizes;
+    for (const ValueDef& v : p.values) {
+        if (v.kind != ValueKind::node || v.layout[0] != '\0') continue;
+        try {
+            Bindings bindings{{"B", 1}, {"T", tokens}, {"S", tokens}};
+            uint64_t n = 4;
+            for (const orr_dim d : v.dims) n *= static_cast<uint64_t>(p.dims->evaluate(d, bindings));
+            sizes.push_back(n);
+        } catch (const Error&) {
+        }
+    }
+    std::sort(sizes.rbegin(), sizes.rend());
+    uint64_t sum = 0;
+    for (size_t i = 0; i < std::min<size_t>(4, sizes.size()); i++) sum += sizes[i];
+    return sum;
+}
+
+Json Model::describe(const std::string& what, const char* entry_or_null) {
+    const auto strings = [](const char* const* list) {
+        Json out = Json::array();
+        for (; list && *list; list++) out.push_back(*list);
+        return out;
+    };
+    if (what == "tokenizer") {
+        const orr_tokenizer& t = tokenizer();
+        Json j = Json::parse(t.info_json ? t.info_json : "{}", nullptr, false);
+        Json eog = Json::array();
+        for (uint32_t i = 0; i < t.n_eog; i++) eog.push_back(t.eog[i]);
+        return {{"vocabulary", t.vocabulary}, {"bos", t.bos}, {"eos", t.eos}, {"pad", t.pad}, {"unk", t.unk}, {"eog", eog}, {"info", j}};
+    }
+    if (what == "config") return Json::parse(checkpoint_ && checkpoint_->config_json ? checkpoint_->config_json : "{}", nullptr, false);
+    const std::string entry = entry_name(entry_or_null);
+    Json model_info = Json::parse(info_.info_json ? info_.info_json : "{}", nullptr, false);
+    if (what == "summary")
+        return {{"architecture", arch_->id},         {"summary", arch_->summary},         {"path", files_->path()},
+                {"format", checkpoint_->format},     {"entries", strings(info_.entries)}, {"tasks", strings(info_.tasks)},
+                {"context_length", info_.context_length}, {"vocabulary", info_.vocabulary},    {"tensors", checkpoint_->tensor_count},
+                {"checkpoint_bytes", weights_->checkpoint_bytes()}, {"device", device_},  {"info", model_info}};
+    if (what == "entries") return strings(info_.entries);
+    if (what == "controls") return Json::array();
+    if (what == "plugins") {
+        Json out = Json::array();
+        for (const auto& p : engine_->registry().describe("plugins"))
+            if (p["loaded"].get<bool>()) out.push_back(p);
+        return out;
+    }
+    if (what == "weights") return weights_->describe();
+    const Program& p = program(entry);
+    if (what == "ignored") {
+        for (const char* const* e = info_.entries; *e; e++) program(*e);
+        return {{"configuration_keys", model_info.contains("ignored") ? model_info["ignored"] : Json::array()}, {"tensors", weights_->unused()}};
+    }
+    const auto dims = [&](orr_value v) {
+        Json out = Json::array();
+        for (const orr_dim d : p.values[v].dims) out.push_back(p.dims->text(d));
+        return out;
+    };
+    Json out = Json::array();
+    if (what == "inputs") {
+        for (const InputDef& i : p.inputs)
+            out.push_back({{"name", i.name}, {"type", engine_->registry().type(p.values[i.value].type).id}, {"shape", dims(i.value)}, {"optional", i.flags != 0 || i.positions}});
+    } else if (what == "outputs") {
+        for (const OutputDef& o : p.outputs) out.push_back({{"name", o.name}, {"type", engine_->registry().type(p.values[o.value].type).id}, {"shape", dims(o.value)}});
+    } else if (what == "states") {
+        const char* kinds[] = {"", "append", "recurrent", "frozen"};
+        for (const StateDef& s : p.states) out.push_back({{"name", s.name}, {"kind", kinds[s.kind]}, {"shape", s.dims}, {"window", s.window}, {"page_tokens", s.kind == ORR_STATE_RECURRENT ? 0 : kPageTokens}});
+    } else if (what == "values") {
+        for (size_t v = 1; v < p.values.size(); v++)
+            if (p.values[v].kind == ValueKind::node && !p.values[v].name.empty())
+                out.push_back({{"name", p.values[v].name}, {"type", engine_->registry().type(p.values[v].type).id}, {"shape", dims(static_cast<orr_value>(v))}});
+    } else if (what == "graph") {
+        return {{"text", graph_text(p, engine_->registry())}};
+    } else {
+        throw Error(ORR_INVALID_ARGUMENT, "orr_model_describe: \"" + what +
+                                              "\" is not known; known: summary, entries, inputs, outputs, states, controls, values, graph, weights, plugins, tokenizer, config, ignored");
+    }
+    return out;
+}
+
+}  // namespace orrery

@@ -1,0 +1,76 @@
+// An open checkpoint with its architecture: immutable, shared by sessions on many threads.
+#pragma once
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+
+#include "engine/plan/prepare_program.hpp"
+#include "engine/run/engine.hpp"
+#include "engine/weights/model_files.hpp"
+#include "engine/weights/weights.hpp"
+
+namespace orrery {
+
+class Model : public std::enable_shared_from_this<Model> {
+  public:
+    // tokenizer_only: a folder with nothing but a tokenizer.json is enough.
+    Model(std::shared_ptr<Engine> engine, const orr_model_options& options, bool tokenizer_only);
+    ~Model();
+    Model(const Model&) = delete;
+    Model& operator=(const Model&) = delete;
+
+    Engine& engine() { return *engine_; }
+    const std::shared_ptr<Engine>& engine_ptr() const { return engine_; }
+    Weights& weights() { return *weights_; }
+    const orr_model_info& info() const { return info_; }
+    const orr_files* files() const { return files_->table(); }
+    const orr_checkpoint* checkpoint() const { return checkpoint_; }
+    const std::string& device() const { return device_; }
+    // Equal for two opens of the same checkpoint: architecture, tensor names, shapes and types.
+    uint64_t fingerprint() const { return fingerprint_; }
+
+    std::string entry_name(const char* entry) const;  // NULL: the default; throws when it does not exist
+    const Program& program(const std::string& entry);
+    // Rewritten form of an entry for these wanted values; cached.
+    std::shared_ptr<const PreparedProgram> prepared(const std::string& entry, const std::vector<std::string>& wanted, bool rewrites, uint32_t numerics);
+
+    // Throws Error(ORR_NOT_FOUND) when the checkpoint has none.
+    const orr_tokenizer& tokenizer();
+    const orr_tokenizer* tokenizer_or_null();
+    nlohmann::ordered_json describe(const std::string& what, const char* entry);
+    // Bytes that states take for `context` tokens in `cache_type`.
+    uint64_t state_bytes(int64_t context, const TypeInfo& cache_type);
+    // Bytes of a plan's activations for a run of `tokens`; 0 when the default entry takes no tokens.
+    uint64_t activation_estimate(int64_t tokens);
+
+  private:
+    void open_checkpoint();
+    void open_architecture();
+    orr_model_source source() const;
+    struct Source {
+        orr_model_source base;
+        const Model* self;
+    };
+    std::shared_ptr<Engine> engine_;
+    std::string device_;
+    std::unique_ptr<ModelFiles> files_;
+    orr_checkpoint* checkpoint_ = nullptr;
+    const orr_model_arch* arch_ = nullptr;
+    void* config_ = nullptr;
+    orr_model_info info_{};
+    std::unique_ptr<Weights> weights_;
+    Source source_{};
+    uint64_t fingerprint_ = 0;
+    std::recursive_mutex mutex_;
+    std::map<std::string, Program> programs_;
+    std::map<std::string, std::shared_ptr<const PreparedProgram>> prepared_;
+    orr_tokenizer* tokenizer_ = nullptr;
+    bool tokenizer_tried_ = false;
+    std::string tokenizer_problem_;
+    orr_status tokenizer_status_ = ORR_OK;
+};
+
+}  // namespace orrery

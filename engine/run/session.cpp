@@ -1,0 +1,595 @@
+#include "engine/run/session.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "engine/platform/cpu.hpp"
+#include "engine/registry/error_text.hpp"
+#include "engine/run/convert.hpp"
+#include "engine/run/driver.hpp"
+
+namespace orrery {
+namespace {
+
+constexpr size_t kMostPlans = 24;
+constexpr int64_t kDefaultContext = 8192;
+
+uint64_t now_ns() { return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count()); }
+
+}  // namespace
+
+Session::Session(std::shared_ptr<Model> model, const orr_session_options* o)
+    : model_(std::move(model)), pools_(std::make_shared<std::map<std::string, std::shared_ptr<PagePool>>>()), pools_mutex_(std::make_shared<std::mutex>()) {
+    Engine& engine = model_->engine();
+    const int64_t most = model_->info().context_length;
+    orr_session_options d{};
+    if (o) std::memcpy(&d, o, std::min<size_t>(o->header.struct_size, sizeof d));
+    if (d.context < 0 || d.batch < 0) throw Error(ORR_INVALID_ARGUMENT, "session options: context " + std::to_string(d.context) + ", batch " + std::to_string(d.batch) + ": neither may be negative");
+    if (most > 0 && d.context > most)
+        throw Error(ORR_LIMIT, "a context of " + std::to_string(d.context) + " tokens was asked for; the model's is " + std::to_string(most));
+    options_.context = d.context ? d.context : most > 0 ? std::min(most, kDefaultContext) : kDefaultContext;
+    options_.batch = d.batch ? d.batch : 1;
+    const uint32_t available = engine.executor()->helpers() + 1;
+    options_.threads = d.threads ? d.threads : available;
+    if (d.numerics > ORR_NUMERICS_FAST) throw Error(ORR_INVALID_ARGUMENT, "session options: numerics " + std::to_string(d.numerics) + " is unknown");
+    options_.numerics = d.numerics;
+    if (!platform::has_isa(d.isa))
+        throw Error(ORR_UNSUPPORTED, std::string("instruction set ") + platform::isa_name(d.isa) + " was asked for; the best that this processor has is " + platform::isa_name(platform::best_isa()));
+    options_.isa = d.isa == ORR_ISA_AUTO ? engine.isa() : d.isa;
+    options_.cache_type = engine.registry().find_type(d.cache_type ? d.cache_type : "f16").number;
+    options_.progress = d.progress;
+    options_.progress_user = d.progress_user;
+    options_.reference = d.reference_kernels;
+    options_.rewrites = !d.no_rewrites && !d.reference_kernels;
+    options_.profile = d.profile;
+    priority_ = d.priority;
+    team_ = std::make_shared<Team>(engine.executor(), options_.threads);
+}
+
+Session::Session(const Session& parent, int)
+    : model_(parent.model_), options_(parent.options_), pools_(parent.pools_), pools_mutex_(parent.pools_mutex_), states_(parent.states_), position_(parent.position_), marks_(parent.marks_) {
+    priority_ = parent.priority();
+    team_ = std::make_shared<Team>(model_->engine().executor(), options_.threads);
+    // Copied vectors have no spare capacity: the pages to come would allocate.
+    for (auto& [name, s] : states_)
+        for (auto& row : s.rows())
+            if (s.def().kind != ORR_STATE_RECURRENT) {
+                row.pages.reserve(static_cast<size_t>(options_.context / kPageTokens + 2));
+                row.addresses.reserve(static_cast<size_t>(options_.context / kPageTokens + 2));
+            } else {
+                row.spare = PageRef();
+            }
+}
+
+Session::~Session() = default;
+
+void Session::check_idle() const {
+    if (running_) throw Error(ORR_BUSY, "a run of this session is under way");
+}
+
+std::string Session::run_text() const { return current_ ? current_->signature.entry : ""; }
+
+SessionState& Session::state(const StateDef& def, int64_t batch) {
+    if (const auto it = states_.find(def.name); it != states_.end()) return it->second;
+    Registry& registry = model_->engine().registry();
+    const TypeInfo& type = def.kind == ORR_STATE_RECURRENT || def.type ? registry.type(def.type) : registry.type(options_.cache_type);
+    std::shared_ptr<PagePool> pool;
+    {
+        const std::lock_guard lock(*pools_mutex_);
+        auto& slot = (*pools_)[def.name];
+        if (!slot) {
+            int64_t tokens = options_.context;
+            if (def.window > 0) tokens = std::min(tokens, def.window + kRollbackSlack + 9 * kPageTokens);
+            const int64_t pages = def.kind == ORR_STATE_RECURRENT ? 2 : (tokens + kPageTokens - 1) / kPageTokens;
+            slot = std::make_shared<PagePool>(model_->engine().memory(), SessionState::page_bytes_for(def, type), static_cast<size_t>(pages * batch));
+        }
+        pool = slot;
+    }
+    return states_.try_emplace(def.name, def, type, batch, options_.context, pool).first->second;
+}
+
+bool Session::matches(const Signature& s, const RunRequest& r, int64_t total_batch) const {
+    if (s.entry != r.entry || s.inputs.size() != r.input_count || s.outputs.size() != r.output_count || s.total_batch != total_batch) return false;
+    for (uint32_t i = 0; i < r.input_count; i++) {
+        const auto& a = s.inputs[i];
+        const orr_named_tensor& b = *r.inputs[i];
+        if (a.name != b.name || a.type != b.type || a.shape.size() != static_cast<size_t>(b.rank) || !std::equal(a.shape.begin(), a.shape.end(), b.shape)) return false;
+    }
+    for (uint32_t i = 0; i < r.output_count; i++)
+        if (s.outputs[i] != r.outputs[i]) return false;
+    size_t k = 0;
+    for (const auto& [name, state] : states_) {
+        if (state.def().kind != ORR_STATE_FROZEN) continue;
+        if (k >= s.lengths.size() || s.lengths[k++] != state.length()) return false;
+    }
+    return k == s.lengths.size();
+}
+
+Session::PlanEntry& Session::find_plan(const RunRequest& r, int64_t total_batch) {
+    for (auto& e : plans_)
+        if (matches(e->signature, r, total_batch)) {
+            e->last_used = ++clock_;
+            return *e;
+        }
+    return make_entry(r, total_batch);
+}
+
+Session::PlanEntry& Session::make_entry(const RunRequest& r, int64_t total_batch) {
+    const Program& program = model_->program(r.entry);
+    Binding binding;
+    for (uint32_t i = 0; i < r.input_count; i++) {
+        const orr_named_tensor& t = *r.inputs[i];
+        const auto in = std::find_if(program.inputs.begin(), program.inputs.end(), [&](const InputDef& d) { return d.name == t.name; });
+        if (in == program.inputs.end()) {
+            std::string known;
+            for (const auto& d : program.inputs) known += (known.empty() ? "" : ", ") + d.name;
+            throw Error(ORR_INVALID_ARGUMENT, program.model + "." + program.entry + " has no input \"" + t.name + "\"; it has " + known);
+        }
+        const ValueDef& v = program.values[in->value];
+        if (static_cast<size_t>(t.rank) != v.dims.size())
+            throw Error(ORR_INVALID_ARGUMENT, "input " + in->name + " has rank " + std::to_string(t.rank) + ", wanted " + program.shape_text(in->value));
+        for (int32_t k = 0; k < t.rank; k++) {
+            const std::string symbol = program.dims->symbol_name(v.dims[static_cast<size_t>(k)]);
+            if (symbol.empty()) continue;
+            const auto [it, fresh] = binding.symbols.emplace(symbol, t.shape[k]);
+            if (!fresh && it->second != t.shape[k])
+                throw Error(ORR_INVALID_ARGUMENT, "input " + in->name + ": dimension " + symbol + " is " + std::to_string(t.shape[k]) + ", another input makes it " + std::to_string(it->second));
+        }
+        binding.given.insert(in->name);
+    }
+    for (uint32_t i = 0; i < r.input_count; i++) {
+        const orr_named_tensor& t = *r.inputs[i];
+        const orr_value v = std::find_if(program.inputs.begin(), program.inputs.end(), [&](const InputDef& d) { return d.name == t.name; })->value;
+        for (int32_t k = 0; k < t.rank; k++) {
+            const int64_t want = program.dims->evaluate(program.values[v].dims[static_cast<size_t>(k)], binding.symbols);
+            if (want != t.shape[k])
+                throw Error(ORR_INVALID_ARGUMENT, std::string("input ") + t.name + ": axis " + std::to_string(k) + " is " + std::to_string(t.shape[k]) + ", wanted " + std::to_string(want));
+        }
+    }
+    for (uint32_t i = 0; i < r.output_count; i++) binding.wanted.emplace_back(r.outputs[i]);
+
+    auto entry = std::make_unique<PlanEntry>();
+    Signature& s = entry->signature;
+    s.entry = r.entry;
+    s.total_batch = total_batch;
+    for (uint32_t i = 0; i < r.input_count; i++) s.inputs.push_back({r.inputs[i]->name, r.inputs[i]->type, {r.inputs[i]->shape, r.inputs[i]->shape + r.inputs[i]->rank}});
+    s.outputs = binding.wanted;
+
+    binding.symbols["S"] = options_.context;
+    for (const StateDef& def : program.states)
+        if (def.kind == ORR_STATE_FROZEN) {
+            const int64_t append = program.dims->evaluate(def.append, binding.symbols);
+            const auto known = states_.find(def.name);
+            const std::string symbol = program.dims->symbol_name(program.values[def.value].dims[1]);
+            binding.symbols[symbol] = append > 0 ? append : known == states_.end() ? 0 : known->second.length();
+            if (append == 0 && binding.symbols[symbol] == 0)
+                throw Error(ORR_INVALID_ARGUMENT, program.model + "." + program.entry + " reads state " + def.name + ", which no run has written yet");
+        }
+    PlanOptions po;
+    po.device = model_->device();
+    po.numerics = options_.numerics;
+    po.isa = options_.isa;
+    po.cache_type = options_.cache_type;
+    po.reference = options_.reference;
+    po.profile = options_.profile;
+    entry->plan = make_plan(model_->engine().host(), model_->engine().registry(), model_->engine().memory(), model_->weights(),
+                            model_->prepared(r.entry, binding.wanted, options_.rewrites, options_.numerics), binding, po, team_);
+    if (!entry->plan->states().empty() && entry->plan->batch() != total_batch)
+        throw Error(ORR_INVALID_ARGUMENT, "the inputs hold " + std::to_string(entry->plan->batch()) + " sequences, the session" + (members_.size() > 1 ? "s hold " : " holds ") + std::to_string(total_batch));
+    const auto batch = static_cast<size_t>(total_batch);
+    for (const PlanState& ps : entry->plan->states()) {
+        entry->states.push_back(&state(program.states[ps.state], options_.batch));
+        entry->views.emplace_back(batch, orr_paged{ORR_HEADER(orr_paged), nullptr, 0, 0, 0, kPageTokens});
+        entry->view_ptrs.emplace_back();
+        for (const auto& v : entry->views.back()) entry->view_ptrs.back().push_back(&v);
+        entry->read_rows.emplace_back(batch, nullptr);
+        entry->write_rows.emplace_back(batch, nullptr);
+    }
+    for (const auto& [name, st] : states_)
+        if (st.def().kind == ORR_STATE_FROZEN) s.lengths.push_back(st.length());
+    // The least recently used plan makes room.
+    if (plans_.size() >= kMostPlans) {
+        const auto oldest = std::min_element(plans_.begin(), plans_.end(), [](const auto& a, const auto& b) { return a->last_used < b->last_used; });
+        if (oldest->get() == last_) last_ = nullptr;
+        plans_.erase(oldest);
+    }
+    entry->last_used = ++clock_;
+    plans_.push_back(std::move(entry));
+    return *plans_.back();
+}
+
+void Session::ensure_arena(uint64_t bytes) {
+    if (arena_.size() >= bytes) return;
+    arena_ = Buffer();
+    last_ = nullptr;  // what it held is gone
+    arena_ = Buffer(model_->engine().memory(), bytes, 64, "workspace of a run");
+}
+
+void Session::begin(const RunRequest& request, Session* const* others, size_t other_count) {
+    check_idle();
+    RunRequest r = request;
+    std::string entry;
+    if (!r.entry) {
+        r.entry = model_->info().entries ? model_->info().entries[0] : nullptr;
+        if (!r.entry) throw Error(ORR_INVALID_ARGUMENT, "this model has no entry");
+    } else {
+        entry = model_->entry_name(r.entry);
+    }
+    for (uint32_t i = 0; i < r.input_count; i++) check_named_tensor(r.inputs[i], i);
+    members_.clear();
+    members_.push_back(this);
+    int64_t total_batch = options_.batch;
+    for (size_t i = 0; i < other_count; i++) {
+        Session* o = others[i];
+        o->check_idle();
+        if (std::find(members_.begin(), members_.end(), o) != members_.end()) throw Error(ORR_INVALID_ARGUMENT, "a session stands twice in one batch");
+        if (o->model_ != model_ || o->options_.cache_type != options_.cache_type || o->options_.numerics != options_.numerics)
+            throw Error(ORR_INVALID_ARGUMENT, "sessions stepped together must share model, cache type and numerics; session " + std::to_string(i + 1) + " differs");
+        members_.push_back(o);
+        total_batch += o->options_.batch;
+    }
+    PlanEntry& e = find_plan(r, total_batch);
+    for (size_t m = 0; m < members_.size(); m++) {
+        Session& s = *members_[m];
+        const int64_t end = s.position_ + e.plan->advance();
+        if (!e.plan->states().empty() && end > s.options_.context)
+            throw Error(ORR_LIMIT, "the run would end at token " + std::to_string(end) + "; the context holds " + std::to_string(s.options_.context) + " (" + std::to_string(s.position_) + " are used)");
+        for (size_t k = 0; k < e.states.size(); k++) {
+            SessionState& st = m == 0 ? *e.states[k] : s.state(e.states[k]->def(), s.options_.batch);
+            const PlanState& ps = e.plan->states()[k];
+            if (ps.append > 0 && st.def().kind == ORR_STATE_FROZEN) st.clear();
+            if (ps.append > 0 || st.def().kind == ORR_STATE_RECURRENT) st.reserve(ps.append);
+        }
+    }
+    ensure_arena(e.plan->arena_bytes());
+    if (e.plan->placed_at() != arena_.data()) e.plan->place(arena_.data());
+    current_ = &e;
+    last_ = nullptr;
+    try {
+        fill_inputs(r);
+        bind_states();
+    } catch (...) {
+        current_ = nullptr;
+        throw;
+    }
+    next_step_ = 0;
+    cancel_ = false;
+    for (Session* s : members_) s->running_ = true;
+}
+
+void Session::fill_inputs(const RunRequest& r) {
+    for (PlanInput& in : current_->plan->inputs()) {
+        orr_tensor& t = *in.tensor;
+        const int64_t n = elements(t);
+        if (in.given) {
+            const orr_named_tensor* from = nullptr;
+            for (uint32_t i = 0; i < r.input_count; i++)
+                if (in.name == r.inputs[i]->name) from = r.inputs[i];
+            convert_plain(*from, t);
+        } else if (in.positions) {
+            auto* dst = static_cast<int32_t*>(t.data);
+            const int64_t tokens = t.shape[1];
+            int64_t row = 0;
+            for (const Session* s : members_)
+                for (int64_t b = 0; b < s->options_.batch && row < t.shape[0]; b++, row++)
+                    for (int64_t i = 0; i < tokens; i++) dst[row * tokens + i] = static_cast<int32_t>(s->position_ + i);
+            for (; row < t.shape[0]; row++)  // models without states take any batch
+                for (int64_t i = 0; i < tokens; i++) dst[row * tokens + i] = static_cast<int32_t>(position_ + i);
+        } else {
+            fill_plain(t, n, in.fill);
+        }
+    }
+}
+
+void Session::bind_states() {
+    PlanEntry& e = *current_;
+    for (size_t k = 0; k < e.states.size(); k++) {
+        PlanState& ps = e.plan->states()[k];
+        size_t row = 0;
+        for (size_t m = 0; m < members_.size(); m++) {
+            SessionState& st = m == 0 ? *e.states[k] : members_[m]->state(e.states[k]->def(), members_[m]->options_.batch);
+            for (SequenceState& seq : st.rows()) {
+                orr_paged& view = e.views[k][row];
+                view.pages = seq.addresses.data();
+                view.past = seq.length;
+                view.length = seq.length + ps.append;
+                view.first = seq.first;
+                e.read_rows[k][row] = seq.current.data();
+                e.write_rows[k][row] = seq.spare.data();
+                row++;
+            }
+        }
+        if (e.states[k]->def().kind == ORR_STATE_RECURRENT) {
+            ps.tensor->data = e.read_rows[k].data();
+            if (ps.next) ps.next->data = e.write_rows[k].data();
+        } else {
+            ps.tensor->data = e.view_ptrs[k].data();
+        }
+    }
+}
+
+bool Session::step(uint64_t budget_ns) {
+    if (!running_ || !current_) throw Error(ORR_INVALID_ARGUMENT, "no run of this session is under way");
+    Plan& plan = *current_->plan;
+    const uint64_t deadline = budget_ns ? now_ns() + budget_ns : UINT64_MAX;
+    const size_t total = plan.steps().size();
+    try {
+        if (cancel_.load(std::memory_order_relaxed)) throw Error(ORR_CANCELLED, "the run was cancelled");
+        team_->begin();
+        size_t done = next_step_;
+        next_step_ = plan.run(next_step_, [&] {
+            done++;
+            if (cancel_.load(std::memory_order_relaxed)) return false;
+            if (paused_.load(std::memory_order_relaxed) && budget_ns) return false;
+            if (options_.progress && !options_.progress(options_.progress_user, static_cast<double>(done) / static_cast<double>(total), "running")) {
+                cancel_ = true;
+                return false;
+            }
+            return deadline == UINT64_MAX || now_ns() < deadline;
+        });
+        team_->end();
+        if (next_step_ < total && cancel_.load(std::memory_order_relaxed)) throw Error(ORR_CANCELLED, "the run was cancelled");
+    } catch (...) {
+        team_->end();
+        abandon();
+        throw;
+    }
+    if (next_step_ < total) return false;
+    commit();
+    return true;
+}
+
+void Session::commit() {
+    PlanEntry& e = *current_;
+    for (size_t m = 0; m < members_.size(); m++)
+        for (size_t k = 0; k < e.states.size(); k++) {
+            SessionState& st = m == 0 ? *e.states[k] : members_[m]->state(e.states[k]->def(), members_[m]->options_.batch);
+            const PlanState& ps = e.plan->states()[k];
+            if (ps.append > 0 || ps.next) st.commit(ps.append);
+        }
+    for (Session* s : members_) {
+        s->position_ += e.plan->advance();
+        s->running_ = false;
+    }
+    last_ = current_;
+    current_ = nullptr;
+}
+
+void Session::abandon() {
+    current_ = nullptr;
+    last_ = nullptr;
+    for (Session* s : members_) s->running_ = false;
+}
+
+void Session::run(const RunRequest& request, Session* const* others, size_t other_count) {
+    begin(request, others, other_count);
+    step(0);
+}
+
+void Session::start(const RunRequest& request) {
+    {
+        const std::lock_guard lock(async_mutex_);
+        if (async_ && !async_ended_) throw Error(ORR_BUSY, "a run of this session is under way");
+    }
+    begin(request, nullptr, 0);
+    {
+        const std::lock_guard lock(async_mutex_);
+        async_ = true;
+        async_ended_ = false;
+    }
+    model_->engine().driver().add(shared_from_this());
+}
+
+bool Session::drive(uint64_t budget_ns) noexcept {
+    bool done = false;
+    const orr_status status = boundary([&] { done = step(budget_ns); });
+    if (status == ORR_OK && !done) return false;
+    const std::lock_guard lock(async_mutex_);
+    async_ended_ = true;
+    async_status_ = status;
+    try {
+        async_error_ = status == ORR_OK ? "" : error_text();
+    } catch (...) {
+        async_error_.clear();
+    }
+    async_done_.notify_all();
+    return true;
+}
+
+orr_status Session::poll(bool* done) { return wait(0, done); }
+
+orr_status Session::wait(uint64_t timeout_ns, bool* done) {
+    std::unique_lock lock(async_mutex_);
+    if (!async_) throw Error(ORR_INVALID_ARGUMENT, "no run of this session was started");
+    const auto ended = [&] { return async_ended_; };
+    if (timeout_ns == UINT64_MAX)
+        async_done_.wait(lock, ended);
+    else if (timeout_ns > 0)
+        async_done_.wait_for(lock, std::chrono::nanoseconds(std::min<uint64_t>(timeout_ns, INT64_MAX / 4)), ended);
+    *done = async_ended_;
+    if (!async_ended_ || async_status_ == ORR_OK) return ORR_OK;
+    throw Error(async_status_, async_error_);
+}
+
+void Session::cancel() {
+    cancel_ = true;
+    bool background;
+    {
+        const std::lock_guard lock(async_mutex_);
+        background = async_ && !async_ended_;
+    }
+    if (background) model_->engine().driver().changed();
+}
+
+void Session::pause(bool paused) {
+    paused_ = paused;
+    model_->engine().driver().changed();
+}
+
+void Session::set_priority(int32_t p) {
+    priority_ = p;
+    model_->engine().driver().changed();
+}
+
+void Session::output(const char* name, orr_named_tensor* out) {
+    check_idle();
+    if (!last_) throw Error(ORR_NOT_FOUND, "there is no result to read: no run has ended since the session was made, trimmed or reset");
+    for (const PlanOutput& o : last_->plan->outputs()) {
+        if (o.name != name) continue;
+        const orr_tensor& t = *o.tensor;
+        orr_named_tensor r{};
+        r.header = ORR_HEADER(orr_named_tensor);
+        r.name = o.name.c_str();
+        r.type = t.type;
+        r.rank = t.rank;
+        std::copy_n(t.shape, t.rank, r.shape);
+        r.data = t.data;
+        r.size_bytes = t.size_bytes;
+        std::memcpy(out, &r, std::min<size_t>(out->header.struct_size ? out->header.struct_size : sizeof r, sizeof r));
+        return;
+    }
+    std::string known;
+    for (const PlanOutput& o : last_->plan->outputs()) known += (known.empty() ? "" : ", ") + o.name;
+    throw Error(ORR_NOT_FOUND, std::string("the last run gave no output \"") + name + "\"; it gave " + known);
+}
+
+const char* Session::output_name(uint32_t index) { return last_ && !running_ && index < last_->plan->outputs().size() ? last_->plan->outputs()[index].name.c_str() : nullptr; }
+
+void Session::mark() {
+    check_idle();
+    while (!marks_.empty() && marks_.back().position >= position_) marks_.pop_back();
+    marks_.push_back({position_, states_});
+    for (auto& [name, s] : marks_.back().states)
+        for (auto& row : s.rows()) row.spare = PageRef();
+}
+
+void Session::rollback(int64_t position) {
+    check_idle();
+    if (position < 0 || position > position_)
+        throw Error(ORR_INVALID_ARGUMENT, "rollback to token " + std::to_string(position) + "; the session stands at " + std::to_string(position_));
+    if (position == position_) return;
+    const auto at = std::find_if(marks_.begin(), marks_.end(), [&](const Snapshot& m) { return m.position == position; });
+    if (at != marks_.end()) {
+        // Plans hold addresses of the states: contents change, objects stay.
+        for (auto& [name, s] : states_) {
+            const auto known = at->states.find(name);
+            if (known == at->states.end()) {
+                s.clear();
+                continue;
+            }
+            for (size_t r = 0; r < s.rows().size(); r++) {
+                SequenceState& to = s.rows()[r];
+                const SequenceState& from = known->second.rows()[r];
+                to.pages.assign(from.pages.begin(), from.pages.end());
+                to.addresses.assign(from.addresses.begin(), from.addresses.end());
+                to.length = from.length;
+                to.first = from.first;
+                to.current = from.current;
+            }
+        }
+    } else if (position == 0) {
+        for (auto& [name, s] : states_)
+            if (s.def().kind != ORR_STATE_FROZEN) s.clear();
+    } else {
+        for (const auto& [name, s] : states_) {
+            if (s.def().kind == ORR_STATE_FROZEN || s.can_truncate(position)) continue;
+            if (s.def().kind == ORR_STATE_RECURRENT)
+                throw Error(ORR_LIMIT, "state " + name + " is recurrent and there is no mark at token " + std::to_string(position));
+            throw Error(ORR_LIMIT, "state " + name + " keeps a window of " + std::to_string(s.def().window) + " tokens; those that token " + std::to_string(position) + " needs are gone (earliest kept: " +
+                                       std::to_string(s.rows()[0].first) + ")");
+        }
+        for (auto& [name, s] : states_)
+            if (s.def().kind != ORR_STATE_FROZEN) s.truncate(position);
+    }
+    position_ = position;
+    while (!marks_.empty() && marks_.back().position > position_) marks_.pop_back();
+}
+
+void Session::reset() {
+    check_idle();
+    for (auto& [name, s] : states_) s.clear();
+    marks_.clear();
+    position_ = 0;
+    last_ = nullptr;
+}
+
+void Session::trim() {
+    check_idle();
+    plans_.clear();
+    last_ = nullptr;
+    arena_ = Buffer();
+}
+
+void Session::warm_up(const char* entry_or_null, int64_t tokens) {
+    check_idle();
+    if (tokens <= 0) throw Error(ORR_INVALID_ARGUMENT, "warm-up for " + std::to_string(tokens) + " tokens");
+    const std::string entry = model_->entry_name(entry_or_null);
+    const Program& program = model_->program(entry);
+    // Required inputs with B sequences of T tokens; entries that take something else cannot be guessed.
+    std::vector<orr_named_tensor> tensors;
+    for (const InputDef& in : program.inputs) {
+        if (in.flags || in.positions) continue;
+        orr_named_tensor t{};
+        t.header = ORR_HEADER(orr_named_tensor);
+        t.name = in.name.c_str();
+        t.type = program.values[in.value].type;
+        t.rank = static_cast<int32_t>(program.values[in.value].dims.size());
+        for (int32_t k = 0; k < t.rank; k++)
+            t.shape[k] = program.dims->evaluate(program.values[in.value].dims[static_cast<size_t>(k)], {{"B", options_.batch}, {"T", tokens}});
+        tensors.push_back(t);
+    }
+    std::vector<const orr_named_tensor*> pointers;
+    for (const auto& t : tensors) pointers.push_back(&t);
+    members_.assign(1, this);
+    PlanEntry& e = find_plan({entry.c_str(), static_cast<uint32_t>(pointers.size()), pointers.data(), 0, nullptr}, options_.batch);
+    ensure_arena(e.plan->arena_bytes());
+    e.plan->place(arena_.data());
+    std::memset(arena_.data(), 0, arena_.size());
+}
+
+nlohmann::ordered_json Session::describe(const std::string& what, const char* entry_or_null) {
+    using Json = nlohmann::ordered_json;
+    check_idle();
+    const std::string entry = model_->entry_name(entry_or_null);
+    const PlanEntry* latest = nullptr;
+    for (const auto& e : plans_)
+        if (e->signature.entry == entry && (!latest || e->last_used > latest->last_used)) latest = e.get();
+    if (what == "plan" || what == "profile") {
+        if (!latest) throw Error(ORR_NOT_FOUND, "no plan for entry " + entry + " yet: run it or warm it up");
+        return latest->plan->describe();
+    }
+    if (what == "rewrites") {
+        const auto prepared = model_->prepared(entry, latest ? latest->signature.outputs : std::vector<std::string>{}, options_.rewrites, options_.numerics);
+        Json list = Json::array();
+        for (const auto& r : prepared->rewrites) list.push_back({{"id", r.id}, {"applied", r.applied}});
+        return {{"rewrites", list}, {"folded", prepared->folded}, {"expanded", prepared->expanded}};
+    }
+    if (what == "states" || what == "memory") {
+        Json list = Json::array();
+        uint64_t states = 0, pools = 0;
+        for (const auto& [name, s] : states_) {
+            list.push_back({{"name", name}, {"type", s.type().id}, {"length", s.length()}, {"bytes", s.bytes()}});
+            states += s.bytes();
+        }
+        if (what == "states") return {{"position", position_}, {"states", list}, {"bytes", states}, {"marks", marks_.size()}};
+        for (const auto& [name, pool] : *pools_) pools += pool->bytes();
+        uint64_t plan_peak = 0, plan_plain = 0;
+        for (const auto& e : plans_) {
+            plan_peak = std::max(plan_peak, e->plan->activation_bytes());
+            plan_plain = std::max(plan_plain, e->plan->unshared_bytes());
+        }
+        return {{"state_bytes", states},
+                {"state_reserved_bytes", pools},
+                {"arena_bytes", arena_.size()},
+                {"activation_peak_bytes", plan_peak},
+                {"activation_bytes_without_reuse", plan_plain},
+                {"checkpoint_bytes", model_->weights().checkpoint_bytes()},
+                {"packed_weight_bytes", model_->weights().resident_bytes()},
+                {"engine_used_bytes", model_->engine().memory()->used_bytes()},
+                {"engine_peak_bytes", model_->engine().memory()->peak_bytes()}};
+    }
+    throw Error(ORR_INVALID_ARGUMENT, "orr_session_describe: \"" + what + "\" is not known; known: plan, memory, rewrites, profile, states");
+}
+
+}  // namespace orrery

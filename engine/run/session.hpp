@@ -1,0 +1,144 @@
+// One or more sequences in the middle of a model: their states, their plans, the run under way.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "engine/plan/plan.hpp"
+#include "engine/run/model.hpp"
+#include "engine/run/state.hpp"
+#include "engine/run/team.hpp"
+
+namespace orrery {
+
+struct SessionOptions {
+    int64_t context = 0, batch = 1;
+    uint32_t threads = 1, numerics = ORR_NUMERICS_DEFAULT, isa = ORR_ISA_AUTO, cache_type = ORR_TYPE_F16;
+    orr_progress_fn progress = nullptr;
+    void* progress_user = nullptr;
+    bool reference = false, rewrites = true, profile = false;
+};
+
+// What one run is asked to do; pointers are the caller's.
+struct RunRequest {
+    const char* entry;
+    uint32_t input_count;
+    const orr_named_tensor* const* inputs;
+    uint32_t output_count;
+    const char* const* outputs;
+};
+
+class Session : public std::enable_shared_from_this<Session> {
+  public:
+    Session(std::shared_ptr<Model> model, const orr_session_options* options);
+    Session(const Session& parent, int forked);  // fork
+    Session& operator=(const Session&) = delete;
+    ~Session();
+
+    Model& model() { return *model_; }
+    const SessionOptions& options() const { return options_; }
+    int64_t position() const { return position_; }
+
+    // Plans, copies inputs in, makes room in the states. `others`: further sessions stepped together with this one.
+    void begin(const RunRequest& request, Session* const* others, size_t other_count);
+    // Works for about budget_ns, at least one node; 0: to the end. True when the run has ended. Throws its failure.
+    bool step(uint64_t budget_ns);
+    void run(const RunRequest& request, Session* const* others, size_t other_count);
+    bool running() const { return running_; }
+
+    void start(const RunRequest& request);   // in the background
+    bool drive(uint64_t budget_ns) noexcept;  // the driver's slice; true when ended
+    orr_status poll(bool* done);
+    orr_status wait(uint64_t timeout_ns, bool* done);
+    void cancel();
+    void pause(bool paused);
+    bool paused() const { return paused_.load(std::memory_order_relaxed); }
+    bool cancelled() const { return cancel_.load(std::memory_order_relaxed); }
+    void set_priority(int32_t p);
+    int32_t priority() const { return priority_.load(std::memory_order_relaxed); }
+
+    void output(const char* name, orr_named_tensor* tensor);
+    const char* output_name(uint32_t index);
+
+    void mark();
+    void rollback(int64_t position);
+    void reset();
+    void save(const std::string& path);
+    void load(const std::string& path);
+    void trim();
+    void warm_up(const char* entry, int64_t tokens);
+    nlohmann::ordered_json describe(const std::string& what, const char* entry);
+
+  private:
+    struct Signature {  // of a request, to find its plan again without allocating
+        std::string entry;
+        struct Input {
+            std::string name;
+            uint32_t type;
+            std::vector<int64_t> shape;
+        };
+        std::vector<Input> inputs;
+        std::vector<std::string> outputs;
+        std::vector<int64_t> lengths;  // of frozen states
+        int64_t total_batch = 0;
+    };
+    struct PlanEntry {
+        Signature signature;
+        std::unique_ptr<Plan> plan;
+        std::vector<SessionState*> states;                  // one per plan state, of this session
+        std::vector<std::vector<orr_paged>> views;          // per plan state, one per sequence
+        std::vector<std::vector<const orr_paged*>> view_ptrs;
+        std::vector<std::vector<void*>> read_rows, write_rows;
+        uint64_t last_used = 0;
+    };
+    struct Snapshot {
+        int64_t position;
+        std::map<std::string, SessionState> states;
+    };
+
+    PlanEntry& find_plan(const RunRequest& request, int64_t total_batch);
+    bool matches(const Signature& s, const RunRequest& request, int64_t total_batch) const;
+    PlanEntry& make_entry(const RunRequest& request, int64_t total_batch);
+    SessionState& state(const StateDef& def, int64_t batch);
+    void fill_inputs(const RunRequest& request);
+    void bind_states();
+    void commit();
+    void abandon();
+    void check_idle() const;
+    void ensure_arena(uint64_t bytes);
+    std::string run_text() const;
+
+    std::shared_ptr<Model> model_;
+    SessionOptions options_;
+    std::shared_ptr<Team> team_;
+    std::shared_ptr<std::map<std::string, std::shared_ptr<PagePool>>> pools_;  // shared with forks
+    std::shared_ptr<std::mutex> pools_mutex_;
+    std::map<std::string, SessionState> states_;
+    int64_t position_ = 0;
+    std::vector<Snapshot> marks_;
+    std::vector<std::unique_ptr<PlanEntry>> plans_;
+    uint64_t clock_ = 0;
+    Buffer arena_;
+
+    // the run under way
+    std::atomic<bool> running_{false};
+    PlanEntry* current_ = nullptr;
+    PlanEntry* last_ = nullptr;  // whose outputs can be read
+    size_t next_step_ = 0;
+    std::vector<Session*> members_;  // this and the others
+    std::atomic<bool> cancel_{false}, paused_{false};
+    std::atomic<int32_t> priority_{0};
+
+    // a background run
+    std::mutex async_mutex_;
+    std::condition_variable async_done_;
+    bool async_ = false, async_ended_ = false;
+    orr_status async_status_ = ORR_OK;
+    std::string async_error_;
+};
+
+}  // namespace orrery

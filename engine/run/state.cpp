@@ -1,0 +1,169 @@
+#include "engine/run/state.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "orrery/plugin.hpp"
+
+namespace orrery {
+
+PageRef::~PageRef() {
+    if (page_ && page_->references.fetch_sub(1, std::memory_order_acq_rel) == 1) page_->pool->give_back(page_);
+}
+
+PagePool::PagePool(std::shared_ptr<Memory> memory, size_t page_bytes, size_t first_slab_pages)
+    : memory_(std::move(memory)), page_bytes_((page_bytes + 63) / 64 * 64), first_slab_pages_(std::max<size_t>(first_slab_pages, 1)) {}
+
+void PagePool::grow(size_t count) {
+    Slab slab{Buffer(memory_, page_bytes_ * count, 64, "session states"), std::make_unique<Page[]>(count)};
+    free_.reserve(free_.capacity() + count);
+    for (size_t i = count; i-- > 0;) {
+        slab.pages[i].pool = this;
+        slab.pages[i].data = slab.memory.bytes() + i * page_bytes_;
+        free_.push_back(&slab.pages[i]);
+    }
+    slabs_.push_back(std::move(slab));
+}
+
+PageRef PagePool::take() {
+    const std::lock_guard lock(mutex_);
+    if (free_.empty()) grow(slabs_.empty() ? first_slab_pages_ : std::max<size_t>(4, first_slab_pages_ / 8));
+    Page* page = free_.back();
+    free_.pop_back();
+    return PageRef(page);
+}
+
+void PagePool::give_back(Page* page) noexcept {
+    const std::lock_guard lock(mutex_);
+    free_.push_back(page);  // capacity was reserved in grow()
+}
+
+uint64_t PagePool::bytes() const {
+    const std::lock_guard lock(mutex_);
+    uint64_t sum = 0;
+    for (const auto& s : slabs_) sum += s.memory.size();
+    return sum;
+}
+
+size_t SessionState::page_bytes_for(const StateDef& def, const TypeInfo& type) {
+    uint64_t elems = 1;
+    for (const int64_t d : def.dims) elems *= static_cast<uint64_t>(d);
+    if (def.kind != ORR_STATE_RECURRENT) elems *= kPageTokens;
+    return elems / type.block_elems * type.block_bytes;
+}
+
+SessionState::SessionState(const StateDef& def, const TypeInfo& type, int64_t batch, int64_t context, std::shared_ptr<PagePool> pool)
+    : def_(def), type_(&type), pool_(std::move(pool)), rows_(static_cast<size_t>(batch)) {
+    for (auto& row : rows_) {
+        if (def_.kind == ORR_STATE_RECURRENT) {
+            row.current = pool_->take();
+            std::memset(row.current.data(), 0, pool_->page_bytes());
+            row.spare = pool_->take();
+        } else {
+            row.pages.reserve(static_cast<size_t>(context / kPageTokens + 2));
+            row.addresses.reserve(static_cast<size_t>(context / kPageTokens + 2));
+        }
+    }
+}
+
+void SessionState::reserve(int64_t tokens) {
+    for (auto& row : rows_) {
+        if (def_.kind == ORR_STATE_RECURRENT) {
+            if (!row.spare || row.spare.shared()) row.spare = pool_->take();
+            continue;
+        }
+        const auto last = static_cast<size_t>((row.length + tokens + kPageTokens - 1) / kPageTokens);
+        if (row.pages.size() < last) {
+            row.pages.resize(last);
+            row.addresses.resize(last, nullptr);
+        }
+        for (auto p = static_cast<size_t>(row.length / kPageTokens); p < last; p++) {
+            if (row.pages[p] && !row.pages[p].shared()) continue;
+            PageRef fresh = pool_->take();
+            // Only a page that starts before `length` holds tokens that matter.
+            if (row.pages[p] && static_cast<int64_t>(p) * kPageTokens < row.length) std::memcpy(fresh.data(), row.pages[p].data(), pool_->page_bytes());
+            row.pages[p] = std::move(fresh);
+            row.addresses[p] = row.pages[p].data();
+        }
+    }
+}
+
+void SessionState::commit(int64_t tokens) {
+    for (auto& row : rows_) {
+        if (def_.kind == ORR_STATE_RECURRENT) {
+            std::swap(row.current, row.spare);
+            if (row.spare.shared()) row.spare = PageRef();
+            continue;
+        }
+        row.length += tokens;
+        if (def_.window > 0) {
+            const int64_t keep = row.length - def_.window - kRollbackSlack;
+            while (row.first + kPageTokens <= keep) {
+                const auto p = static_cast<size_t>(row.first / kPageTokens);
+                row.pages[p] = PageRef();
+                row.addresses[p] = nullptr;
+                row.first += kPageTokens;
+            }
+        }
+    }
+}
+
+bool SessionState::can_truncate(int64_t length) const {
+    if (def_.kind == ORR_STATE_RECURRENT) return false;
+    for (const auto& row : rows_)
+        if (length > row.length || (row.first > 0 && length - std::max<int64_t>(def_.window, 1) + 1 < row.first)) return false;
+    return true;
+}
+
+bool SessionState::truncate(int64_t length) {
+    if (!can_truncate(length)) return false;
+    for (auto& row : rows_) {
+        row.length = length;
+        const auto keep = static_cast<size_t>((length + kPageTokens - 1) / kPageTokens);
+        while (row.pages.size() > keep) {
+            row.pages.pop_back();
+            row.addresses.pop_back();
+        }
+    }
+    return true;
+}
+
+void SessionState::clear() {
+    for (auto& row : rows_) {
+        if (def_.kind == ORR_STATE_RECURRENT) {
+            if (row.current.shared() || !row.current) row.current = pool_->take();
+            std::memset(row.current.data(), 0, pool_->page_bytes());
+        } else {
+            row.pages.clear();
+            row.addresses.clear();
+            row.length = row.first = 0;
+        }
+    }
+}
+
+void SessionState::allocate(int64_t length, int64_t first) {
+    clear();
+    if (def_.kind == ORR_STATE_RECURRENT) return;
+    for (auto& row : rows_) {
+        const auto count = static_cast<size_t>((length + kPageTokens - 1) / kPageTokens);
+        row.pages.resize(count);
+        row.addresses.resize(count, nullptr);
+        for (auto p = static_cast<size_t>(first / kPageTokens); p < count; p++) {
+            row.pages[p] = pool_->take();
+            row.addresses[p] = row.pages[p].data();
+        }
+        row.length = length;
+        row.first = first;
+    }
+}
+
+uint64_t SessionState::bytes() const {
+    uint64_t pages = 0;
+    for (const auto& row : rows_) {
+        if (def_.kind == ORR_STATE_RECURRENT) pages += 1 + (row.spare ? 1 : 0);
+        for (const auto& p : row.pages) pages += p ? 1 : 0;
+    }
+    return pages * pool_->page_bytes();
+}
+
+}  // namespace orrery

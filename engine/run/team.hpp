@@ -1,0 +1,34 @@
+// The threads of one session's run. The caller walks the plan; helpers join for as long as the run lasts and take
+// chunks. The caller never waits for a helper to start: it does every chunk that nobody else has claimed, so a busy pool
+// costs speed only. Between runs no thread spins.
+#pragma once
+#include <atomic>
+#include <cstdint>
+
+#include "engine/backend/tbb/executor.hpp"
+#include "orrery/plugin.h"
+
+namespace orrery {
+
+class Team {
+  public:
+    // threads: the caller and at most threads - 1 helpers. The executor must outlive the team's jobs.
+    Team(std::shared_ptr<Executor> executor, uint32_t threads);
+    ~Team();
+    Team(const Team&) = delete;
+    Team& operator=(const Team&) = delete;
+
+    uint32_t threads() const { return threads_; }
+    void begin();  // calls helpers in
+    void end();    // sends them away
+    // fn(arg, chunk, thread) for every chunk, in order of claiming. Returns when all are done.
+    void parallel_for(int64_t chunks, orr_chunk_fn fn, void* arg);
+
+  private:
+    struct Shared;
+    static void help(void* shared);
+    Shared* shared_;
+    uint32_t threads_;
+};
+
+}  // namespace orrery
