@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <set>
 
-#include "json_events.h"
-#include "safetensors.h"
+#include "common/json_events.h"
+#include "formats/safetensors/safetensors.h"
 
 namespace orrery::formats {
 

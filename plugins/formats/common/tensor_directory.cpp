@@ -1,9 +1,10 @@
-#include "tensor_directory.h"
+#include "common/tensor_directory.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
-#include "format_error.h"
+#include "common/format_error.h"
 
 namespace orrery::formats {
 
@@ -33,6 +34,9 @@ uint64_t stored_bytes(const std::string& who, const StoredType& type, const std:
     uint64_t elems = 1, bytes = 0;
     const bool empty = std::find(shape.begin(), shape.end(), 0u) != shape.end();
     for (const uint64_t axis : shape) {
+        if (axis > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
+            throw FormatError(ErrorKind::kCorrupt, who + " has shape " + shape_text(shape) + "; an axis has at most 2^63 - 1 elements");
+        }
         if (!empty && !checked_mul(elems, axis, elems)) throw FormatError(ErrorKind::kCorrupt, who + " has shape " + shape_text(shape) + ": more than 2^64 elements");
     }
     if (empty) return 0;

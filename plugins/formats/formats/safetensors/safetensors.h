@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "source.h"
-#include "tensor_directory.h"
+#include "common/source.h"
+#include "common/tensor_directory.h"
 
 namespace orrery::formats {
 

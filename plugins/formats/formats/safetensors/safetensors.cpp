@@ -1,9 +1,9 @@
-#include "safetensors.h"
+#include "formats/safetensors/safetensors.h"
 
 #include <array>
 #include <optional>
 
-#include "json_events.h"
+#include "common/json_events.h"
 
 namespace orrery::formats {
 

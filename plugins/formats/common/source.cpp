@@ -1,4 +1,4 @@
-#include "source.h"
+#include "common/source.h"
 
 #include <algorithm>
 
@@ -26,8 +26,8 @@ bool Prefix::ensure(uint64_t end) {
 }
 
 void Prefix::finish(uint64_t end) {
-    if (mapped_) return;
     source_ = nullptr;
+    if (mapped_) return;
     size_ = std::min(size_, end);
     block_.resize(static_cast<size_t>(std::min<uint64_t>(block_.size(), end)));
     block_.shrink_to_fit();

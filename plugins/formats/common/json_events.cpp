@@ -1,8 +1,8 @@
-#include "json_events.h"
+#include "common/json_events.h"
 
 #include <nlohmann/json.hpp>
 
-#include "format_error.h"
+#include "common/format_error.h"
 
 namespace orrery::formats {
 

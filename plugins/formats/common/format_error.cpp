@@ -1,4 +1,4 @@
-#include "format_error.h"
+#include "common/format_error.h"
 
 #include <cstdio>
 #include <limits>

@@ -1,4 +1,4 @@
-#include "gguf.h"
+#include "formats/gguf/gguf.h"
 
 #include <algorithm>
 
@@ -19,7 +19,7 @@ constexpr NumberedType kGgmlTypes[] = {
     {17, {"iq2_xs", 256, 74}},   {18, {"iq3_xxs", 256, 98}}, {19, {"iq1_s", 256, 50}},   {20, {"iq4_nl", 32, 18}},   {21, {"iq3_s", 256, 110}},
     {22, {"iq2_s", 256, 82}},    {23, {"iq4_xs", 256, 136}}, {24, {"i8", 1, 1}},         {25, {"i16", 1, 2}},        {26, {"i32", 1, 4}},
     {27, {"i64", 1, 8}},         {28, {"f64", 1, 8}},        {29, {"iq1_m", 256, 56}},   {30, {"bf16", 1, 2}},       {34, {"tq1_0", 256, 54}},
-    {35, {"tq2_0", 256, 66}},    {39, {"mxfp4", 32, 17}},    {40, {"nvfp4", 64, 36}},    {41, {"q1_0", 128, 18}},
+    {35, {"tq2_0", 256, 66}},    {39, {"mxfp4", 32, 17}},    {40, {"nvfp4", 64, 36}},    {41, {"q1_0", 128, 18}},     {42, {"q2_0", 64, 18}},
 };
 // Numbers that once had a type and may not be given another; files with them cannot be read any more.
 constexpr uint32_t kRemovedGgmlTypes[] = {4, 5, 31, 32, 33, 36, 37, 38};
@@ -32,8 +32,6 @@ constexpr uint64_t kMaxKeyBytes = 65535;
 constexpr uint32_t kMaxRank = 4;
 constexpr int kMaxArrayDepth = 4;
 
-uint64_t type_bytes(GgufType type) { return kTypeBytes[static_cast<uint32_t>(type)]; }
-
 [[noreturn]] void corrupt(const std::string& message) { throw FormatError(ErrorKind::kCorrupt, "gguf: " + message); }
 
 }  // namespace
@@ -44,6 +42,8 @@ const StoredType* find_ggml_type(uint32_t number) {
     }
     return nullptr;
 }
+
+uint64_t gguf_type_bytes(GgufType type) { return kTypeBytes[static_cast<uint32_t>(type)]; }
 
 std::string_view gguf_type_name(GgufType type) { return kTypeNames[static_cast<uint32_t>(type)]; }
 
@@ -173,7 +173,7 @@ class Gguf::Parser {
             text(what);
             return;
         }
-        const uint64_t begin = take(type_bytes(type), what);
+        const uint64_t begin = take(gguf_type_bytes(type), what);
         if (type == GgufType::kBool) check_bool(what, begin);
     }
 
@@ -195,8 +195,8 @@ class Gguf::Parser {
             check_count("strings of " + what, count, 8);
             for (uint64_t i = 0; i < count; ++i) skip_string(what, i);
         } else {
-            check_count("elements of " + what, count, type_bytes(element));
-            const uint64_t begin = take(count * type_bytes(element), what);
+            check_count("elements of " + what, count, gguf_type_bytes(element));
+            const uint64_t begin = take(count * gguf_type_bytes(element), what);
             for (uint64_t i = 0; element == GgufType::kBool && i < count; ++i) check_bool("element " + std::to_string(i) + " of " + what, begin + i);
         }
     }

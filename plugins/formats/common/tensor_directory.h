@@ -41,8 +41,8 @@ class TensorDirectory {
 // "[2, 3, 4]", for messages.
 std::string shape_text(const std::vector<uint64_t>& shape);
 
-// Bytes that `shape` takes in `type`. Throws FormatError(kCorrupt) naming `who` (such as "gguf: tensor 'x'") when the element or byte
-// count exceeds 64 bits or the last axis does not fill whole blocks.
+// Bytes that `shape` takes in `type`. Throws FormatError(kCorrupt) naming `who` (such as "gguf: tensor 'x'") when an axis
+// exceeds 63 bits, the element or byte count 64, or the last axis does not fill whole blocks.
 uint64_t stored_bytes(const std::string& who, const StoredType& type, const std::vector<uint64_t>& shape);
 
 // Where tensors lie in one file: sorted by offset, each has to begin where the one before ended (rounded up to `alignment`), the

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "gguf.h"
+#include "formats/gguf/gguf.h"
 
 namespace orrery::formats {
 
@@ -156,25 +156,22 @@ std::optional<std::vector<float>> Gguf::get_f32s(std::string_view key) const {
     return values;
 }
 
-std::optional<std::vector<int32_t>> Gguf::get_i32s(std::string_view key) const {
-    const Pair* pair = find_array(key, "an array of i32");
+std::optional<std::vector<int64_t>> Gguf::get_i64s(std::string_view key) const {
+    const Pair* pair = find_array(key, "an array of integers");
     if (!pair) return std::nullopt;
     const GgufType element = pair->element == GgufType::kBool ? GgufType::kU8 : pair->element;
+    const uint64_t bytes = gguf_type_bytes(element);
+    if (element == GgufType::kF32 || element == GgufType::kF64 || bytes == 0) wrong_type(key, type_text(pair->type, pair->element), "an array of integers");
+    std::vector<int64_t> values;
+    values.reserve(static_cast<size_t>(pair->count));
     uint64_t bits = 0;
     bool negative = false;
-    const uint64_t bytes = element == GgufType::kU8 || element == GgufType::kI8      ? 1
-                           : element == GgufType::kU16 || element == GgufType::kI16 ? 2
-                           : element == GgufType::kU32 || element == GgufType::kI32 ? 4
-                                                                                     : 8;
-    std::vector<int32_t> values;
-    if (pair->count != 0 && !integer_at(element, pair->begin, bits, negative)) wrong_type(key, type_text(pair->type, pair->element), "an array of integers");
-    values.reserve(static_cast<size_t>(pair->count));
     for (uint64_t i = 0; i < pair->count; ++i) {
         integer_at(element, pair->begin + i * bytes, bits, negative);
-        const auto value = static_cast<int64_t>(bits);
-        const bool fits = negative ? value >= std::numeric_limits<int32_t>::min() : bits <= static_cast<uint64_t>(std::numeric_limits<int32_t>::max());
-        if (!fits) wrong_type(key, (negative ? std::to_string(value) : std::to_string(bits)) + " at index " + std::to_string(i), "a signed 32-bit integer");
-        values.push_back(static_cast<int32_t>(value));
+        if (!negative && bits > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
+            wrong_type(key, std::to_string(bits) + " at index " + std::to_string(i), "a signed 64-bit integer");
+        }
+        values.push_back(static_cast<int64_t>(bits));
     }
     return values;
 }
@@ -196,18 +193,12 @@ void Gguf::append_value(std::string& json, GgufType type, uint64_t begin) const 
     }
 }
 
-void Gguf::append_array(std::string& json, const Pair& pair, uint64_t max_inline) const {
-    if (pair.count > max_inline || pair.element == GgufType::kArray) {
-        json += "{\"array_of\":\"" + std::string(gguf_type_name(pair.element)) + "\",\"count\":" + std::to_string(pair.count) + "}";
-        return;
-    }
-    static constexpr uint64_t kBytes[] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
+void Gguf::append_array(std::string& json, const Pair& pair) const {
     json += '[';
     for (uint64_t i = 0; i < pair.count; ++i) {
         if (i != 0) json += ',';
         const bool is_string = pair.element == GgufType::kString;
-        const uint64_t begin = is_string ? string_begins_[pair.strings][static_cast<size_t>(i)] : pair.begin + i * kBytes[static_cast<uint32_t>(pair.element)];
-        append_value(json, pair.element, begin);
+        append_value(json, pair.element, is_string ? string_begins_[pair.strings][static_cast<size_t>(i)] : pair.begin + i * gguf_type_bytes(pair.element));
     }
     json += ']';
 }
@@ -215,11 +206,13 @@ void Gguf::append_array(std::string& json, const Pair& pair, uint64_t max_inline
 std::string Gguf::metadata_json(uint64_t max_inline) const {
     std::string json = "{";
     for (const Pair& pair : pairs_) {
+        const bool is_array = pair.type == GgufType::kArray;
+        if (is_array && (pair.count > max_inline || pair.element == GgufType::kArray)) continue;
         if (json.size() > 1) json += ',';
         append_json_string(json, key_of(pair));
         json += ':';
-        if (pair.type == GgufType::kArray) {
-            append_array(json, pair, max_inline);
+        if (is_array) {
+            append_array(json, pair);
         } else {
             append_value(json, pair.type, pair.begin);
         }

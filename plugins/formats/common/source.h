@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "format_error.h"
+#include "common/format_error.h"
 
 namespace orrery::formats {
 

@@ -7,10 +7,11 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
-#include "source.h"
-#include "tensor_directory.h"
+#include "common/source.h"
+#include "common/tensor_directory.h"
 
 namespace orrery::formats {
 
@@ -18,6 +19,8 @@ enum class GgufType : uint32_t { kU8, kI8, kU16, kI16, kU32, kI32, kF32, kBool, 
 
 // "u8", ..., "string", "array".
 std::string_view gguf_type_name(GgufType type);
+// Size of one value; 0 for strings and arrays, whose sizes differ.
+uint64_t gguf_type_bytes(GgufType type);
 
 // Immutable once parsed; any thread may read it. Values stay in the file's own bytes: a getter that returns a view returns one into the
 // object (or into the source's memory where the source has its bytes in memory, so that source has to outlive it).
@@ -32,6 +35,7 @@ class Gguf {
     uint32_t version() const { return version_; }
     uint64_t alignment() const { return alignment_; }
     const TensorDirectory& directory() const { return directory_; }
+    TensorDirectory take_directory() { return std::move(directory_); }
 
     size_t key_count() const { return pairs_.size(); }
     std::string_view key(size_t index) const { return key_of(pairs_[index]); }
@@ -51,11 +55,11 @@ class Gguf {
     std::optional<std::string_view> get_string_at(std::string_view key, uint64_t index) const;
     std::optional<std::vector<std::string_view>> get_strings(std::string_view key) const;
     std::optional<std::vector<float>> get_f32s(std::string_view key) const;    // from f32 and f64
-    std::optional<std::vector<int32_t>> get_i32s(std::string_view key) const;  // from any integer type or bool; each has to fit
+    std::optional<std::vector<int64_t>> get_i64s(std::string_view key) const;  // from any integer type or bool; each has to fit
 
-    // All pairs as one JSON object. An array of more than `max_inline` elements is given as {"array_of": "string", "count": 262144}, and so
-    // is one inside another array; NaN and infinities are null; what is not UTF-8 in a string becomes U+FFFD.
-    std::string metadata_json(uint64_t max_inline = 256) const;
+    // All pairs as one JSON object. Arrays of more than `max_inline` elements and arrays of arrays are left out; NaN and infinities are
+    // null; what is not UTF-8 in a string becomes U+FFFD.
+    std::string metadata_json(uint64_t max_inline = 64) const;
 
   private:
     struct Pair {
@@ -76,7 +80,7 @@ class Gguf {
     // An integer as 64 bits in two's complement, with its sign; false where the type is no integer.
     bool integer_at(GgufType type, uint64_t begin, uint64_t& bits, bool& negative) const;
     void append_value(std::string& json, GgufType type, uint64_t begin) const;
-    void append_array(std::string& json, const Pair& pair, uint64_t max_inline) const;
+    void append_array(std::string& json, const Pair& pair) const;
 
     Prefix head_;
     uint32_t version_ = 0;
