@@ -6,11 +6,16 @@ namespace {
 
 orr_status status_of(ErrorKind kind) {
     switch (kind) {
-        case ErrorKind::kCorrupt: return ORR_CORRUPT;
-        case ErrorKind::kUnsupported: return ORR_UNSUPPORTED;
-        case ErrorKind::kIo: return ORR_IO;
-        case ErrorKind::kNotFound: return ORR_NOT_FOUND;
-        case ErrorKind::kWrongType: return ORR_CORRUPT;
+        case ErrorKind::kCorrupt:
+            return ORR_CORRUPT;
+        case ErrorKind::kUnsupported:
+            return ORR_UNSUPPORTED;
+        case ErrorKind::kIo:
+            return ORR_IO;
+        case ErrorKind::kNotFound:
+            return ORR_NOT_FOUND;
+        case ErrorKind::kWrongType:
+            return ORR_CORRUPT;
     }
     return ORR_INTERNAL;
 }
@@ -20,7 +25,8 @@ orr_status status_of(ErrorKind kind) {
 std::unique_ptr<Source> open_source(const orr_files* files, int32_t file) {
     const uint64_t size = files->size(files, file);
     if (const void* bytes = files->map ? files->map(files, file) : nullptr) return std::make_unique<MemorySource>(bytes, size);
-    return std::make_unique<CallbackSource>(size, [files, file](uint64_t offset, uint64_t count, void* dst) { return files->read(files, file, offset, count, dst) == ORR_OK; });
+    return std::make_unique<CallbackSource>(
+        size, [files, file](uint64_t offset, uint64_t count, void* dst) { return files->read(files, file, offset, count, dst) == ORR_OK; });
 }
 
 std::string read_text(const orr_files* files, int32_t file) {

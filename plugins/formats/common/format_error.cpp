@@ -66,7 +66,8 @@ void check_name(const std::string& who, std::string_view name) {
         throw FormatError(ErrorKind::kCorrupt, who + " is not UTF-8 from its byte " + std::to_string(ill_formed) + " on: " + in_quotes(name));
     }
     const size_t nul = name.find('\0');
-    if (nul != std::string_view::npos) throw FormatError(ErrorKind::kCorrupt, who + " has a NUL at its byte " + std::to_string(nul) + ": " + in_quotes(name));
+    if (nul != std::string_view::npos)
+        throw FormatError(ErrorKind::kCorrupt, who + " has a NUL at its byte " + std::to_string(nul) + ": " + in_quotes(name));
 }
 
 std::string in_quotes(std::string_view text) {

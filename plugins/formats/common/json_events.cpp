@@ -31,10 +31,18 @@ class Adapter final : public nlohmann::json_sax<Json> {
         if (skip_depth_ == 0) reader_.on_key(value);
         return true;
     }
-    bool start_object(std::size_t) override { return begin([&] { reader_.on_begin_object(); }); }
-    bool end_object() override { return end([&] { reader_.on_end_object(); }); }
-    bool start_array(std::size_t) override { return begin([&] { reader_.on_begin_array(); }); }
-    bool end_array() override { return end([&] { reader_.on_end_array(); }); }
+    bool start_object(std::size_t) override {
+        return begin([&] { reader_.on_begin_object(); });
+    }
+    bool end_object() override {
+        return end([&] { reader_.on_end_object(); });
+    }
+    bool start_array(std::size_t) override {
+        return begin([&] { reader_.on_begin_array(); });
+    }
+    bool end_array() override {
+        return end([&] { reader_.on_end_array(); });
+    }
     bool parse_error(std::size_t position, const std::string& last_token, const Json::exception&) override {
         throw FormatError(ErrorKind::kCorrupt, who_ + " is not valid JSON at its byte " + std::to_string(position) + ", at " + in_quotes(last_token));
     }
@@ -76,12 +84,18 @@ class Adapter final : public nlohmann::json_sax<Json> {
 
 const char* kind_text(JsonScalar::Kind kind) {
     switch (kind) {
-        case JsonScalar::Kind::kNull: return "null";
-        case JsonScalar::Kind::kBool: return "a boolean";
-        case JsonScalar::Kind::kUnsigned: return "a number";
-        case JsonScalar::Kind::kNegative: return "a negative number";
-        case JsonScalar::Kind::kReal: return "a number that is no 64-bit integer";
-        case JsonScalar::Kind::kString: return "a string";
+        case JsonScalar::Kind::kNull:
+            return "null";
+        case JsonScalar::Kind::kBool:
+            return "a boolean";
+        case JsonScalar::Kind::kUnsigned:
+            return "a number";
+        case JsonScalar::Kind::kNegative:
+            return "a negative number";
+        case JsonScalar::Kind::kReal:
+            return "a number that is no 64-bit integer";
+        case JsonScalar::Kind::kString:
+            return "a string";
     }
     return "a value";
 }
@@ -89,7 +103,8 @@ const char* kind_text(JsonScalar::Kind kind) {
 void read_json(const std::string& who, std::string_view json, JsonReader& reader) {
     const size_t ill_formed = ill_formed_utf8_at(json);
     if (ill_formed != std::string_view::npos) {
-        throw FormatError(ErrorKind::kCorrupt, who + " is not UTF-8 from its byte " + std::to_string(ill_formed) + " on: " + in_quotes(json.substr(ill_formed, 8)));
+        throw FormatError(ErrorKind::kCorrupt,
+                          who + " is not UTF-8 from its byte " + std::to_string(ill_formed) + " on: " + in_quotes(json.substr(ill_formed, 8)));
     }
     Adapter adapter(who, reader);
     Json::sax_parse(json.begin(), json.end(), &adapter);

@@ -10,8 +10,8 @@ void MemorySource::read(uint64_t offset, uint64_t size, void* dst) const {
 
 void CallbackSource::read(uint64_t offset, uint64_t size, void* dst) const {
     if (size == 0 || read_at_(offset, size, dst)) return;
-    throw FormatError(ErrorKind::kIo, "reading " + std::to_string(size) + " bytes at offset " + std::to_string(offset) + " failed; the source says that it has " +
-                                          std::to_string(size_));
+    throw FormatError(ErrorKind::kIo, "reading " + std::to_string(size) + " bytes at offset " + std::to_string(offset) +
+                                          " failed; the source says that it has " + std::to_string(size_));
 }
 
 bool Prefix::ensure(uint64_t end) {

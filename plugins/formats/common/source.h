@@ -61,7 +61,9 @@ class Prefix {
     bool ensure(uint64_t end);
     // Only bytes that `ensure` made available; the pointer moves when a later `ensure` grows the block.
     const std::byte* bytes() const { return mapped_ ? mapped_ : block_.data(); }
-    std::string_view view(uint64_t offset, uint64_t size) const { return {reinterpret_cast<const char*>(bytes()) + offset, static_cast<size_t>(size)}; }
+    std::string_view view(uint64_t offset, uint64_t size) const {
+        return {reinterpret_cast<const char*>(bytes()) + offset, static_cast<size_t>(size)};
+    }
     // Gives back what was read beyond `end`, and forgets the source unless it lies in memory.
     void finish(uint64_t end);
 

@@ -37,13 +37,14 @@ uint64_t stored_bytes(const std::string& who, const StoredType& type, const std:
         if (axis > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
             throw FormatError(ErrorKind::kCorrupt, who + " has shape " + shape_text(shape) + "; an axis has at most 2^63 - 1 elements");
         }
-        if (!empty && !checked_mul(elems, axis, elems)) throw FormatError(ErrorKind::kCorrupt, who + " has shape " + shape_text(shape) + ": more than 2^64 elements");
+        if (!empty && !checked_mul(elems, axis, elems))
+            throw FormatError(ErrorKind::kCorrupt, who + " has shape " + shape_text(shape) + ": more than 2^64 elements");
     }
     if (empty) return 0;
     const uint64_t row = shape.empty() ? 1 : shape.back();
     if (row % type.block_elems != 0) {
-        throw FormatError(ErrorKind::kCorrupt, who + " has rows of " + std::to_string(row) + " elements; " + std::string(type.id) + " is stored in blocks of " +
-                                                   std::to_string(type.block_elems));
+        throw FormatError(ErrorKind::kCorrupt, who + " has rows of " + std::to_string(row) + " elements; " + std::string(type.id) +
+                                                   " is stored in blocks of " + std::to_string(type.block_elems));
     }
     if (!checked_mul(elems / type.block_elems, type.block_bytes, bytes)) {
         throw FormatError(ErrorKind::kCorrupt, who + " has shape " + shape_text(shape) + " of " + std::string(type.id) + ": more than 2^64 bytes");
@@ -70,8 +71,9 @@ uint64_t check_contiguous(const std::string& format, const std::vector<TensorEnt
         }
         if (tensor.offset != end + padding) {
             const std::string last = before ? "tensor " + in_quotes(before->name) + " ends at byte " : "the tensor data begins at byte ";
-            throw FormatError(ErrorKind::kCorrupt, at + "; " + last + std::to_string(end) +
-                                                       (padding ? " (" + std::to_string(end + padding) + " when aligned to " + std::to_string(alignment) + ")" : ""));
+            throw FormatError(ErrorKind::kCorrupt,
+                              at + "; " + last + std::to_string(end) +
+                                  (padding ? " (" + std::to_string(end + padding) + " when aligned to " + std::to_string(alignment) + ")" : ""));
         }
         end = tensor.offset + tensor.size_bytes;
         before = &tensor;

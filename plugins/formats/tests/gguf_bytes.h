@@ -31,7 +31,9 @@ class GgufBytes {
         return u32(version).u64(tensors).u64(keys);
     }
     GgufBytes& key(const std::string& name, GgufType type) { return text(name).u32(static_cast<uint32_t>(type)); }
-    GgufBytes& array(const std::string& name, GgufType element, uint64_t count) { return key(name, GgufType::kArray).u32(static_cast<uint32_t>(element)).u64(count); }
+    GgufBytes& array(const std::string& name, GgufType element, uint64_t count) {
+        return key(name, GgufType::kArray).u32(static_cast<uint32_t>(element)).u64(count);
+    }
     GgufBytes& tensor(const std::string& name, const std::vector<uint64_t>& dims, uint32_t type, uint64_t offset) {
         text(name).u32(static_cast<uint32_t>(dims.size()));
         for (const uint64_t d : dims) u64(d);

@@ -54,7 +54,8 @@ TEST(GgufDamage, Keys) {
     expect_parts(error_in(GgufBytes().header(0, 1).key("a\xFF", GgufType::kU8).u8(1)), {"key 0", "not UTF-8", "byte 1", "\\xff"});
     expect_parts(error_in(GgufBytes().header(0, 1).key(std::string("a\0b", 3), GgufType::kU8).u8(1)), {"key 0", "NUL"});
     expect_parts(error_in(GgufBytes().header(0, 1).key(std::string(65536, 'k'), GgufType::kU8).u8(1)), {"65536 bytes", "65535"});
-    expect_parts(error_in(GgufBytes().header(0, 2).key("a", GgufType::kU8).u8(1).key("a", GgufType::kU8).u8(1)), {"'a'", "twice", "pair 0", "pair 1"});
+    expect_parts(error_in(GgufBytes().header(0, 2).key("a", GgufType::kU8).u8(1).key("a", GgufType::kU8).u8(1)),
+                 {"'a'", "twice", "pair 0", "pair 1"});
     expect_parts(error_in(GgufBytes().header(0, 1).key("a", static_cast<GgufType>(13)).u64(1)), {"'a'", "type 13", "0 to 12"});
     expect_parts(error_in(GgufBytes().header(0, 1).array("a", static_cast<GgufType>(99), 1).u64(1)), {"elements of key 'a'", "type 99"});
     expect_parts(error_in(GgufBytes().header(0, 1).key("a", GgufType::kBool).u8(2)), {"'a'", "bool of value 2"});
@@ -109,7 +110,8 @@ TEST(GgufDamage, Placement) {
     const auto two = [](uint64_t a, uint64_t b, const char* second = "b", size_t data = 64) {
         return GgufBytes().header(2, 0).tensor("a", {8}, kF32, a).tensor(second, {8}, kF32, b).pad().data(data);
     };
-    EXPECT_EQ(Gguf::parse(callbacks(two(32, 0).bytes)).directory().find("a")->offset, Gguf::parse(callbacks(two(0, 32).bytes)).directory().find("b")->offset);
+    EXPECT_EQ(Gguf::parse(callbacks(two(32, 0).bytes)).directory().find("a")->offset,
+              Gguf::parse(callbacks(two(0, 32).bytes)).directory().find("b")->offset);
     expect_parts(error_in(two(0, 0)), {"inside tensor"});
     expect_parts(error_in(two(0, 64, "b", 96)), {"'b'", "'a' ends at byte"});
     expect_parts(error_in(two(0, 32, "a")), {"'a'", "twice", "tensor 1"});

@@ -31,7 +31,8 @@ void expect_keys(const Gguf& file, const Json& expected) {
         if (key == "k.f32" || key == "a.f32" || key == "long.f32") {
             const Json got = all[key].is_array() ? all[key] : Json::array({all[key]}), list = want.is_array() ? want : Json::array({want});
             ASSERT_EQ(got.size(), list.size());
-            for (size_t i = 0; i < list.size(); ++i) EXPECT_EQ(static_cast<float>(got[i].get<double>()), static_cast<float>(list[i].get<double>())) << key;
+            for (size_t i = 0; i < list.size(); ++i)
+                EXPECT_EQ(static_cast<float>(got[i].get<double>()), static_cast<float>(list[i].get<double>())) << key;
         } else {
             EXPECT_EQ(all[key], want) << key;
         }
@@ -87,7 +88,8 @@ TEST(Gguf, TypedValues) {
     EXPECT_EQ(file.get_f32s("a.f64")->at(1), -2.0f);
     EXPECT_EQ(file.get_i64s("long.i32")->at(0), -150);
     EXPECT_EQ(*file.get_i64s("a.bool"), (std::vector<int64_t>{1, 0, 1}));
-    for (const char* key : {"a.u8", "a.i8", "a.u16", "a.i16", "a.u32", "a.i32", "a.u64", "a.i64"}) EXPECT_EQ(*file.get_i64s(key), keys[key].get<std::vector<int64_t>>()) << key;
+    for (const char* key : {"a.u8", "a.i8", "a.u16", "a.i16", "a.u32", "a.i32", "a.u64", "a.i64"})
+        EXPECT_EQ(*file.get_i64s(key), keys[key].get<std::vector<int64_t>>()) << key;
 }
 
 TEST(Gguf, AbsentAndWrongTypes) {
@@ -95,7 +97,8 @@ TEST(Gguf, AbsentAndWrongTypes) {
     const Gguf file = Gguf::parse(callbacks(bytes));
     EXPECT_FALSE(file.has("none"));
     EXPECT_FALSE(file.get_string("none") || file.get_u64("none") || file.get_i64("none") || file.get_f64("none") || file.get_bool("none"));
-    EXPECT_FALSE(file.get_strings("none") || file.get_f32s("none") || file.get_i64s("none") || file.get_string_at("none", 0) || file.count("none") || file.type("none"));
+    EXPECT_FALSE(file.get_strings("none") || file.get_f32s("none") || file.get_i64s("none") || file.get_string_at("none", 0) || file.count("none") ||
+                 file.type("none"));
     const auto wrong = [](const std::function<void()>& run) { return error_of(ErrorKind::kWrongType, run); };
     expect_parts(wrong([&] { file.get_string("k.u8"); }), {"'k.u8'", "type u8", "a string"});
     expect_parts(wrong([&] { file.get_u64("k.string"); }), {"'k.string'", "type string", "an integer"});

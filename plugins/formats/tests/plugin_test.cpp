@@ -1,8 +1,9 @@
 // The formats through the plugin ABI, with a host that serves files from memory.
+#include "orrery/plugin.hpp"
+
 #include <map>
 #include <thread>
 
-#include "orrery/plugin.hpp"
 #include "tests/gguf_bytes.h"
 #include "tests/support.h"
 
@@ -15,9 +16,11 @@ namespace {
 
 std::string g_failure;
 
+using Files = std::map<std::string, std::string>;
+
 class Host {
   public:
-    explicit Host(std::map<std::string, std::string> contents, bool mapped = true) : contents_(std::move(contents)), mapped_(mapped) {
+    explicit Host(Files contents, bool mapped = true) : contents_(std::move(contents)), mapped_(mapped) {
         host_.header = ORR_HEADER(orr_host);
         host_.fail = [](const orr_host*, orr_status code, const char* text) {
             g_failure = text;
@@ -34,9 +37,12 @@ class Host {
             std::memcpy(dst, bytes.data() + offset, size);
             return ORR_OK;
         };
-        table_.map = [](const orr_files* f, int32_t file) -> const void* { return self(f).mapped_ ? self(f).open_[static_cast<size_t>(file)]->data() : nullptr; };
+        table_.map = [](const orr_files* f, int32_t file) -> const void* {
+            return self(f).mapped_ ? self(f).open_[static_cast<size_t>(file)]->data() : nullptr;
+        };
         owner_ = this;
     }
+    Host(const Host&) = delete;
     const orr_files* files() const { return &table_; }
     const std::string& bytes(int32_t file) const { return *open_[static_cast<size_t>(file)]; }
     bool broken = false;
@@ -51,7 +57,7 @@ class Host {
     static Host& self(const orr_files*) { return *owner_; }
     inline static Host* owner_ = nullptr;  // one host at a time
 
-    std::map<std::string, std::string> contents_;
+    Files contents_;
     bool mapped_;
     std::vector<const std::string*> open_;
     orr_host host_{};
@@ -78,9 +84,10 @@ std::string failure(const orr_format* format, const Host& host, orr_status code)
     return g_failure;
 }
 
-std::map<std::string, std::string> sharded() {
-    std::map<std::string, std::string> files;
-    for (const char* name : {"config.json", "model.safetensors.index.json", "model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors", "model-00003-of-00003.safetensors"}) {
+Files sharded() {
+    Files files;
+    for (const char* name : {"config.json", "model.safetensors.index.json", "model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors",
+                             "model-00003-of-00003.safetensors"}) {
         files[name] = read_file(std::string("sharded/") + name);
     }
     return files;
@@ -91,7 +98,7 @@ std::map<std::string, std::string> sharded() {
 TEST(FormatsPlugin, Gguf) {
     const std::string bytes = read_file("types.gguf");
     for (const bool mapped : {true, false}) {
-        const Host host({{"", bytes}}, mapped);
+        const Host host(Files{{"", bytes}}, mapped);
         const Opened c = open(orr_format_gguf(), host);
         EXPECT_STREQ(c->format, "gguf");
         EXPECT_STREQ(c->architectures[0], "tiny");
@@ -138,15 +145,15 @@ TEST(FormatsPlugin, Gguf) {
 }
 
 TEST(FormatsPlugin, GgufFailures) {
-    expect_parts(failure(orr_format_gguf(), Host({{"", "GGUF"}}), ORR_CORRUPT), {"gguf", "version", "4 bytes"});
-    expect_parts(failure(orr_format_gguf(), Host({{"", GgufBytes().header(0, 0, 9).bytes}}), ORR_UNSUPPORTED), {"version 9"});
-    expect_parts(failure(orr_format_gguf(), Host({{"", GgufBytes().header(0, 0).bytes}}), ORR_CORRUPT), {"general.architecture"});
+    expect_parts(failure(orr_format_gguf(), Host(Files{{"", "GGUF"}}), ORR_CORRUPT), {"gguf", "version", "4 bytes"});
+    expect_parts(failure(orr_format_gguf(), Host(Files{{"", GgufBytes().header(0, 0, 9).bytes}}), ORR_UNSUPPORTED), {"version 9"});
+    expect_parts(failure(orr_format_gguf(), Host(Files{{"", GgufBytes().header(0, 0).bytes}}), ORR_CORRUPT), {"general.architecture"});
     const auto part = GgufBytes().header(0, 2).key("split.no", GgufType::kU16).put(uint16_t{1}).key("split.count", GgufType::kU16).put(uint16_t{3});
-    expect_parts(failure(orr_format_gguf(), Host({{"", part.bytes}}), ORR_UNSUPPORTED), {"part 2 of 3"});
-    Host host({{"", read_file("types.gguf")}}, false);
+    expect_parts(failure(orr_format_gguf(), Host(Files{{"", part.bytes}}), ORR_UNSUPPORTED), {"part 2 of 3"});
+    Host host(Files{{"", read_file("types.gguf")}}, false);
     host.broken = true;
     expect_parts(failure(orr_format_gguf(), host, ORR_IO), {"reading", "offset 0"});
-    expect_parts(failure(orr_format_gguf(), Host({}), ORR_NOT_FOUND), {"single file"});
+    expect_parts(failure(orr_format_gguf(), Host(Files{}), ORR_NOT_FOUND), {"single file"});
 }
 
 TEST(FormatsPlugin, SafetensorsFolder) {
@@ -167,24 +174,26 @@ TEST(FormatsPlugin, SafetensorsFolder) {
         const float* floats = nullptr;
         EXPECT_EQ(c->get_floats(c.get(), "any", &floats), 0u);
     }
-    const Opened single = open(orr_format_safetensors(), Host({{"config.json", "{\"model_type\":\"x\",\"architectures\":null}"}, {"model.safetensors", read_file("types.safetensors")}}));
+    const Opened single =
+        open(orr_format_safetensors(),
+             Host(Files{{"config.json", "{\"model_type\":\"x\",\"architectures\":null}"}, {"model.safetensors", read_file("types.safetensors")}}));
     EXPECT_STREQ(single->architectures[0], "x");
     EXPECT_EQ(single->tensor_count, read_json_file("types.safetensors.json")["tensors"].size());
-    const Opened lone = open(orr_format_safetensors(), Host({{"", read_file("types.safetensors")}}));
+    const Opened lone = open(orr_format_safetensors(), Host(Files{{"", read_file("types.safetensors")}}));
     EXPECT_EQ(lone->architectures[0], nullptr);
     EXPECT_EQ(Json::parse(lone->config_json)["format"], "pt");
 }
 
 TEST(FormatsPlugin, SafetensorsFailures) {
     const auto* format = orr_format_safetensors();
-    expect_parts(failure(format, Host({}), ORR_NOT_FOUND), {"config.json"});
-    expect_parts(failure(format, Host({{"config.json", "{}"}}), ORR_NOT_FOUND), {"model.safetensors", "model.safetensors.index.json"});
-    expect_parts(failure(format, Host({{"config.json", "{"}}), ORR_CORRUPT), {"config.json", "not valid JSON"});
-    expect_parts(failure(format, Host({{"config.json", "[]"}}), ORR_CORRUPT), {"config.json", "array"});
-    expect_parts(failure(format, Host({{"config.json", "7"}}), ORR_CORRUPT), {"config.json", "a number"});
-    expect_parts(failure(format, Host({{"config.json", "{\"architectures\":\"x\"}"}}), ORR_CORRUPT), {"'architectures'", "list of strings"});
-    expect_parts(failure(format, Host({{"config.json", "{\"architectures\":[7]}"}}), ORR_CORRUPT), {"'architectures'", "a number"});
-    expect_parts(failure(format, Host({{"config.json", "{\"model_type\":[]}"}, {"model.safetensors", "x"}}), ORR_CORRUPT), {"1 bytes"});
+    expect_parts(failure(format, Host(Files{}), ORR_NOT_FOUND), {"config.json"});
+    expect_parts(failure(format, Host(Files{{"config.json", "{}"}}), ORR_NOT_FOUND), {"model.safetensors", "model.safetensors.index.json"});
+    expect_parts(failure(format, Host(Files{{"config.json", "{"}}), ORR_CORRUPT), {"config.json", "not valid JSON"});
+    expect_parts(failure(format, Host(Files{{"config.json", "[]"}}), ORR_CORRUPT), {"config.json", "array"});
+    expect_parts(failure(format, Host(Files{{"config.json", "7"}}), ORR_CORRUPT), {"config.json", "a number"});
+    expect_parts(failure(format, Host(Files{{"config.json", "{\"architectures\":\"x\"}"}}), ORR_CORRUPT), {"'architectures'", "list of strings"});
+    expect_parts(failure(format, Host(Files{{"config.json", "{\"architectures\":[7]}"}}), ORR_CORRUPT), {"'architectures'", "a number"});
+    expect_parts(failure(format, Host(Files{{"config.json", "{\"model_type\":[]}"}, {"model.safetensors", "x"}}), ORR_CORRUPT), {"1 bytes"});
     auto files = sharded();
     files.erase("model-00002-of-00003.safetensors");
     expect_parts(failure(format, Host(files), ORR_NOT_FOUND), {"'model-00002-of-00003.safetensors'", "missing", "3"});
@@ -193,7 +202,8 @@ TEST(FormatsPlugin, SafetensorsFailures) {
     expect_parts(failure(format, Host(files), ORR_CORRUPT), {"'model-00003-of-00003.safetensors'", "tensor 'layers.2."});
     files = sharded();
     files["model-00003-of-00003.safetensors"] = files["model-00001-of-00003.safetensors"];
-    expect_parts(failure(format, Host(files), ORR_CORRUPT), {"two files", "'model-00001-of-00003.safetensors'", "'model-00003-of-00003.safetensors'"});
+    expect_parts(failure(format, Host(files), ORR_CORRUPT),
+                 {"two files", "'model-00001-of-00003.safetensors'", "'model-00003-of-00003.safetensors'"});
     files["model.safetensors.index.json"] = "{\"weight_map\":{\"w\":\"../secret\"}}";
     expect_parts(failure(format, Host(files), ORR_CORRUPT), {"'../secret'"});
 }

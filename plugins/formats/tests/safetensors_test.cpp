@@ -27,7 +27,18 @@ std::string error_in(const std::string& bytes, ErrorKind kind = ErrorKind::kCorr
 }
 
 std::string tensor(const std::string& name, const std::string& dtype, const std::string& shape, const std::string& offsets) {
-    return "\"" + name + "\":{\"dtype\":\"" + dtype + "\",\"shape\":" + shape + ",\"data_offsets\":" + offsets + "}";
+    std::string json;
+    for (const std::string& part : {std::string("\""), name, std::string("\":{\"dtype\":\""), dtype, std::string("\",\"shape\":"), shape,
+                                    std::string(",\"data_offsets\":"), offsets})
+        json += part;
+    return json + "}";
+}
+
+// A file with these tensors, which tensor() wrote.
+std::string file_with(const std::string& tensors, const std::string& data = "") {
+    std::string json = "{";
+    json += tensors;
+    return file_of(json + "}", data);
 }
 
 }  // namespace
@@ -55,7 +66,9 @@ TEST(Safetensors, NoTensors) {
 }
 
 TEST(Safetensors, HeaderOrderAndUnknownFields) {
-    const auto file = parse(file_of("{\"b\":{\"note\":[{\"x\":1}],\"shape\":[2],\"dtype\":\"U8\",\"data_offsets\":[1,3],\"more\":{\"y\":{}}}," + tensor("a", "I8", "[]", "[0,1]") + "}", "xyz"));
+    const auto file = parse(file_of("{\"b\":{\"note\":[{\"x\":1}],\"shape\":[2],\"dtype\":\"U8\",\"data_offsets\":[1,3],\"more\":{\"y\":{}}}," +
+                                        tensor("a", "I8", "[]", "[0,1]") + "}",
+                                    "xyz"));
     EXPECT_EQ(file.directory.tensors()[0].name, "b");
     EXPECT_EQ(file.directory.find("a")->offset + 1, file.directory.find("b")->offset);
 }
@@ -112,8 +125,8 @@ TEST(Safetensors, Fields) {
     expect_parts(one("{\"dtype\":\"U8\",\"shape\":[18446744073709551616],\"data_offsets\":[0,8]}"), {"18446744073709551616", "shape"});
     expect_parts(one("{\"dtype\":\"U8\",\"shape\":[[8]],\"data_offsets\":[0,8]}"), {"'shape'", "array"});
     expect_parts(one("{\"dtype\":\"U8\",\"shape\":[\"8\"],\"data_offsets\":[0,8]}"), {"a string", "shape"});
-    expect_parts(error_in(file_of("{" + tensor("w", "U8", "[1,1,1,1,1,1,1,1,1]", "[0,1]") + "}", "x"), ErrorKind::kUnsupported), {"'w'", "more than 8 axes"});
-    expect_parts(error_in(file_of("{" + tensor("w", "F128", "[1]", "[0,16]") + "}"), ErrorKind::kUnsupported), {"tensor 'w'", "dtype 'F128'"});
+    expect_parts(error_in(file_with(tensor("w", "U8", "[1,1,1,1,1,1,1,1,1]", "[0,1]"), "x"), ErrorKind::kUnsupported), {"'w'", "more than 8 axes"});
+    expect_parts(error_in(file_with(tensor("w", "F128", "[1]", "[0,16]")), ErrorKind::kUnsupported), {"tensor 'w'", "dtype 'F128'"});
     expect_parts(error_in(file_of("{\"__metadata__\":{\"a\":5}}")), {"__metadata__", "a number", "'a'"});
     expect_parts(error_in(file_of("{\"__metadata__\":{\"a\":{}}}")), {"__metadata__", "'a'", "object"});
     expect_parts(error_in(file_of("{\"__metadata__\":[]}")), {"__metadata__", "array"});
@@ -123,21 +136,23 @@ TEST(Safetensors, Fields) {
 
 TEST(Safetensors, Placement) {
     const auto two = [](const std::string& a, const std::string& b) {
-        return error_in(file_of("{" + tensor("a", "U8", "[4]", a) + "," + tensor("b", "U8", "[4]", b) + "}", "xxxxxxxx"));
+        return error_in(file_with(tensor("a", "U8", "[4]", a) + "," + tensor("b", "U8", "[4]", b), "xxxxxxxx"));
     };
     expect_parts(two("[0,4]", "[2,6]"), {"'b'", "inside tensor 'a'"});
     expect_parts(two("[0,4]", "[0,4]"), {"inside tensor"});
     expect_parts(two("[0,4]", "[6,10]"), {"'b'", "[6, 10]", "8 bytes"});
-    EXPECT_EQ(parse(file_of("{" + tensor("a", "U8", "[4]", "[4,8]") + "," + tensor("b", "U8", "[4]", "[0,4]") + "}", "xxxxxxxx")).directory.tensors().size(), 2u);
+    EXPECT_EQ(parse(file_with(tensor("a", "U8", "[4]", "[4,8]") + "," + tensor("b", "U8", "[4]", "[0,4]"), "xxxxxxxx")).directory.tensors().size(),
+              2u);
     expect_parts(two("[0,3]", "[4,8]"), {"'a'", "[0, 3]", "3 bytes", "takes 4"});
     expect_parts(two("[4,0]", "[4,8]"), {"'a'", "[4, 0]", "behind its end"});
-    expect_parts(error_in(file_of("{" + tensor("a", "U8", "[4]", "[2,6]") + "}", "xxxxxx")), {"'a'", "the tensor data begins at byte"});
-    expect_parts(error_in(file_of("{" + tensor("a", "U8", "[2]", "[0,2]") + "," + tensor("b", "U8", "[2]", "[4,6]") + "}", "xxxxxx")), {"'b'", "'a' ends at byte"});
-    expect_parts(error_in(file_of("{" + tensor("a", "U8", "[2]", "[0,2]") + "," + tensor("a", "U8", "[2]", "[2,4]") + "}", "xxxx")), {"'a' twice"});
-    expect_parts(error_in(file_of("{" + tensor("a", "F32", "[4294967296,4294967296]", "[0,0]") + "}")), {"'a'", "2^64 elements"});
-    expect_parts(error_in(file_of("{" + tensor("a", "F64", "[2305843009213693952]", "[0,0]") + "}")), {"'a'", "2^64 bytes"});
-    expect_parts(error_in(file_of("{" + tensor("a", "U8", "[1]", "[18446744073709551615,18446744073709551615]") + "}")), {"18446744073709551615", "0 bytes"});
-    expect_parts(error_in(file_of("{" + tensor("a", "F4", "[3]", "[0,2]") + "}", "xx")), {"'a'", "3 elements", "blocks of 2"});
+    expect_parts(error_in(file_with(tensor("a", "U8", "[4]", "[2,6]"), "xxxxxx")), {"'a'", "the tensor data begins at byte"});
+    expect_parts(error_in(file_with(tensor("a", "U8", "[2]", "[0,2]") + "," + tensor("b", "U8", "[2]", "[4,6]"), "xxxxxx")),
+                 {"'b'", "'a' ends at byte"});
+    expect_parts(error_in(file_with(tensor("a", "U8", "[2]", "[0,2]") + "," + tensor("a", "U8", "[2]", "[2,4]"), "xxxx")), {"'a' twice"});
+    expect_parts(error_in(file_with(tensor("a", "F32", "[4294967296,4294967296]", "[0,0]"))), {"'a'", "2^64 elements"});
+    expect_parts(error_in(file_with(tensor("a", "F64", "[2305843009213693952]", "[0,0]"))), {"'a'", "2^64 bytes"});
+    expect_parts(error_in(file_with(tensor("a", "U8", "[1]", "[18446744073709551615,18446744073709551615]"))), {"18446744073709551615", "0 bytes"});
+    expect_parts(error_in(file_with(tensor("a", "F4", "[3]", "[0,2]"), "xx")), {"'a'", "3 elements", "blocks of 2"});
 }
 
 TEST(Safetensors, EveryByteMayBeWrong) {
@@ -147,7 +162,8 @@ TEST(Safetensors, EveryByteMayBeWrong) {
             std::string damaged = bytes;
             damaged[at] = static_cast<char>(damaged[at] ^ change);
             try {
-                for (const TensorEntry& t : parse(damaged).directory.tensors()) {
+                const Safetensors file = parse(damaged);
+                for (const TensorEntry& t : file.directory.tensors()) {
                     ASSERT_LE(t.size_bytes, damaged.size());
                     ASSERT_LE(t.offset, damaged.size() - t.size_bytes);
                 }
@@ -179,13 +195,15 @@ TEST(SafetensorsIndex, JoinsWhatTheLibrarySplit) {
     }
     auto without = shards;
     without[1].directory = {};
-    expect_parts(error_of(ErrorKind::kCorrupt, [&] { join_shards(index, without); }), {"'layers.1.a'", "'model-00002-of-00003.safetensors'", "no such tensor"});
+    expect_parts(error_of(ErrorKind::kCorrupt, [&] { join_shards(index, without); }),
+                 {"'layers.1.a'", "'model-00002-of-00003.safetensors'", "no such tensor"});
     auto twice = shards;
     twice[1].directory.add(shards[0].directory.tensors()[0]);
     expect_parts(error_of(ErrorKind::kCorrupt, [&] { join_shards(index, twice); }), {"'layers.0.", "two files"});
     auto swapped = index;
     swapped.file_of["layers.0.a"] = 2;
-    expect_parts(error_of(ErrorKind::kCorrupt, [&] { join_shards(swapped, shards); }), {"'layers.0.a'", "'model-00003-of-00003.safetensors'", "'model-00001-of-00003.safetensors'"});
+    expect_parts(error_of(ErrorKind::kCorrupt, [&] { join_shards(swapped, shards); }),
+                 {"'layers.0.a'", "'model-00003-of-00003.safetensors'", "'model-00001-of-00003.safetensors'"});
     shards.pop_back();
     expect_parts(error_of(ErrorKind::kCorrupt, [&] { join_shards(index, shards); }), {"3 files", "2 were"});
 }
@@ -210,7 +228,8 @@ TEST(SafetensorsIndex, Damage) {
     expect_parts(error("3"), {"a number"});
     expect_parts(error("{\"weight_map\":"), {"not valid JSON"});
     expect_parts(error("{\"\xC0\x80\":1}"), {"not UTF-8"});
-    const SafetensorsIndex index = parse_safetensors_index("{\"x\":[{}],\"metadata\":{\"a\":null,\"b\":\"s\\\"\",\"c\":[1]},\"weight_map\":{\"w\":\"m\"}}");
+    const SafetensorsIndex index =
+        parse_safetensors_index("{\"x\":[{}],\"metadata\":{\"a\":null,\"b\":\"s\\\"\",\"c\":[1]},\"weight_map\":{\"w\":\"m\"}}");
     EXPECT_EQ(index.metadata.at("a") + index.metadata.at("b"), "null\"s\\\"\"");
 }
 

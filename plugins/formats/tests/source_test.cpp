@@ -36,7 +36,8 @@ TEST(Source, PrefixOfMemoryCopiesNothing) {
 }
 
 TEST(Text, Utf8) {
-    for (const char* good : {"", "plain", "größe", "\xEF\xBF\xBF", "\xF4\x8F\xBF\xBF", "\xED\x9F\xBF"}) EXPECT_EQ(ill_formed_utf8_at(good), std::string::npos) << good;
+    for (const char* good : {"", "plain", "größe", "\xEF\xBF\xBF", "\xF4\x8F\xBF\xBF", "\xED\x9F\xBF"})
+        EXPECT_EQ(ill_formed_utf8_at(good), std::string::npos) << good;
     // Overlong forms, surrogates, beyond U+10FFFF, lone continuation, cut characters.
     for (const char* bad : {"\xC0\x80", "\xE0\x9F\xBF", "\xED\xA0\x80", "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\x80", "\xE2\x82", "\xFF"}) {
         EXPECT_EQ(ill_formed_utf8_at(std::string("ab") + bad), 2u) << hex(bad);
@@ -44,10 +45,11 @@ TEST(Text, Utf8) {
 }
 
 TEST(Text, JsonStrings) {
+    using namespace std::string_literals;
     std::string json;
     // Python: '…'.decode('utf-8', 'replace') gives one U+FFFD for each maximal ill-formed part.
-    append_json_string(json, std::string("q\"b\\n\nt\tc\x01 \xE2\x82 \xFFz\0e", 20));
-    EXPECT_EQ(Json::parse(json).get<std::string>(), std::string("q\"b\\n\nt\tc\x01 \xEF\xBF\xBD \xEF\xBF\xBDz\0e", 24));
+    append_json_string(json, "q\"b\\n\nt\tc\x01 \xE2\x82 \xFFz\0e"s);
+    EXPECT_EQ(Json::parse(json).get<std::string>(), "q\"b\\n\nt\tc\x01 \xEF\xBF\xBD \xEF\xBF\xBDz\0e"s);
 }
 
 TEST(Text, Quotes) {
@@ -62,9 +64,17 @@ TEST(Directory, BytesOfShapes) {
     EXPECT_EQ(stored_bytes("t", q4, {3, 64}), 108u);
     EXPECT_EQ(stored_bytes("t", f32, {uint64_t{1} << 62, 0, uint64_t{1} << 62}), 0u);
     expect_parts(error_of(ErrorKind::kCorrupt, [&] { stored_bytes("tensor 'a'", q4, {3, 40}); }), {"tensor 'a'", "40", "32", "q4_0"});
-    expect_parts(error_of(ErrorKind::kCorrupt, [&] { stored_bytes("tensor 'a'", f32, {1ull << 32, 1ull << 32}); }), {"tensor 'a'", "[4294967296, 4294967296]", "2^64 elements"});
+    expect_parts(error_of(ErrorKind::kCorrupt,
+                          [&] {
+                              stored_bytes("tensor 'a'", f32, {1ull << 32, 1ull << 32});
+                          }),
+                 {"tensor 'a'", "[4294967296, 4294967296]", "2^64 elements"});
     expect_parts(error_of(ErrorKind::kCorrupt, [&] { stored_bytes("tensor 'a'", f32, {1ull << 62}); }), {"tensor 'a'", "2^64 bytes"});
-    expect_parts(error_of(ErrorKind::kCorrupt, [&] { stored_bytes("tensor 'a'", f32, {0, 1ull << 63}); }), {"tensor 'a'", "9223372036854775808", "2^63"});
+    expect_parts(error_of(ErrorKind::kCorrupt,
+                          [&] {
+                              stored_bytes("tensor 'a'", f32, {0, 1ull << 63});
+                          }),
+                 {"tensor 'a'", "9223372036854775808", "2^63"});
 }
 
 }  // namespace orrery::formats::test

@@ -38,7 +38,9 @@ class GgufCheckpoint final : public Checkpoint {
         dst = *gguf_.get_i64s(key);
         return true;
     }
-    bool is_array_of(std::string_view key, GgufType element) const { return gguf_.type(key) == GgufType::kArray && gguf_.element_type(key) == element; }
+    bool is_array_of(std::string_view key, GgufType element) const {
+        return gguf_.type(key) == GgufType::kArray && gguf_.element_type(key) == element;
+    }
 
     std::unique_ptr<Source> source_;  // strings point into it where it lies in memory
     Gguf gguf_;
@@ -64,7 +66,9 @@ orr_checkpoint* open_gguf(const orr_files* files) {
 }  // namespace
 
 const orr_format* orr_format_gguf() {
-    static const orr_format format = {ORR_HEADER(orr_format), "gguf", ".gguf", "", "47475546",
-                                      [](const orr_files* files, orr_checkpoint** checkpoint) { return open_guarded(files, checkpoint, open_gguf); }};
+    static const orr_format format = {
+        ORR_HEADER(orr_format), "gguf", ".gguf", "", "47475546", [](const orr_files* files, orr_checkpoint** checkpoint) {
+            return open_guarded(files, checkpoint, open_gguf);
+        }};
     return &format;
 }

@@ -13,21 +13,21 @@ struct NumberedType {
 
 // ggml.h, enum ggml_type; block sizes as in gguf's GGML_QUANT_SIZES.
 constexpr NumberedType kGgmlTypes[] = {
-    {0, {"f32", 1, 4}},          {1, {"f16", 1, 2}},         {2, {"q4_0", 32, 18}},      {3, {"q4_1", 32, 20}},      {6, {"q5_0", 32, 22}},
-    {7, {"q5_1", 32, 24}},       {8, {"q8_0", 32, 34}},      {9, {"q8_1", 32, 36}},      {10, {"q2_k", 256, 84}},    {11, {"q3_k", 256, 110}},
-    {12, {"q4_k", 256, 144}},    {13, {"q5_k", 256, 176}},   {14, {"q6_k", 256, 210}},   {15, {"q8_k", 256, 292}},   {16, {"iq2_xxs", 256, 66}},
-    {17, {"iq2_xs", 256, 74}},   {18, {"iq3_xxs", 256, 98}}, {19, {"iq1_s", 256, 50}},   {20, {"iq4_nl", 32, 18}},   {21, {"iq3_s", 256, 110}},
-    {22, {"iq2_s", 256, 82}},    {23, {"iq4_xs", 256, 136}}, {24, {"i8", 1, 1}},         {25, {"i16", 1, 2}},        {26, {"i32", 1, 4}},
-    {27, {"i64", 1, 8}},         {28, {"f64", 1, 8}},        {29, {"iq1_m", 256, 56}},   {30, {"bf16", 1, 2}},       {34, {"tq1_0", 256, 54}},
-    {35, {"tq2_0", 256, 66}},    {39, {"mxfp4", 32, 17}},    {40, {"nvfp4", 64, 36}},    {41, {"q1_0", 128, 18}},     {42, {"q2_0", 64, 18}},
+    {0, {"f32", 1, 4}},        {1, {"f16", 1, 2}},         {2, {"q4_0", 32, 18}},    {3, {"q4_1", 32, 20}},    {6, {"q5_0", 32, 22}},
+    {7, {"q5_1", 32, 24}},     {8, {"q8_0", 32, 34}},      {9, {"q8_1", 32, 36}},    {10, {"q2_k", 256, 84}},  {11, {"q3_k", 256, 110}},
+    {12, {"q4_k", 256, 144}},  {13, {"q5_k", 256, 176}},   {14, {"q6_k", 256, 210}}, {15, {"q8_k", 256, 292}}, {16, {"iq2_xxs", 256, 66}},
+    {17, {"iq2_xs", 256, 74}}, {18, {"iq3_xxs", 256, 98}}, {19, {"iq1_s", 256, 50}}, {20, {"iq4_nl", 32, 18}}, {21, {"iq3_s", 256, 110}},
+    {22, {"iq2_s", 256, 82}},  {23, {"iq4_xs", 256, 136}}, {24, {"i8", 1, 1}},       {25, {"i16", 1, 2}},      {26, {"i32", 1, 4}},
+    {27, {"i64", 1, 8}},       {28, {"f64", 1, 8}},        {29, {"iq1_m", 256, 56}}, {30, {"bf16", 1, 2}},     {34, {"tq1_0", 256, 54}},
+    {35, {"tq2_0", 256, 66}},  {39, {"mxfp4", 32, 17}},    {40, {"nvfp4", 64, 36}},  {41, {"q1_0", 128, 18}},  {42, {"q2_0", 64, 18}},
 };
 // Numbers that once had a type and may not be given another; files with them cannot be read any more.
 constexpr uint32_t kRemovedGgmlTypes[] = {4, 5, 31, 32, 33, 36, 37, 38};
 
 constexpr std::string_view kTypeNames[] = {"u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "array", "u64", "i64", "f64"};
 constexpr uint64_t kTypeBytes[] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
-constexpr uint64_t kMinPairBytes = 8 + 1 + 4 + 1;          // key size, key, type, value
-constexpr uint64_t kMinTensorBytes = 8 + 1 + 4 + 4 + 8;    // name size, name, rank, type, offset
+constexpr uint64_t kMinPairBytes = 8 + 1 + 4 + 1;        // key size, key, type, value
+constexpr uint64_t kMinTensorBytes = 8 + 1 + 4 + 4 + 8;  // name size, name, rank, type, offset
 constexpr uint64_t kMaxKeyBytes = 65535;
 constexpr uint32_t kMaxRank = 4;
 constexpr int kMaxArrayDepth = 4;
@@ -67,8 +67,8 @@ class Gguf::Parser {
     // Makes `bytes` bytes available at the cursor and passes them; returns where they begin.
     uint64_t take(uint64_t bytes, const std::string& what) {
         if (bytes > remaining() || !head_.ensure(at_ + bytes)) {
-            corrupt(what + " takes " + std::to_string(bytes) + " bytes at byte " + std::to_string(at_) + "; the file has " + std::to_string(head_.source_size()) +
-                    " bytes (truncated?)");
+            corrupt(what + " takes " + std::to_string(bytes) + " bytes at byte " + std::to_string(at_) + "; the file has " +
+                    std::to_string(head_.source_size()) + " bytes (truncated?)");
         }
         const uint64_t begin = at_;
         at_ += bytes;
@@ -90,7 +90,8 @@ class Gguf::Parser {
         gguf_.version_ = number<uint32_t>("the version");
         const uint32_t version = gguf_.version_;
         if (version != 0 && (version & 0xFFFF) == 0) {
-            throw FormatError(ErrorKind::kUnsupported, "gguf: version " + std::to_string(version) + " is a small number with its bytes reversed: the file is " +
+            throw FormatError(ErrorKind::kUnsupported, "gguf: version " + std::to_string(version) +
+                                                           " is a small number with its bytes reversed: the file is " +
                                                            "big-endian; little-endian files are read");
         }
         if (version < 2 || version > 3) {
@@ -110,7 +111,8 @@ class Gguf::Parser {
 
     GgufType read_type(const std::string& what) {
         const auto type = number<uint32_t>("the type of " + what);
-        if (type >= std::size(kTypeNames)) corrupt(what + " has value type " + std::to_string(type) + "; the types are 0 to " + std::to_string(std::size(kTypeNames) - 1));
+        if (type >= std::size(kTypeNames))
+            corrupt(what + " has value type " + std::to_string(type) + "; the types are 0 to " + std::to_string(std::size(kTypeNames) - 1));
         return static_cast<GgufType>(type);
     }
 
@@ -120,10 +122,13 @@ class Gguf::Parser {
         for (uint64_t i = 0; i < pair_count_; ++i) {
             const std::string key(text("key " + std::to_string(i)));
             check_name("gguf: key " + std::to_string(i), key);
-            if (key.size() > kMaxKeyBytes) corrupt("key " + in_quotes(key) + " has " + std::to_string(key.size()) + " bytes; at most " + std::to_string(kMaxKeyBytes) + " are allowed");
+            if (key.size() > kMaxKeyBytes)
+                corrupt("key " + in_quotes(key) + " has " + std::to_string(key.size()) + " bytes; at most " + std::to_string(kMaxKeyBytes) +
+                        " are allowed");
             Pair pair{at_ - key.size(), key.size(), GgufType::kU8};
             const auto [it, added] = seen.emplace(key, i);
-            if (!added) corrupt("key " + in_quotes(key) + " is there twice, as pair " + std::to_string(it->second) + " and as pair " + std::to_string(i));
+            if (!added)
+                corrupt("key " + in_quotes(key) + " is there twice, as pair " + std::to_string(it->second) + " and as pair " + std::to_string(i));
             const std::string what = "key " + in_quotes(key);
             pair.type = read_type(what);
             if (pair.type == GgufType::kArray) {
@@ -204,7 +209,8 @@ class Gguf::Parser {
     void read_alignment() {
         for (const Pair& pair : gguf_.pairs_) {
             if (gguf_.key_of(pair) != "general.alignment") continue;
-            if (pair.type != GgufType::kU32) corrupt("key 'general.alignment' is of type " + std::string(gguf_type_name(pair.type)) + "; it has to be u32");
+            if (pair.type != GgufType::kU32)
+                corrupt("key 'general.alignment' is of type " + std::string(gguf_type_name(pair.type)) + "; it has to be u32");
             gguf_.alignment_ = load_le<uint32_t>(head_.bytes() + pair.begin);
         }
         if (gguf_.alignment_ == 0 || gguf_.alignment_ % 8 != 0) {
@@ -230,7 +236,8 @@ class Gguf::Parser {
             tensor.offset = number<uint64_t>("the offset of " + who);
             tensor.file = file_;
             if (tensor.offset % gguf_.alignment_ != 0) {
-                corrupt(who + " lies at offset " + std::to_string(tensor.offset) + " of the tensor data, no multiple of the alignment " + std::to_string(gguf_.alignment_));
+                corrupt(who + " lies at offset " + std::to_string(tensor.offset) + " of the tensor data, no multiple of the alignment " +
+                        std::to_string(gguf_.alignment_));
             }
             tensors_.push_back(std::move(tensor));
         }
@@ -252,20 +259,21 @@ class Gguf::Parser {
         const uint64_t data_bytes = size > data_begin ? size - data_begin : 0;
         for (TensorEntry& tensor : tensors_) {
             if (tensor.offset > data_bytes || tensor.size_bytes > data_bytes - tensor.offset) {
-                corrupt("tensor " + in_quotes(tensor.name) + " takes " + std::to_string(tensor.size_bytes) + " bytes at offset " + std::to_string(tensor.offset) +
-                        " of the tensor data, which has " + std::to_string(data_bytes) + " (truncated?)");
+                corrupt("tensor " + in_quotes(tensor.name) + " takes " + std::to_string(tensor.size_bytes) + " bytes at offset " +
+                        std::to_string(tensor.offset) + " of the tensor data, which has " + std::to_string(data_bytes) + " (truncated?)");
             }
             tensor.offset += data_begin;
         }
         const uint64_t end = check_contiguous("gguf", tensors_, data_begin, gguf_.alignment_);
         if (size - end >= gguf_.alignment_) {
-            corrupt("the last tensor ends at byte " + std::to_string(end) + "; the file has " + std::to_string(size) + " bytes, " + std::to_string(size - end) +
-                    " more, where padding to " + std::to_string(gguf_.alignment_) + " alone is allowed");
+            corrupt("the last tensor ends at byte " + std::to_string(end) + "; the file has " + std::to_string(size) + " bytes, " +
+                    std::to_string(size - end) + " more, where padding to " + std::to_string(gguf_.alignment_) + " alone is allowed");
         }
         gguf_.directory_.reserve(tensors_.size());
         for (size_t i = 0; i < tensors_.size(); ++i) {
             const std::string name = tensors_[i].name;
-            if (!gguf_.directory_.add(std::move(tensors_[i]))) corrupt("tensor " + in_quotes(name) + " is described twice, the second time as tensor " + std::to_string(i));
+            if (!gguf_.directory_.add(std::move(tensors_[i])))
+                corrupt("tensor " + in_quotes(name) + " is described twice, the second time as tensor " + std::to_string(i));
         }
     }
 

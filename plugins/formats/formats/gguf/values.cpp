@@ -25,7 +25,8 @@ void append_real(std::string& json, double value, bool single) {
         return;
     }
     char digits[40];
-    const auto end = single ? std::to_chars(digits, digits + sizeof digits, static_cast<float>(value)) : std::to_chars(digits, digits + sizeof digits, value);
+    const auto end =
+        single ? std::to_chars(digits, digits + sizeof digits, static_cast<float>(value)) : std::to_chars(digits, digits + sizeof digits, value);
     json.append(digits, end.ptr);
 }
 
@@ -67,15 +68,32 @@ bool Gguf::integer_at(GgufType type, uint64_t begin, uint64_t& bits, bool& negat
     };
     negative = false;
     switch (type) {
-        case GgufType::kU8: bits = load_le<uint8_t>(src); return true;
-        case GgufType::kU16: bits = load_le<uint16_t>(src); return true;
-        case GgufType::kU32: bits = load_le<uint32_t>(src); return true;
-        case GgufType::kU64: bits = load_le<uint64_t>(src); return true;
-        case GgufType::kI8: take_signed(load_le<int8_t>(src)); return true;
-        case GgufType::kI16: take_signed(load_le<int16_t>(src)); return true;
-        case GgufType::kI32: take_signed(load_le<int32_t>(src)); return true;
-        case GgufType::kI64: take_signed(load_le<int64_t>(src)); return true;
-        default: return false;
+        case GgufType::kU8:
+            bits = load_le<uint8_t>(src);
+            return true;
+        case GgufType::kU16:
+            bits = load_le<uint16_t>(src);
+            return true;
+        case GgufType::kU32:
+            bits = load_le<uint32_t>(src);
+            return true;
+        case GgufType::kU64:
+            bits = load_le<uint64_t>(src);
+            return true;
+        case GgufType::kI8:
+            take_signed(load_le<int8_t>(src));
+            return true;
+        case GgufType::kI16:
+            take_signed(load_le<int16_t>(src));
+            return true;
+        case GgufType::kI32:
+            take_signed(load_le<int32_t>(src));
+            return true;
+        case GgufType::kI64:
+            take_signed(load_le<int64_t>(src));
+            return true;
+        default:
+            return false;
     }
 }
 
@@ -102,7 +120,8 @@ std::optional<int64_t> Gguf::get_i64(std::string_view key) const {
     uint64_t bits = 0;
     bool negative = false;
     if (!integer_at(pair->type, pair->begin, bits, negative)) wrong_type(key, type_text(pair->type, pair->element), "an integer");
-    if (!negative && bits > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) wrong_type(key, std::to_string(bits), "a signed 64-bit integer");
+    if (!negative && bits > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()))
+        wrong_type(key, std::to_string(bits), "a signed 64-bit integer");
     return static_cast<int64_t>(bits);
 }
 
@@ -130,7 +149,8 @@ std::optional<std::string_view> Gguf::get_string_at(std::string_view key, uint64
     if (!pair) return std::nullopt;
     if (pair->element != GgufType::kString) wrong_type(key, type_text(pair->type, pair->element), "an array of string");
     if (index >= pair->count) {
-        throw FormatError(ErrorKind::kNotFound, "gguf: key " + in_quotes(key) + " has " + std::to_string(pair->count) + " strings; number " + std::to_string(index) + " was asked for");
+        throw FormatError(ErrorKind::kNotFound, "gguf: key " + in_quotes(key) + " has " + std::to_string(pair->count) + " strings; number " +
+                                                    std::to_string(index) + " was asked for");
     }
     return string_at(string_begins_[pair->strings][static_cast<size_t>(index)]);
 }
@@ -161,7 +181,8 @@ std::optional<std::vector<int64_t>> Gguf::get_i64s(std::string_view key) const {
     if (!pair) return std::nullopt;
     const GgufType element = pair->element == GgufType::kBool ? GgufType::kU8 : pair->element;
     const uint64_t bytes = gguf_type_bytes(element);
-    if (element == GgufType::kF32 || element == GgufType::kF64 || bytes == 0) wrong_type(key, type_text(pair->type, pair->element), "an array of integers");
+    if (element == GgufType::kF32 || element == GgufType::kF64 || bytes == 0)
+        wrong_type(key, type_text(pair->type, pair->element), "an array of integers");
     std::vector<int64_t> values;
     values.reserve(static_cast<size_t>(pair->count));
     uint64_t bits = 0;
@@ -198,7 +219,8 @@ void Gguf::append_array(std::string& json, const Pair& pair) const {
     for (uint64_t i = 0; i < pair.count; ++i) {
         if (i != 0) json += ',';
         const bool is_string = pair.element == GgufType::kString;
-        append_value(json, pair.element, is_string ? string_begins_[pair.strings][static_cast<size_t>(i)] : pair.begin + i * gguf_type_bytes(pair.element));
+        append_value(json, pair.element,
+                     is_string ? string_begins_[pair.strings][static_cast<size_t>(i)] : pair.begin + i * gguf_type_bytes(pair.element));
     }
     json += ']';
 }

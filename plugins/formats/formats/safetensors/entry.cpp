@@ -23,12 +23,14 @@ class ConfigReader final : public JsonReader {
 
     void on_key(std::string_view key) override { key_ = key; }
     void on_scalar(const JsonScalar& value) override {
-        if (!inside_) throw FormatError(ErrorKind::kCorrupt, std::string("config.json: the document is ") + kind_text(value.kind) + ", not an object");
+        if (!inside_)
+            throw FormatError(ErrorKind::kCorrupt, std::string("config.json: the document is ") + kind_text(value.kind) + ", not an object");
         const bool is_list = in_list_ || key_ == "architectures";
         if (!is_list && key_ != "model_type") return;
         if (value.kind == JsonScalar::Kind::kNull && !in_list_) return;
         if (value.kind != JsonScalar::Kind::kString || (is_list && !in_list_)) {
-            throw FormatError(ErrorKind::kCorrupt, "config.json: " + in_quotes(key_) + " holds " + kind_text(value.kind) + "; " + (is_list ? "a list of strings" : "a string") + " was expected");
+            throw FormatError(ErrorKind::kCorrupt, "config.json: " + in_quotes(key_) + " holds " + kind_text(value.kind) + "; " +
+                                                       (is_list ? "a list of strings" : "a string") + " was expected");
         }
         check_name("config.json: a value of " + in_quotes(key_), value.text);
         if (is_list) {
@@ -60,7 +62,8 @@ TensorDirectory open_shards(const orr_files* files, int32_t index_file, std::vec
     for (size_t i = 0; i < index.files.size(); ++i) {
         const int32_t number = files->open(files, index.files[i].c_str());
         if (number < 0) {
-            throw FormatError(ErrorKind::kNotFound, "safetensors index: file " + in_quotes(index.files[i]) + " is missing, one of the " + std::to_string(index.files.size()) + " that it names");
+            throw FormatError(ErrorKind::kNotFound, "safetensors index: file " + in_quotes(index.files[i]) + " is missing, one of the " +
+                                                        std::to_string(index.files.size()) + " that it names");
         }
         numbers.push_back(number);
         try {
@@ -104,7 +107,12 @@ orr_checkpoint* open_safetensors(const orr_files* files) {
 }  // namespace
 
 const orr_format* orr_format_safetensors() {
-    static const orr_format format = {ORR_HEADER(orr_format), "safetensors", ".safetensors", "config.json model.safetensors model.safetensors.index.json", "",
-                                      [](const orr_files* files, orr_checkpoint** checkpoint) { return open_guarded(files, checkpoint, open_safetensors); }};
+    static const orr_format format = {
+        ORR_HEADER(orr_format),
+        "safetensors",
+        ".safetensors",
+        "config.json model.safetensors model.safetensors.index.json",
+        "",
+        [](const orr_files* files, orr_checkpoint** checkpoint) { return open_guarded(files, checkpoint, open_safetensors); }};
     return &format;
 }

@@ -14,7 +14,8 @@ namespace {
 void check_shard_name(std::string_view tensor, std::string_view shard) {
     const std::string who = "safetensors index: tensor " + in_quotes(tensor) + " lies in " + in_quotes(shard);
     check_name("safetensors index: the file of tensor " + in_quotes(tensor), shard);
-    if (shard == "." || shard == ".." || shard.find_first_of("/\\:") != std::string_view::npos) corrupt(who + ", which is not the plain name of a file beside the index");
+    if (shard == "." || shard == ".." || shard.find_first_of("/\\:") != std::string_view::npos)
+        corrupt(who + ", which is not the plain name of a file beside the index");
 }
 
 class IndexReader final : public JsonReader {
@@ -35,11 +36,14 @@ class IndexReader final : public JsonReader {
                 text = value.text;
             }
         } else if (at_ == At::kMap) {
-            if (value.kind != JsonScalar::Kind::kString) corrupt("safetensors index: tensor " + in_quotes(key_) + " maps to " + kind_text(value.kind) + ", not to a file name");
+            if (value.kind != JsonScalar::Kind::kString)
+                corrupt("safetensors index: tensor " + in_quotes(key_) + " maps to " + kind_text(value.kind) + ", not to a file name");
             check_name("safetensors index: a tensor's name", key_);
             check_shard_name(key_, value.text);
             const auto [it, added] = shard_of.emplace(key_, value.text);
-            if (!added) corrupt("safetensors index: tensor " + in_quotes(key_) + " is mapped twice, to " + in_quotes(it->second) + " and to " + in_quotes(value.text));
+            if (!added)
+                corrupt("safetensors index: tensor " + in_quotes(key_) + " is mapped twice, to " + in_quotes(it->second) + " and to " +
+                        in_quotes(value.text));
         } else if (at_ == At::kStart) {
             corrupt(std::string("safetensors index: the document is ") + kind_text(value.kind) + ", not an object");
         } else if (section_ == "weight_map") {
@@ -104,8 +108,8 @@ TensorDirectory join_shards(const SafetensorsIndex& index, std::vector<Safetenso
     for (const Safetensors& shard : shards) {
         for (const TensorEntry& tensor : shard.directory.tensors()) {
             if (joined.add(tensor)) continue;
-            corrupt("safetensors index: tensor " + in_quotes(tensor.name) + " lies in two files, " + in_quotes(index.files[joined.find(tensor.name)->file]) + " and " +
-                    in_quotes(index.files[tensor.file]));
+            corrupt("safetensors index: tensor " + in_quotes(tensor.name) + " lies in two files, " +
+                    in_quotes(index.files[joined.find(tensor.name)->file]) + " and " + in_quotes(index.files[tensor.file]));
         }
     }
     for (const auto& [name, file] : index.file_of) {

@@ -56,7 +56,8 @@ class HeaderReader final : public JsonReader {
         if (at_ == At::kTop) {
             name_ = key;
             is_metadata_ = key == "__metadata__";
-            if (is_metadata_ ? saw_metadata_ : result_.directory.find(key) != nullptr) corrupt("safetensors: the header has " + in_quotes(key) + " twice");
+            if (is_metadata_ ? saw_metadata_ : result_.directory.find(key) != nullptr)
+                corrupt("safetensors: the header has " + in_quotes(key) + " twice");
             if (!is_metadata_) check_name("safetensors: a tensor's name", key);
         } else {
             field_ = key;
@@ -66,17 +67,26 @@ class HeaderReader final : public JsonReader {
 
     void on_scalar(const JsonScalar& value) override {
         switch (at_) {
-            case At::kStart: corrupt("safetensors: the header is " + std::string(kind_text(value.kind)) + ", not an object");
-            case At::kTop: corrupt(who() + " is described by " + kind_text(value.kind) + ", not by an object");
+            case At::kStart:
+                corrupt("safetensors: the header is " + std::string(kind_text(value.kind)) + ", not an object");
+            case At::kTop:
+                corrupt(who() + " is described by " + kind_text(value.kind) + ", not by an object");
             case At::kMetadata:
                 if (value.kind != JsonScalar::Kind::kString) {
-                    corrupt("safetensors: __metadata__ has " + std::string(kind_text(value.kind)) + " under " + in_quotes(field_) + "; only strings are allowed");
+                    corrupt("safetensors: __metadata__ has " + std::string(kind_text(value.kind)) + " under " + in_quotes(field_) +
+                            "; only strings are allowed");
                 }
                 result_.metadata.emplace(field_, value.text);
                 break;
-            case At::kTensor: on_field(value); break;
-            case At::kShape: push(shape_, value, kMaxRank, "shape", "axes"); break;
-            case At::kOffsets: push(offsets_, value, 2, "data_offsets", "numbers"); break;
+            case At::kTensor:
+                on_field(value);
+                break;
+            case At::kShape:
+                push(shape_, value, kMaxRank, "shape", "axes");
+                break;
+            case At::kOffsets:
+                push(offsets_, value, 2, "data_offsets", "numbers");
+                break;
         }
     }
 
@@ -128,11 +138,16 @@ class HeaderReader final : public JsonReader {
     std::string who() const { return is_metadata_ ? "safetensors: __metadata__" : "safetensors: tensor " + in_quotes(name_); }
     std::string place() const {
         switch (at_) {
-            case At::kStart: return "safetensors: the header";
-            case At::kTop: return who();
-            case At::kShape: return who() + ": an element of 'shape'";
-            case At::kOffsets: return who() + ": an element of 'data_offsets'";
-            default: return who() + ": " + in_quotes(field_);
+            case At::kStart:
+                return "safetensors: the header";
+            case At::kTop:
+                return who();
+            case At::kShape:
+                return who() + ": an element of 'shape'";
+            case At::kOffsets:
+                return who() + ": an element of 'data_offsets'";
+            default:
+                return who() + ": " + in_quotes(field_);
         }
     }
     bool is_known_field() const { return field_ == "dtype" || field_ == "shape" || field_ == "data_offsets"; }
@@ -207,7 +222,8 @@ Safetensors parse_safetensors(const Source& source, uint32_t file) {
                 " are allowed (not a safetensors file?)");
     }
     if (!head.ensure(8 + header_bytes)) {
-        corrupt("safetensors: a header of " + std::to_string(header_bytes) + " bytes does not fit in the file's " + std::to_string(size) + " (truncated?)");
+        corrupt("safetensors: a header of " + std::to_string(header_bytes) + " bytes does not fit in the file's " + std::to_string(size) +
+                " (truncated?)");
     }
     const std::string_view json = head.view(8, header_bytes);
     if (json.empty() || json.front() != '{') {
