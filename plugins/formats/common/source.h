@@ -1,8 +1,10 @@
 // Bytes to parse: a mapped file, memory, or callbacks of the host. Readers ask only for ranges that they have checked.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <string>
@@ -74,19 +76,9 @@ class Prefix {
     std::vector<std::byte> block_;
 };
 
-// Little-endian value at any address (no alignment is assumed).
-template <typename T>
-T load_le(const std::byte* src);
-
-}  // namespace orrery::formats
-
-#include <bit>
-#include <cstring>
-
-namespace orrery::formats {
-
 static_assert(std::endian::native == std::endian::little, "both formats are little-endian and are read in place");
 
+// Little-endian value at any address (no alignment is assumed).
 template <typename T>
 T load_le(const std::byte* src) {
     T value;

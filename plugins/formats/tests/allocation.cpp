@@ -10,8 +10,10 @@
 namespace {
 
 std::atomic<uint64_t> g_bytes{0}, g_peak{0};
+std::atomic<int64_t> g_until_failure{0};
 
 void* counted_allocate(std::size_t size) {
+    if (g_until_failure > 0 && --g_until_failure == 0) throw std::bad_alloc();
     void* memory = std::malloc(size ? size : 1);
     if (!memory) throw std::bad_alloc();
     const uint64_t now = g_bytes += malloc_usable_size(memory);
@@ -40,5 +42,7 @@ namespace orrery::formats::test {
 uint64_t heap_bytes() { return g_bytes; }
 void reset_heap_peak() { g_peak = g_bytes.load(); }
 uint64_t heap_peak_bytes() { return g_peak; }
+void fail_allocation(int64_t n) { g_until_failure = n; }
+bool allocation_failed() { return g_until_failure == 0; }
 
 }  // namespace orrery::formats::test

@@ -21,6 +21,7 @@ using Files = std::map<std::string, std::string>;
 class Host {
   public:
     explicit Host(Files contents, bool mapped = true) : contents_(std::move(contents)), mapped_(mapped) {
+        open_.reserve(contents_.size());
         host_.header = ORR_HEADER(orr_host);
         host_.fail = [](const orr_host*, orr_status code, const char* text) {
             g_failure = text;
@@ -51,6 +52,9 @@ class Host {
     int32_t open(const char* name) {
         const auto it = contents_.find(name);
         if (it == contents_.end()) return -1;
+        for (size_t i = 0; i < open_.size(); ++i) {
+            if (open_[i] == &it->second) return static_cast<int32_t>(i);
+        }
         open_.push_back(&it->second);
         return static_cast<int32_t>(open_.size()) - 1;
     }
@@ -206,6 +210,36 @@ TEST(FormatsPlugin, SafetensorsFailures) {
                  {"two files", "'model-00001-of-00003.safetensors'", "'model-00003-of-00003.safetensors'"});
     files["model.safetensors.index.json"] = "{\"weight_map\":{\"w\":\"../secret\"}}";
     expect_parts(failure(format, Host(files), ORR_CORRUPT), {"'../secret'"});
+}
+
+// Opens and asks for an array with the n-th allocation failing, for every n: a status, no leak, and the next try works.
+void expect_survives_allocation_failures(const orr_format* format, const Host& host) {
+    g_failure.reserve(1000);
+    int64_t n = 0;
+    for (bool failed = true; failed; ++n) {
+        ASSERT_LT(n, 100'000);
+        orr_checkpoint* checkpoint = nullptr;
+        const uint64_t before = heap_bytes();
+        fail_allocation(n + 1);
+        const orr_status status = format->open(host.files(), &checkpoint);
+        const char* const* strings = nullptr;
+        const uint64_t* sizes = nullptr;
+        if (status == ORR_OK) checkpoint->get_strings(checkpoint, "long.string", &strings, &sizes);
+        failed = allocation_failed();
+        fail_allocation(0);
+        EXPECT_EQ(status == ORR_OK, checkpoint != nullptr);
+        if (checkpoint) checkpoint->close(checkpoint);
+        EXPECT_TRUE(status == ORR_OK || status == ORR_OUT_OF_MEMORY) << g_failure;
+        EXPECT_EQ(heap_bytes(), before) << "allocation " << n;
+    }
+    EXPECT_GT(n, 20);
+}
+
+TEST(FormatsPlugin, EveryAllocationMayFail) {
+    for (const bool mapped : {true, false}) {
+        expect_survives_allocation_failures(orr_format_gguf(), Host(Files{{"", read_file("types.gguf")}}, mapped));
+        expect_survives_allocation_failures(orr_format_safetensors(), Host(sharded(), mapped));
+    }
 }
 
 }  // namespace orrery::formats::test

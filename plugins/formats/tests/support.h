@@ -69,5 +69,8 @@ inline void expect_parts(const std::string& text, const std::vector<std::string>
 uint64_t heap_bytes();
 void reset_heap_peak();
 uint64_t heap_peak_bytes();
+// Makes the n-th allocation from now on fail, once; 0: none.
+void fail_allocation(int64_t n);
+bool allocation_failed();
 
 }  // namespace orrery::formats::test
