@@ -50,6 +50,8 @@ struct DecoderConfig {
     double embed_scale = 1, final_softcap = 0;
 };
 
+constexpr int64_t kMostLayers = 10000, kMostExperts = 65536;
+
 struct HfOptions {
     bool tied = false;  // tie_word_embeddings when absent
     const char* activation_key = "hidden_act";
@@ -57,7 +59,7 @@ struct HfOptions {
     double norm_eps = 1e-6;           // when absent
     RopeDefaults rope = {};           // theta when absent
     bool shared_rope = true;          // read one rope table for all layers
-    const char* layers = "num_hidden_layers";
+    int64_t head_dim = 0;             // when absent; 0: hidden / heads
 };
 
 // Sizes, names, rope and head of a Hugging Face config.json with Llama's keys.

@@ -7,8 +7,6 @@ namespace orrery {
 
 namespace {
 
-constexpr int64_t kMaxLayers = 10000;
-
 DecoderNames hf_names(const std::string& prefix) {
     const std::string layer = prefix + "layers.{}.";
     DecoderNames n;
@@ -74,13 +72,13 @@ void one_rope(DecoderConfig& d, RopeTable table) {
 DecoderConfig decoder_from_hf(const ModelConfig& c, const orr_model_source& source, const HfOptions& o) {
     DecoderConfig d;
     d.names = hf_names(tensor_prefix(source, {"model.", ""}, "embed_tokens.weight"));
-    d.layers = c.size(o.layers, kMaxLayers);
+    d.layers = c.size("num_hidden_layers", kMostLayers);
     d.hidden = c.size("hidden_size");
     d.heads = c.size("num_attention_heads");
     d.kv_heads = c.size_or("num_key_value_heads", d.heads);
     require_multiple(c, "num_attention_heads", d.heads, "num_key_value_heads", d.kv_heads);
-    if (!c.has("head_dim")) require_multiple(c, "hidden_size", d.hidden, "num_attention_heads", d.heads);
-    d.head_dim = c.size_or("head_dim", std::max<int64_t>(1, d.hidden / d.heads));
+    if (!c.has("head_dim") && !o.head_dim) require_multiple(c, "hidden_size", d.hidden, "num_attention_heads", d.heads);
+    d.head_dim = c.size_or("head_dim", o.head_dim ? o.head_dim : d.hidden / d.heads);
     d.ffn = c.size("intermediate_size");
     d.vocabulary = c.size("vocab_size");
     d.context = c.size("max_position_embeddings");
@@ -97,13 +95,13 @@ DecoderConfig decoder_from_hf(const ModelConfig& c, const orr_model_source& sour
 DecoderConfig decoder_from_gguf(const ModelConfig& c, const orr_model_source& source, double theta) {
     DecoderConfig d;
     d.names = gguf_names();
-    d.layers = c.size("block_count", kMaxLayers);
+    d.layers = c.size("block_count", kMostLayers);
     d.hidden = c.size("embedding_length");
     d.heads = c.size("attention.head_count");
     d.kv_heads = c.size_or("attention.head_count_kv", d.heads);
     require_multiple(c, "attention.head_count", d.heads, "attention.head_count_kv", d.kv_heads);
     if (!c.has("attention.key_length")) require_multiple(c, "embedding_length", d.hidden, "attention.head_count", d.heads);
-    d.head_dim = c.size_or("attention.key_length", std::max<int64_t>(1, d.hidden / d.heads));
+    d.head_dim = c.size_or("attention.key_length", d.hidden / d.heads);
     if (c.size_or("attention.value_length", d.head_dim) != d.head_dim)
         throw Error(ORR_UNSUPPORTED, c.label("attention.value_length") + " " + std::to_string(c.size("attention.value_length")) +
                                          " differs from the key length " + std::to_string(d.head_dim));

@@ -41,9 +41,9 @@ DecoderConfig read_hf(const ModelConfig& c, const orr_model_source& source) {
     o.tied = true;
     o.activation_key = "hidden_activation";
     o.activation = "gelu_pytorch_tanh";
+    o.head_dim = 256;
     o.shared_rope = false;
     DecoderConfig d = decoder_from_hf(c, source, o);
-    if (!c.has("head_dim")) throw Error(ORR_CORRUPT, c.label("head_dim") + " is missing");
     c.require_flag("use_bidirectional_attention", false);
     d.q_bias = d.k_bias = d.v_bias = d.o_bias = c.flag_or("attention_bias", false);
     d.attention_scale = 1 / std::sqrt(c.positive_or("query_pre_attn_scalar", 256));

@@ -24,8 +24,8 @@ DecoderConfig read_gguf(const ModelConfig& c, const orr_model_source& source) {
     DecoderConfig d = decoder_from_gguf(c, source);
     d.rope_interleaved = true;
     set_windows(d, c, c.count_or("attention.sliding_window", 0), every_layer, 0);
-    d.experts = c.count_or("expert_count", 0);
-    if (d.experts) {
+    if (c.count_or("expert_count", 0)) {
+        d.experts = c.size("expert_count", kMostExperts);
         d.top_k = c.size("expert_used_count");
         d.expert_ffn = d.ffn;
         d.layer_sparse.assign(static_cast<size_t>(d.layers), true);
