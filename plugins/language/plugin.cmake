@@ -1,1 +1,1 @@
-list(APPEND ORRERY_PLUGIN_LIBS nlohmann_json::nlohmann_json utf8proc)
+list(APPEND ORRERY_PLUGIN_LIBS orrery_model orrery_linear nlohmann_json::nlohmann_json utf8proc)

@@ -1,0 +1,191 @@
+// GPT-2. Radford et al. 2019, "Language Models are Unsupervised Multitask Learners"
+// Upstream: huggingface/transformers src/transformers/models/gpt2/modeling_gpt2.py (GPT2LMHeadModel); see README.md.
+#include <climits>
+#include <cmath>
+
+#include "model/arch.h"
+#include "model/config.h"
+
+namespace orrery {
+
+namespace {
+
+struct Gpt2 {
+    Summary summary;
+    // Tensor names without ".weight" and ".bias"; "{}" stands for the layer.
+    std::string tokens, positions, norm, head, attention_norm, qkv, o, ffn_norm, up, down;
+    bool transposed = false;  // Hugging Face stores [in, out]
+    int64_t layers = 0, hidden = 0, heads = 0, ffn = 0, vocabulary = 0, context = 0;
+    double norm_eps = 1e-5;
+    std::string activation = "gelu_tanh";
+    bool tied = true;
+    std::vector<double> layer_scale;  // of the attention scores
+};
+
+constexpr int64_t kMostLayers = 10000;
+
+void read_hf(Gpt2& m, const ModelConfig& c, const orr_model_source& source) {
+    const std::string prefix = tensor_prefix(source, {"transformer.", ""}, "wte.weight"), layer = prefix + "h.{}.";
+    m.tokens = prefix + "wte";
+    m.positions = prefix + "wpe";
+    m.norm = prefix + "ln_f";
+    m.head = "lm_head";
+    m.attention_norm = layer + "ln_1";
+    m.qkv = layer + "attn.c_attn";
+    m.o = layer + "attn.c_proj";
+    m.ffn_norm = layer + "ln_2";
+    m.up = layer + "mlp.c_fc";
+    m.down = layer + "mlp.c_proj";
+    m.transposed = true;
+    m.layers = c.size("n_layer", kMostLayers);
+    m.hidden = c.size("n_embd");
+    m.heads = c.size("n_head");
+    require_multiple(c, "n_embd", m.hidden, "n_head", m.heads);
+    m.ffn = c.size_or("n_inner", 4 * m.hidden);
+    m.vocabulary = c.size("vocab_size");
+    m.context = c.size(c.has("n_positions") ? "n_positions" : "n_ctx");
+    m.norm_eps = c.positive_or("layer_norm_epsilon", 1e-5);
+    m.activation = activation_name(c, "activation_function", "gelu_new");
+    m.tied = c.flag_or("tie_word_embeddings", true) || !has_tensor(source, "lm_head.weight");
+    c.require_flag("add_cross_attention", false);
+    const double width = static_cast<double>(m.hidden / m.heads);
+    for (int64_t i = 0; i < m.layers; i++) {
+        const double scale = c.flag_or("scale_attn_weights", true) ? 1 / std::sqrt(width) : 1;
+        m.layer_scale.push_back(c.flag_or("scale_attn_by_inverse_layer_idx", false) ? scale / static_cast<double>(i + 1) : scale);
+    }
+}
+
+void read_gguf(Gpt2& m, const ModelConfig& c, const orr_model_source& source) {
+    m.tokens = "token_embd";
+    m.positions = "position_embd";
+    m.norm = "output_norm";
+    m.head = "output";
+    m.attention_norm = "blk.{}.attn_norm";
+    m.qkv = "blk.{}.attn_qkv";
+    m.o = "blk.{}.attn_output";
+    m.ffn_norm = "blk.{}.ffn_norm";
+    m.up = "blk.{}.ffn_up";
+    m.down = "blk.{}.ffn_down";
+    m.layers = c.size("block_count", kMostLayers);
+    m.hidden = c.size("embedding_length");
+    m.heads = c.size("attention.head_count");
+    require_multiple(c, "embedding_length", m.hidden, "attention.head_count", m.heads);
+    // Converters write 4 * hidden as feed_forward_length whatever the width; the tensor knows.
+    m.ffn = tensor_shape(source, "blk.0.ffn_up.weight", 2)[0];
+    m.vocabulary = tensor_shape(source, "token_embd.weight", 2)[0];
+    m.context = tensor_shape(source, "position_embd.weight", 2)[0];
+    m.norm_eps = c.positive("attention.layer_norm_epsilon");
+    m.tied = !has_tensor(source, "output.weight");
+    m.layer_scale.assign(static_cast<size_t>(m.layers), 1 / std::sqrt(static_cast<double>(m.hidden / m.heads)));
+}
+
+Gpt2 read(const orr_model_source& source) {
+    const ModelConfig c(source);
+    Gpt2 m;
+    if (c.gguf()) {
+        read_gguf(m, c, source);
+    } else {
+        read_hf(m, c, source);
+    }
+    m.summary.entries = {"forward", "next"};
+    m.summary.tasks = {"text_generation"};
+    m.summary.context_length = m.context;
+    m.summary.vocabulary = m.vocabulary;
+    Json info = {
+        {"layers", m.layers}, {"heads", m.heads},           {"kv_heads", m.heads}, {"head_dim", m.hidden / m.heads},       {"hidden", m.hidden},
+        {"ffn", m.ffn},       {"vocabulary", m.vocabulary}, {"tied", m.tied},      {"parameters", parameter_count(source)}};
+    if (!c.gguf()) info["ignored_keys"] = c.unused();
+    m.summary.info_json = info.dump(-1, ' ', false, Json::error_handler_t::replace);
+    return m;
+}
+
+class Builder {
+  public:
+    Builder(const Gpt2& m, Graph& g, bool last_only) : m_(m), g_(g), last_only_(last_only), batch_(g.symbol("B")), tokens_(g.symbol("T")) {}
+
+    void build() {
+        const Value ids = g_.input("input_ids", ORR_TYPE_I32, {batch_, tokens_});
+        mask_ = g_.input("attention_mask", ORR_TYPE_I32, {batch_, g_.symbol("S_mask")}, ORR_INPUT_OPTIONAL);
+        const Value positions = g_.positions("position_ids", batch_, tokens_);
+        const Value table = g_.weight(m_.tokens + ".weight", {m_.vocabulary, m_.hidden});
+        Value x = g_.op("orr.embedding/1", {ids, table});
+        x = g_.op("orr.add/1", {x, g_.op("orr.embedding/1", {positions, g_.weight(m_.positions + ".weight", {m_.context, m_.hidden})})});
+        g_.named("embed.output", x);
+        for (int64_t i = 0; i < m_.layers; i++) x = block(i, x);
+        x = g_.named("norm.output", norm(x, m_.norm));
+        Value logits = g_.op("orr.linear/1", {x, m_.tied ? table : g_.weight(m_.head + ".weight", {m_.vocabulary, m_.hidden})});
+        if (last_only_) logits = g_.op("orr.reshape/1", {logits}, Attrs().set("shape", std::vector<int64_t>{0, m_.vocabulary}));
+        g_.output("logits", g_.named("logits", logits));
+        g_.advance(tokens_);
+    }
+
+  private:
+    // x + attention(norm(x)), then x + ffn(norm(x)). Entry "next" drops all but the last token once the last layer has attended.
+    Value block(int64_t i, Value x) {
+        layer_ = i;
+        Value context = attention(norm(x, m_.attention_norm));
+        if (last_only_ && i == m_.layers - 1) {
+            const Attrs last = Attrs().set("axis", 1).set("start", -1).set("end", INT64_MAX);
+            context = g_.op("orr.slice/1", {context}, last);
+            x = g_.op("orr.slice/1", {x}, last);
+        }
+        x = g_.op("orr.add/1", {x, named("mixer.output", linear(context, m_.o, m_.hidden, m_.hidden))});
+        const Value up = named("ffn.up", linear(norm(x, m_.ffn_norm), m_.up, m_.ffn, m_.hidden));
+        const Value act = named("ffn.act", g_.op("orr.activation/1", {up}, Attrs().set("function", m_.activation)));
+        return named("output", g_.op("orr.add/1", {x, named("ffn.output", linear(act, m_.down, m_.hidden, m_.ffn))}));
+    }
+
+    Value attention(Value x) {
+        const Value all = linear(x, m_.qkv, 3 * m_.hidden, m_.hidden);
+        const Value q = named("mixer.q", part(all, 0));
+        const Value k = append("mixer.k", named("mixer.k", part(all, 1)));
+        const Value v = append("mixer.v", named("mixer.v", part(all, 2)));
+        Attrs attrs;
+        attrs.set("scale", m_.layer_scale[static_cast<size_t>(layer_)]).set("causal", true);
+        const Value out = g_.op("orr.attention/1", {q, k, v, Value{}, mask_}, attrs);
+        return named("mixer.context", g_.op("orr.reshape/1", {out}, Attrs().set("shape", std::vector<int64_t>{0, 0, m_.hidden})));
+    }
+    // One third of the fused projection as [B, T, H, D].
+    Value part(Value all, int64_t n) {
+        const Value x = g_.op("orr.slice/1", {all}, Attrs().set("axis", 2).set("start", n * m_.hidden).set("end", (n + 1) * m_.hidden));
+        return g_.op("orr.reshape/1", {x}, Attrs().set("shape", std::vector<int64_t>{0, 0, m_.heads, m_.hidden / m_.heads}));
+    }
+    Value append(const char* what, Value x) {
+        return g_.op("orr.cache_append/1", {g_.cache(path(what), m_.heads, m_.hidden / m_.heads, batch_, tokens_), x});
+    }
+    Value linear(Value x, const std::string& pattern, int64_t out, int64_t in) {
+        const std::string name = numbered(pattern, layer_);
+        const std::vector<int64_t> shape = m_.transposed ? std::vector<int64_t>{in, out} : std::vector<int64_t>{out, in};
+        return g_.op("orr.linear/1", {x, g_.weight(name + ".weight", shape), g_.weight(name + ".bias", {out})},
+                     Attrs().set("transposed", m_.transposed));
+    }
+    Value norm(Value x, const std::string& pattern) {
+        const std::string name = numbered(pattern, layer_);
+        return g_.op("orr.layer_norm/1", {x, g_.weight(name + ".weight", {m_.hidden}), g_.weight(name + ".bias", {m_.hidden})},
+                     Attrs().set("eps", m_.norm_eps));
+    }
+    std::string path(const char* what) const { return "layers." + std::to_string(layer_) + "." + what; }
+    Value named(const char* what, Value x) { return g_.named(path(what), x); }
+
+    const Gpt2& m_;
+    Graph& g_;
+    const bool last_only_;
+    const orr_dim batch_, tokens_;
+    int64_t layer_ = 0;
+    Value mask_;
+};
+
+void build(const Gpt2& m, const orr_model_source&, std::string_view entry, Graph& g) { Builder(m, g, entry == "next").build(); }
+
+}  // namespace
+}  // namespace orrery
+
+const orr_model_arch* orr_model_gpt2() {
+    static const char* const names[] = {"GPT2LMHeadModel", nullptr};
+    static const char* const gguf[] = {"gpt2", nullptr};
+    static const char* const operators[] = {"orr.embedding/1", "orr.linear/1",     "orr.layer_norm/1", "orr.attention/1", "orr.cache_append/1",
+                                            "orr.add/1",       "orr.activation/1", "orr.reshape/1",    "orr.slice/1",     nullptr};
+    static const orr_model_arch arch =
+        orrery::ModelArch<orrery::Gpt2, orrery::read, orrery::build>::describe("gpt2", "GPT-2 language models", names, gguf, operators);
+    return &arch;
+}
