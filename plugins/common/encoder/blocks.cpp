@@ -30,13 +30,11 @@ Value Net::prepend_and_place(Value patches, Value cls, Value positions, int64_t 
 }
 
 Value attend_to(Net& net, const std::string& path, const Attention& a, Value query, Value keys, Value values) {
-    Graph& g = net.g;
-    const Value context = g.op("orr.attention/1", {query, keys, values, a.bias, a.key_mask}, Attrs().set("causal", a.causal));
-    const Value merged = g.named(path + ".context", net.merge_heads(context, a.width));
-    return g.named(path + ".output", net.linear(a.output, merged, a.width, a.width));
+    const Value context = net.g.op("orr.attention/1", {query, keys, values, a.bias, a.key_mask}, Attrs().set("causal", a.causal));
+    return net.g.named(path + ".context", net.merge_heads(context, a.width));
 }
 
-Value attend(Net& net, const std::string& path, const Attention& a, Value x) {
+Value self_attend(Net& net, const std::string& path, const Attention& a, Value x) {
     Graph& g = net.g;
     const Value q = net.linear(a.q, x, a.width, a.width, a.q_bias);
     const Value k = net.linear(a.k, x, a.width, a.width, a.k_bias);
@@ -46,6 +44,12 @@ Value attend(Net& net, const std::string& path, const Attention& a, Value x) {
     const Value values = g.named(path + ".v", net.split_heads(v, a.heads, a.width));
     return attend_to(net, path, a, query, keys, values);
 }
+
+Value project(Net& net, const std::string& path, const Attention& a, Value context) {
+    return net.g.named(path + ".output", net.linear(a.output, context, a.width, a.width));
+}
+
+Value attend(Net& net, const std::string& path, const Attention& a, Value x) { return project(net, path, a, self_attend(net, path, a, x)); }
 
 Value feed_forward(Net& net, const std::string& path, const FeedForward& f, Value x) {
     Graph& g = net.g;

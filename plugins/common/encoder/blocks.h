@@ -61,9 +61,13 @@ struct Attention {
     Value key_mask, bias;
 };
 // `path` names the values: path.q, path.context …
-Value attend(Net& net, const std::string& path, const Attention& a, Value x);
-// Attention over keys and values that are there already, [B, S, H, D] each.
+// Heads side by side, [B, T, E], before the output weights:
+Value self_attend(Net& net, const std::string& path, const Attention& a, Value x);
+// the same over keys and values that are there already, [B, S, H, D] each;
 Value attend_to(Net& net, const std::string& path, const Attention& a, Value query, Value keys, Value values);
+// the output weights; and all of it.
+Value project(Net& net, const std::string& path, const Attention& a, Value context);
+Value attend(Net& net, const std::string& path, const Attention& a, Value x);
 
 // y = act(x W1^T + b1) W2^T + b2
 struct FeedForward {

@@ -172,7 +172,8 @@ Value Whisper::attend_self(Net& net, const std::string& path, const std::string&
         return g.op("orr.cache_append/1", {state, fresh});
     };
     const Value keys = appended(".k", k), values = appended(".v", v);
-    return attend_to(net, path, a, g.named(path + ".q", net.split_heads(q, decoder_.heads, width_)), keys, values);
+    const Value query = g.named(path + ".q", net.split_heads(q, decoder_.heads, width_));
+    return project(net, path, a, attend_to(net, path, a, query, keys, values));
 }
 
 Value Whisper::attend_cross(Net& net, const std::string& path, const std::string& name, int64_t layer, const Decoding& d, Value x) const {
@@ -184,7 +185,7 @@ Value Whisper::attend_cross(Net& net, const std::string& path, const std::string
         return g.cache(cross_state(layer, keys), decoder_.heads, width_ / decoder_.heads, d.batch, 0, 0, ORR_STATE_FROZEN);
     };
     const Value keys = part(true), values = part(false);
-    return attend_to(net, path, a, query, keys, values);
+    return project(net, path, a, attend_to(net, path, a, query, keys, values));
 }
 
 Value Whisper::decoder_block(Net& net, int64_t layer, const Decoding& d, Value x) const {

@@ -161,10 +161,10 @@ Value Swin::block(Net& net, const Stage& stage, int64_t number, int64_t layer, V
     a.output = name + "attention.output.dense";
     a.q_bias = a.k_bias = a.v_bias = qkv_bias_;
     a.bias = position_bias(net, stage, name, path, shift);
-    Value mixed = attend(net, path + ".windows", a, net.reshape(normed, {-1, area, width}));
-    mixed = net.reshape(mixed, {-1, tokens, width});
-    if (!whole) mixed = net.gather(mixed, g.constant_i32(path + ".mixer.from_windows", tables.from_windows), 1);
-    g.named(path + ".mixer.output", mixed);
+    // The output weights act on rows, so the rows go home first: the sum below can join that product.
+    Value context = net.reshape(self_attend(net, path + ".windows", a, net.reshape(normed, {-1, area, width})), {-1, tokens, width});
+    if (!whole) context = net.gather(context, g.constant_i32(path + ".mixer.from_windows", tables.from_windows), 1);
+    const Value mixed = project(net, path + ".mixer", a, g.named(path + ".mixer.context", context));
 
     const Value middle = net.add(x, mixed);
     FeedForward f;
