@@ -1,0 +1,257 @@
+// Whisper. Radford et al. 2022, arXiv:2212.04356; upstream: transformers, models/whisper/modeling_whisper.py.
+// input_features [B, mel, 2S] -> two convolutions, S tokens -> encoder; decoder tokens attend to themselves and to those.
+#include "encoder/blocks.h"
+#include "encoder/settings.h"
+
+namespace orrery {
+namespace {
+
+using namespace encoder;
+
+constexpr double kEps = 1e-5;  // nn.LayerNorm's own; upstream passes none
+
+struct Tower {
+    int64_t layers = 0, heads = 0, inner = 0;
+};
+
+class Whisper {
+  public:
+    explicit Whisper(const orr_model_source& source);
+    void build(std::string_view entry, const orr_model_source& source, Graph& g) const;
+    Summary summary;
+
+  private:
+    struct Decoding {
+        orr_dim batch, tokens;
+        Value key_mask;
+        bool cached;    // keys and values of earlier tokens and of the encoder come from states
+        Value encoded;  // else: the encoder's output
+    };
+    Attention attention(const std::string& name, int64_t heads) const;
+    FeedForward ffn(const std::string& name, int64_t inner) const;
+    Value encode(Net& net, orr_dim batch) const;
+    Value cross_projection(Net& net, int64_t layer, bool keys, Value encoded) const;
+    void store_cross(Net& net, orr_dim batch, Value encoded) const;
+    Value attend_self(Net& net, const std::string& path, const std::string& name, const Decoding& d, Value x) const;
+    Value attend_cross(Net& net, const std::string& path, const std::string& name, int64_t layer, const Decoding& d, Value x) const;
+    Value decoder_block(Net& net, int64_t layer, const Decoding& d, Value x) const;
+    Value decode(Net& net, const Decoding& d, Value ids, bool last_only) const;
+    Value head(Net& net, Graph& g, const orr_model_source& source, Value x) const;
+
+    int64_t width_, mel_, vocabulary_, source_positions_, target_positions_;
+    Tower encoder_, decoder_;
+    std::string activation_;
+    bool logits_, tied_;
+};
+
+Whisper::Whisper(const orr_model_source& source) {
+    const ModelConfig c(source);
+    logits_ = class_name(source, {"", "WhisperForConditionalGeneration", "WhisperModel"}) != "WhisperModel";
+    width_ = c.size_or("d_model", 384);
+    mel_ = c.size_or("num_mel_bins", 80);
+    vocabulary_ = c.size_or("vocab_size", 51865);
+    source_positions_ = c.size_or("max_source_positions", 1500);
+    target_positions_ = c.size_or("max_target_positions", 448);
+    encoder_ = {c.size_or("encoder_layers", 4), c.size_or("encoder_attention_heads", 6), c.size_or("encoder_ffn_dim", 1536)};
+    decoder_ = {c.size_or("decoder_layers", 4), c.size_or("decoder_attention_heads", 6), c.size_or("decoder_ffn_dim", 1536)};
+    require_multiple(c, "d_model", width_, "encoder_attention_heads", encoder_.heads);
+    require_multiple(c, "d_model", width_, "decoder_attention_heads", decoder_.heads);
+    activation_ = activation_name(c, "activation_function", "gelu");
+    tied_ = c.flag_or("tie_word_embeddings", true);
+    ignore(c, {"scale_embedding",        "dropout",
+               "attention_dropout",      "activation_dropout",
+               "encoder_layerdrop",      "decoder_layerdrop",
+               "is_encoder_decoder",     "pad_token_id",
+               "bos_token_id",           "eos_token_id",
+               "decoder_start_token_id", "suppress_tokens",
+               "begin_suppress_tokens",  "forced_decoder_ids",
+               "apply_spec_augment",     "mask_time_prob",
+               "mask_time_length",       "mask_time_min_masks",
+               "mask_feature_prob",      "mask_feature_length",
+               "mask_feature_min_masks", "median_filter_width",
+               "use_weighted_layer_sum", "classifier_proj_size",
+               "num_hidden_layers",      "max_length"});
+    Json info;
+    summary.entries = {"forward", "encode", "decode", "next"};
+    summary.context_length = target_positions_;
+    summary.vocabulary = vocabulary_;
+    info["layers"] = encoder_.layers + decoder_.layers;
+    info["encoder"] = {encoder_.layers, encoder_.heads, encoder_.inner};
+    info["decoder"] = {decoder_.layers, decoder_.heads, decoder_.inner};
+    info["heads"] = decoder_.heads;
+    info["kv_heads"] = decoder_.heads;
+    info["head_dim"] = width_ / decoder_.heads;
+    info["hidden"] = width_;
+    info["ffn"] = decoder_.inner;
+    info["parameters"] = parameter_count(source);
+    info["ignored_keys"] = c.unused();
+    summary.info_json = info.dump();
+}
+
+Attention Whisper::attention(const std::string& name, int64_t heads) const {
+    Attention a;
+    a.width = width_;
+    a.heads = heads;
+    a.q = name + "q_proj";
+    a.k = name + "k_proj";
+    a.v = name + "v_proj";
+    a.output = name + "out_proj";
+    a.k_bias = false;
+    return a;
+}
+
+FeedForward Whisper::ffn(const std::string& name, int64_t inner) const {
+    FeedForward f;
+    f.width = width_;
+    f.inner = inner;
+    f.up = name + "fc1";
+    f.down = name + "fc2";
+    f.activation = activation_;
+    return f;
+}
+
+// Convolutions always end in gelu, whatever activation_function says.
+Value Whisper::encode(Net& net, orr_dim batch) const {
+    Graph& g = net.g;
+    const Value features = g.input("input_features", ORR_TYPE_F32, {batch, mel_, 2 * source_positions_});
+    const auto convolve = [&](const std::string& name, Value x, int64_t width_in, int64_t stride, const char* layout_in) {
+        const Value w = net.weight(name + ".weight", {width_, width_in, 3}), b = net.weight(name + ".bias", {width_});
+        const Attrs attrs =
+            Attrs().set("stride", stride).set("padding", 1).set("layout_in", layout_in).set("layout_out", "nlc").set("activation", "gelu");
+        return g.op("orr.conv1d/1", {x, w, b}, attrs);
+    };
+    Value x = g.named("encoder.conv1.output", convolve("encoder.conv1", features, mel_, 1, "ncl"));
+    x = g.named("encoder.conv2.output", convolve("encoder.conv2", x, width_, 2, "nlc"));
+    const Value positions = net.parameter("encoder.embed_positions.weight", {source_positions_, width_});
+    x = g.named("encoder.embed.output", net.add(x, net.reshape(positions, {1, source_positions_, width_})));
+    for (int64_t i = 0; i < encoder_.layers; i++) {
+        const std::string name = "encoder.layers." + std::to_string(i) + ".";
+        PreNormBlock b;
+        b.attention = attention(name + "self_attn.", encoder_.heads);
+        b.ffn = ffn(name, encoder_.inner);
+        b.attention_norm = name + "self_attn_layer_norm";
+        b.ffn_norm = name + "final_layer_norm";
+        b.eps = kEps;
+        x = pre_norm_block(net, "encoder.layers." + std::to_string(i), b, x);
+    }
+    return g.named("encoder.norm.output", net.layer_norm("encoder.layer_norm", x, width_, kEps));
+}
+
+std::string cross_state(int64_t layer, bool keys) { return "decoder.layers." + std::to_string(layer) + (keys ? ".cross.k" : ".cross.v"); }
+
+// Keys or values of the encoder's output for one decoder layer, [B, S, H, D].
+Value Whisper::cross_projection(Net& net, int64_t layer, bool keys, Value encoded) const {
+    const std::string name = "decoder.layers." + std::to_string(layer) + ".encoder_attn." + (keys ? "k_proj" : "v_proj");
+    const Value x = net.linear(name, encoded, width_, width_, !keys);
+    return net.g.named(cross_state(layer, keys), net.split_heads(x, decoder_.heads, width_));
+}
+
+void Whisper::store_cross(Net& net, orr_dim batch, Value encoded) const {
+    Graph& g = net.g;
+    for (int64_t i = 0; i < decoder_.layers; i++) {
+        for (const bool keys : {true, false}) {
+            const Value fresh = cross_projection(net, i, keys, encoded);
+            const Value state = g.cache(cross_state(i, keys), decoder_.heads, width_ / decoder_.heads, batch, source_positions_, 0, ORR_STATE_FROZEN);
+            g.op("orr.cache_append/1", {state, fresh});
+        }
+    }
+}
+
+Value Whisper::attend_self(Net& net, const std::string& path, const std::string& name, const Decoding& d, Value x) const {
+    Graph& g = net.g;
+    Attention a = attention(name + "self_attn.", decoder_.heads);
+    a.causal = true;
+    a.key_mask = d.key_mask;
+    if (!d.cached) return attend(net, path, a, x);
+    const Value q = net.linear(a.q, x, width_, width_);
+    const Value k = net.linear(a.k, x, width_, width_, false);
+    const Value v = net.linear(a.v, x, width_, width_);
+    const auto appended = [&](const char* part, Value value) {
+        const Value fresh = g.named(path + part, net.split_heads(value, decoder_.heads, width_));
+        const Value state = g.cache(path + part, decoder_.heads, width_ / decoder_.heads, d.batch, d.tokens);
+        return g.op("orr.cache_append/1", {state, fresh});
+    };
+    const Value keys = appended(".k", k), values = appended(".v", v);
+    const Value query = g.named(path + ".q", net.split_heads(q, decoder_.heads, width_));
+    return project(net, path, a, attend_to(net, path, a, query, keys, values));
+}
+
+Value Whisper::attend_cross(Net& net, const std::string& path, const std::string& name, int64_t layer, const Decoding& d, Value x) const {
+    Graph& g = net.g;
+    const Attention a = attention(name + "encoder_attn.", decoder_.heads);
+    const Value query = g.named(path + ".q", net.split_heads(net.linear(a.q, x, width_, width_), decoder_.heads, width_));
+    const auto part = [&](bool keys) {
+        if (!d.cached) return cross_projection(net, layer, keys, d.encoded);
+        return g.cache(cross_state(layer, keys), decoder_.heads, width_ / decoder_.heads, d.batch, 0, 0, ORR_STATE_FROZEN);
+    };
+    const Value keys = part(true), values = part(false);
+    return project(net, path, a, attend_to(net, path, a, query, keys, values));
+}
+
+Value Whisper::decoder_block(Net& net, int64_t layer, const Decoding& d, Value x) const {
+    const std::string path = "decoder.layers." + std::to_string(layer), name = path + ".";
+    Value h = net.layer_norm(name + "self_attn_layer_norm", x, width_, kEps);
+    x = net.add(x, attend_self(net, path + ".mixer", name, d, h));
+    h = net.layer_norm(name + "encoder_attn_layer_norm", x, width_, kEps);
+    x = net.add(x, attend_cross(net, path + ".cross", name, layer, d, h));
+    h = net.layer_norm(name + "final_layer_norm", x, width_, kEps);
+    x = net.add(x, feed_forward(net, path + ".ffn", ffn(name, decoder_.inner), h));
+    return net.g.named(path + ".output", x);
+}
+
+Value Whisper::decode(Net& net, const Decoding& d, Value ids, bool last_only) const {
+    Graph& g = net.g;
+    const Value positions = g.positions("decoder_position_ids", d.batch, d.tokens);
+    const Value words = g.op("orr.embedding/1", {ids, net.weight("decoder.embed_tokens.weight", {vocabulary_, width_})});
+    const Value places = g.op("orr.embedding/1", {positions, net.weight("decoder.embed_positions.weight", {target_positions_, width_})});
+    Value x = g.named("decoder.embed.output", net.add(words, places));
+    for (int64_t i = 0; i < decoder_.layers; i++) x = decoder_block(net, i, d, x);
+    if (last_only) x = net.reshape(net.slice(x, 1, -1, INT64_MAX), {0, width_});
+    return g.named("decoder.norm.output", net.layer_norm("decoder.layer_norm", x, width_, kEps));
+}
+
+Value Whisper::head(Net& net, Graph& g, const orr_model_source& source, Value x) const {
+    Net outer(g, source);
+    const bool own = !tied_ && outer.has("proj_out.weight");
+    const Value w = own ? outer.weight("proj_out.weight", {vocabulary_, width_}) : net.weight("decoder.embed_tokens.weight", {vocabulary_, width_});
+    return g.named("logits", g.op("orr.linear/1", {x, w, Value{}}));
+}
+
+void Whisper::build(std::string_view entry, const orr_model_source& source, Graph& g) const {
+    const Net probe(g, source);
+    Net net(g, source, probe.has("model.encoder.conv1.weight") ? "model." : "");
+    const orr_dim batch = g.symbol("B");
+    if (entry == "encode") {
+        const Value encoded = encode(net, batch);
+        store_cross(net, batch, encoded);
+        g.output("encoder_last_hidden_state", encoded);
+        return;
+    }
+    const bool cached = entry != "forward";
+    const orr_dim tokens = g.symbol("T");
+    const Value ids = g.input("decoder_input_ids", ORR_TYPE_I32, {batch, tokens}, cached ? 0 : ORR_INPUT_OPTIONAL);
+    const Value key_mask = g.input("decoder_attention_mask", ORR_TYPE_I32, {batch, g.symbol("S_mask")}, ORR_INPUT_OPTIONAL);
+    const Value encoded = cached ? Value{} : encode(net, batch);
+    const Value hidden = decode(net, {batch, tokens, key_mask, cached, encoded}, ids, entry == "next");
+    if (logits_)
+        g.output("logits", head(net, g, source, hidden));
+    else
+        g.output("last_hidden_state", hidden);
+    if (cached)
+        g.advance(tokens);
+    else
+        g.output("encoder_last_hidden_state", encoded);
+}
+
+}  // namespace
+}  // namespace orrery
+
+const orr_model_arch* orr_model_whisper() {
+    using orrery::Whisper;
+    static const char* const names[] = {"WhisperForConditionalGeneration", "WhisperModel", "whisper", nullptr};
+    static const char* const operators[] = {"orr.conv1d/1",    "orr.embedding/1",    "orr.linear/1",     "orr.layer_norm/1",
+                                            "orr.attention/1", "orr.cache_append/1", "orr.activation/1", "orr.add/1",
+                                            "orr.reshape/1",   "orr.slice/1",        "orr.cast/1",       nullptr};
+    static const orr_model_arch arch = orrery::encoder::describe<Whisper>("whisper", "Whisper: speech to text", names, operators);
+    return &arch;
+}

@@ -1,0 +1,69 @@
+#include "encoder/blocks.h"
+
+namespace orrery::encoder {
+
+Value Net::parameter(const std::string& name, const std::vector<int64_t>& shape) {
+    const Value w = weight(name, shape);
+    if (g.info(w).type == ORR_TYPE_F32) return w;
+    return g.op("orr.cast/1", {w}, Attrs().set("type", "f32"));
+}
+
+Value Net::linear(const std::string& name, Value x, int64_t width_in, int64_t width_out, bool bias) {
+    const Value w = weight(name + ".weight", {width_out, width_in});
+    return g.op("orr.linear/1", {x, w, bias ? weight(name + ".bias", {width_out}) : Value{}});
+}
+
+Value Net::layer_norm(const std::string& name, Value x, int64_t width, double eps) {
+    const Value scale = parameter(name + ".weight", {width}), shift = parameter(name + ".bias", {width});
+    return g.op("orr.layer_norm/1", {x, scale, shift}, Attrs().set("eps", eps));
+}
+
+Value Net::activation(const std::string& function, Value x) {
+    if (function == "identity") return x;
+    return g.op("orr.activation/1", {x}, Attrs().set("function", function));
+}
+
+Value Net::prepend_and_place(Value patches, Value cls, Value positions, int64_t count, int64_t width) {
+    const Value first = pad(reshape(cls, {1, width}), {0, 0}, {count, 0});
+    const Value table = reshape(add(reshape(positions, {count + 1, width}), first), {1, count + 1, width});
+    return add(pad(patches, {0, 1, 0}, {0, 0, 0}), table);
+}
+
+Value attend_to(Net& net, const std::string& path, const Attention& a, Value query, Value keys, Value values) {
+    const Value context = net.g.op("orr.attention/1", {query, keys, values, a.bias, a.key_mask}, Attrs().set("causal", a.causal));
+    return net.g.named(path + ".context", net.merge_heads(context, a.width));
+}
+
+Value self_attend(Net& net, const std::string& path, const Attention& a, Value x) {
+    Graph& g = net.g;
+    const Value q = net.linear(a.q, x, a.width, a.width, a.q_bias);
+    const Value k = net.linear(a.k, x, a.width, a.width, a.k_bias);
+    const Value v = net.linear(a.v, x, a.width, a.width, a.v_bias);
+    const Value query = g.named(path + ".q", net.split_heads(q, a.heads, a.width));
+    const Value keys = g.named(path + ".k", net.split_heads(k, a.heads, a.width));
+    const Value values = g.named(path + ".v", net.split_heads(v, a.heads, a.width));
+    return attend_to(net, path, a, query, keys, values);
+}
+
+Value project(Net& net, const std::string& path, const Attention& a, Value context) {
+    return net.g.named(path + ".output", net.linear(a.output, context, a.width, a.width));
+}
+
+Value attend(Net& net, const std::string& path, const Attention& a, Value x) { return project(net, path, a, self_attend(net, path, a, x)); }
+
+Value feed_forward(Net& net, const std::string& path, const FeedForward& f, Value x) {
+    Graph& g = net.g;
+    const Value up = g.named(path + ".up", net.linear(f.up, x, f.width, f.inner, f.bias));
+    const Value act = g.named(path + ".act", net.activation(f.activation, up));
+    return g.named(path + ".output", net.linear(f.down, act, f.inner, f.width, f.bias));
+}
+
+Value pre_norm_block(Net& net, const std::string& path, const PreNormBlock& block, Value x) {
+    const int64_t width = block.attention.width;
+    const Value mixed = attend(net, path + ".mixer", block.attention, net.layer_norm(block.attention_norm, x, width, block.eps));
+    const Value middle = net.add(x, mixed);
+    const Value fed = feed_forward(net, path + ".ffn", block.ffn, net.layer_norm(block.ffn_norm, middle, width, block.eps));
+    return net.g.named(path + ".output", net.add(middle, fed));
+}
+
+}  // namespace orrery::encoder

@@ -1,0 +1,1 @@
+set(ORRERY_PLUGIN_LIBS orrery_encoder)
