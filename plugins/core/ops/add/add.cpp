@@ -1,0 +1,9 @@
+// y[i] = a + b with broadcasting; torch.add. Kernels: common/binary.hpp.
+#include "common/binary.hpp"
+
+using namespace orrery;
+
+const orr_operator* orr_op_add() {
+    static const Operator op = core::binary_operator<core::Binary::add>("orr.add/1", "y = a + b, broadcasting; torch.add");
+    return op.table();
+}

@@ -1,0 +1,37 @@
+// y[i] = min(max(x[i], min), max); a NaN stays. torch.clamp.
+#include <limits>
+
+#include "common/unary.hpp"
+
+using namespace orrery;
+
+namespace {
+float bound(double v) {
+    constexpr double kLargest = std::numeric_limits<float>::max();
+    if (v > kLargest) return std::numeric_limits<float>::infinity();
+    if (v < -kLargest) return -std::numeric_limits<float>::infinity();
+    return static_cast<float>(v);
+}
+
+struct Clamp {
+    float low, high;
+    explicit Clamp(const orr_attrs* a) : low(bound(a->get_float(a, "min"))), high(bound(a->get_float(a, "max"))) {
+        if (low > high)
+            throw Error(ORR_INVALID_ARGUMENT, "clamp: min is " + std::to_string(low) + ", max is " + std::to_string(high));
+    }
+    void reference(const float* x, float* y) const { row(x, y, 1); }
+    void row(const float* x, float* y, int64_t n) const {
+        for (int64_t k = 0; k < n; k++) {
+            const float raised = x[k] < low ? low : x[k];
+            y[k] = raised > high ? high : raised;
+        }
+    }
+};
+}  // namespace
+
+const orr_operator* orr_op_clamp() {
+    static const Operator op = core::unary_operator<Clamp>("orr.clamp/1", "y = min(max(x, min), max); torch.clamp")
+                                   .attr("min", ORR_ATTR_FLOAT, "-1.7976931348623157e308", "lower bound; beyond f32: none")
+                                   .attr("max", ORR_ATTR_FLOAT, "1.7976931348623157e308", "upper bound; beyond f32: none");
+    return op.table();
+}

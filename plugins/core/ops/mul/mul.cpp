@@ -1,0 +1,9 @@
+// y[i] = a * b with broadcasting; torch.mul. Kernels: common/binary.hpp.
+#include "common/binary.hpp"
+
+using namespace orrery;
+
+const orr_operator* orr_op_mul() {
+    static const Operator op = core::binary_operator<core::Binary::mul>("orr.mul/1", "y = a * b, broadcasting; torch.mul");
+    return op.table();
+}

@@ -1,0 +1,28 @@
+// y[i] = tanh(x[i] / cap) * cap
+// Gemma 2 (arXiv:2408.00118, section 2): logits stay within (-cap, cap).
+#include <cmath>
+
+#include "common/unary.hpp"
+
+using namespace orrery;
+
+namespace {
+struct Softcap {
+    float cap;
+    explicit Softcap(const orr_attrs* a) : cap(static_cast<float>(a->get_float(a, "cap"))) {
+        if (!(cap > 0)) throw Error(ORR_INVALID_ARGUMENT, "softcap: cap is " + std::to_string(cap) + ", it must be above 0");
+    }
+    void reference(const float* x, float* y) const {
+        *y = static_cast<float>(std::tanh(static_cast<double>(*x) / static_cast<double>(cap)) * static_cast<double>(cap));
+    }
+    void row(const float* x, float* y, int64_t n) const {
+        for (int64_t k = 0; k < n; k++) y[k] = std::tanh(x[k] / cap) * cap;
+    }
+};
+}  // namespace
+
+const orr_operator* orr_op_softcap() {
+    static const Operator op = core::unary_operator<Softcap>("orr.softcap/1", "y = tanh(x / cap) * cap; arXiv:2408.00118")
+                                   .attr("cap", ORR_ATTR_FLOAT, nullptr, "bound of |y|, above 0");
+    return op.table();
+}
