@@ -17,13 +17,9 @@ constexpr int64_t kRowPad = 16;    // keeps copied rows off each other's cache s
 constexpr int64_t kPartialFloats = 192 * kMaxRows;
 constexpr int64_t kFewRows = 12;   // one register tile: nothing is reused, so nothing is copied
 constexpr int64_t kColumnUnit = 2;
+constexpr int64_t kFilledRows = 96;  // rows that a source makes are made once per column part: fewer rows, all columns
 
 int64_t panels_of(int64_t n) { return ceil_div(n, kPanel); }
-
-int64_t rows_per_chunk(int64_t t) {
-    const int64_t parts = ceil_div(t, kMaxRows);
-    return ceil_div(t, std::max<int64_t>(parts, 1));
-}
 
 int64_t k_block(int64_t rows, int64_t k, bool filled) { return (rows <= kFewRows && !filled) || k <= kWholeK ? k : kCutK; }
 
@@ -45,11 +41,10 @@ struct Job {
     void finish(const float* c, int64_t ldc, Range rows, Range panels) const {
         const Epilogue& e = args.epilogue;
         const int64_t n0 = panels.begin * kPanel, columns = std::min(panels.end * kPanel, args.n) - n0;
-        for (int64_t r = rows.begin; r < rows.end; ++r) {
-            const float* bias = e.bias == nullptr ? nullptr : e.bias + n0;
-            const float* residual = e.residual == nullptr ? nullptr : e.residual + r * e.residual_stride + n0;
-            vectors.epilogue_row(e, c + (r - rows.begin) * ldc, bias, residual, args.dst + r * args.dst_row + n0 * args.dst_col, args.dst_col, columns);
-        }
+        const float* bias = e.bias == nullptr ? nullptr : e.bias + n0;
+        const float* residual = e.residual == nullptr ? nullptr : e.residual + rows.begin * e.residual_stride + n0;
+        vectors.epilogue(e, {c, ldc, bias, residual, args.dst + rows.begin * args.dst_row + n0 * args.dst_col, args.dst_row, args.dst_col,
+                             rows.end - rows.begin, columns});
     }
 
     void run(int64_t chunk, int thread) const {
@@ -107,17 +102,15 @@ size_t gemm_workspace_bytes(int64_t t, int64_t n, int64_t k, int threads) {
     return t == 0 || n == 0 ? 0 : static_cast<size_t>(slice_floats(t, k) * threads) * sizeof(float);
 }
 
-Partition gemm_partition(int64_t t, int64_t n, int64_t k, int threads) {
+Partition gemm_partition(int64_t t, int64_t n, int64_t k, int threads, bool filled) {
     const int64_t units = std::max<int64_t>(ceil_div(panels_of(n), kColumnUnit), 1);
-    const int64_t row_parts = std::max<int64_t>(ceil_div(t, kMaxRows), 1);
-    const int64_t rows = rows_per_chunk(t);
+    const int64_t row_parts = std::max<int64_t>(ceil_div(t, filled ? kFilledRows : kMaxRows), 1);
+    const int64_t rows = ceil_div(t, row_parts);
     // Enough chunks that a thread which is late holds nobody up for long, none under ~2 MFLOP.
-    const int64_t wanted = threads > 1 ? std::max<int64_t>(4 * threads / row_parts, 1) : 1;
+    const int64_t wanted = threads > 1 ? ceil_div(4 * threads, row_parts) : 1;
     const int64_t by_work = std::max<int64_t>(2 * t * n * k / row_parts / 2000000, 1);
-    const int64_t by_memory = ceil_div(units * kColumnUnit, panel_limit(rows));
-    int64_t parts = std::min(wanted, by_work);
-    if (k > kWholeK) parts = std::max(parts, by_memory);
-    return {row_parts, std::clamp<int64_t>(parts, 1, units)};
+    const int64_t by_memory = k > kWholeK ? ceil_div(units * kColumnUnit, panel_limit(rows)) : 1;
+    return {row_parts, std::clamp<int64_t>(std::max(std::min(wanted, by_work), by_memory), 1, units)};
 }
 
 namespace {
@@ -166,8 +159,7 @@ struct MatmulJob {
         }
         Epilogue e;
         e.scale = args.scale;
-        for (int64_t r = 0; r < count; ++r)
-            vectors.epilogue_row(e, partial + r * ldc, nullptr, nullptr, dst + (rows.begin + r) * args.dst_row + n0, 1, n1 - n0);
+        vectors.epilogue(e, {partial, ldc, nullptr, nullptr, dst + rows.begin * args.dst_row + n0, args.dst_row, 1, count, n1 - n0});
     }
 };
 
@@ -187,7 +179,7 @@ void matmul(Isa isa, const MatmulArgs& args, void* workspace, const Parallel& pa
 
 void gemm(Isa isa, const GemmArgs& args, void* workspace, const Parallel& parallel) {
     if (args.t == 0 || args.n == 0) return;
-    const Partition split = gemm_partition(args.t, args.n, args.k, parallel.threads);
+    const Partition split = gemm_partition(args.t, args.n, args.k, parallel.threads, args.rows.fill != nullptr);
     const Job job{args, tile_kernels(isa), vector_kernels(isa), split, static_cast<float*>(workspace), slice_floats(args.t, args.k)};
     parallel_for(parallel, split.row_parts * split.col_parts, [&](int64_t chunk, int thread) { job.run(chunk, thread); });
 }

@@ -50,7 +50,7 @@ size_t gemm_workspace_bytes(int64_t t, int64_t n, int64_t k, int threads);
 struct Partition {
     int64_t row_parts, col_parts;
 };
-Partition gemm_partition(int64_t t, int64_t n, int64_t k, int threads);
+Partition gemm_partition(int64_t t, int64_t n, int64_t k, int threads, bool filled = false);  // filled: rows come from a RowSource
 
 // Bits: an element is one chain over k, so neither t, nor threads, nor the split changes them. T = 1 takes the same chain.
 // workspace: gemm_workspace_bytes, aligned to 64; may be null where that is 0.

@@ -121,8 +121,8 @@ struct BinaryOps {
     ORR_OP(Mul, hn::Mul(a, b));
     ORR_OP(Div, hn::Div(a, b));
     // A NaN on either side wins, as torch.maximum has it.
-    ORR_OP(Max, hn::IfThenElse(hn::Ne(a, a), a, hn::IfThenElse(hn::Lt(b, a), a, b)));
-    ORR_OP(Min, hn::IfThenElse(hn::Ne(a, a), a, hn::IfThenElse(hn::Lt(a, b), a, b)));
+    ORR_OP(Max, hn::IfThenElse(hn::IsNaN(a), a, hn::IfThenElse(hn::Lt(b, a), a, b)));
+    ORR_OP(Min, hn::IfThenElse(hn::IsNaN(a), a, hn::IfThenElse(hn::Lt(a, b), a, b)));
 #undef ORR_OP
 };
 
@@ -146,22 +146,27 @@ void gated_row(const float* gate, const float* up, float* y, int64_t n) {
 }
 
 template <Activation A>
-void epilogue_as(const Epilogue& e, const float* c, const float* bias, const float* residual, float* dst, int64_t dst_step, int64_t n) {
+void epilogue_as(const Epilogue& e, const EpilogueTile& t) {
     const Vec scale = splat(e.scale);
-    for (int64_t i = 0; i < n; i += kLanes) {
-        const int64_t left = n - i;
-        const bool whole = left >= kLanes;
-        Vec v = whole ? hn::LoadU(Tag(), c + i) : load_tail(c + i, left);
-        const Vec add = bias == nullptr ? hn::Zero(Tag()) : whole ? hn::LoadU(Tag(), bias + i) : load_tail(bias + i, left);
-        v = activate<A>(hn::MulAdd(v, scale, add));
-        if (residual != nullptr) v = hn::Add(v, whole ? hn::LoadU(Tag(), residual + i) : load_tail(residual + i, left));
-        if (dst_step == 1) {
-            if (whole) hn::StoreU(v, Tag(), dst + i);
-            else store_tail(v, dst + i, left);
-        } else {
-            alignas(64) float lane[kLanes];
-            hn::Store(v, Tag(), lane);
-            for (int64_t j = 0; j < std::min<int64_t>(left, kLanes); ++j) dst[(i + j) * dst_step] = lane[j];
+    for (int64_t r = 0; r < t.rows; ++r) {
+        const float* c = t.c + r * t.ldc;
+        const float* residual = e.residual == nullptr ? nullptr : t.residual + r * e.residual_stride;
+        float* dst = t.dst + r * t.dst_row;
+        for (int64_t i = 0; i < t.columns; i += kLanes) {
+            const int64_t left = t.columns - i;
+            const bool whole = left >= kLanes;
+            const Vec add = e.bias == nullptr ? hn::Zero(Tag()) : whole ? hn::LoadU(Tag(), t.bias + i) : load_tail(t.bias + i, left);
+            Vec v = activate<A>(hn::MulAdd(whole ? hn::LoadU(Tag(), c + i) : load_tail(c + i, left), scale, add));
+            if (residual != nullptr) v = hn::Add(v, whole ? hn::LoadU(Tag(), residual + i) : load_tail(residual + i, left));
+            if (t.dst_col != 1) {
+                alignas(64) float lane[kLanes];
+                hn::Store(v, Tag(), lane);
+                for (int64_t j = 0; j < std::min<int64_t>(left, kLanes); ++j) dst[(i + j) * t.dst_col] = lane[j];
+            } else if (whole) {
+                hn::StoreU(v, Tag(), dst + i);
+            } else {
+                store_tail(v, dst + i, left);
+            }
         }
     }
 }
@@ -184,8 +189,8 @@ void gated(Activation act, const float* gate, const float* up, float* y, int64_t
 #undef ORR_CALL
 }
 
-void epilogue_row(const Epilogue& e, const float* c, const float* bias, const float* residual, float* dst, int64_t dst_step, int64_t n) {
-#define ORR_CALL(A) epilogue_as<A>(e, c, bias, residual, dst, dst_step, n)
+void epilogue(const Epilogue& e, const EpilogueTile& t) {
+#define ORR_CALL(A) epilogue_as<A>(e, t)
     ORR_BY_ACTIVATION(e.activation, ORR_CALL)
 #undef ORR_CALL
 }
@@ -315,18 +320,24 @@ void rotate_pairs(const float* x, const float* cosine, const float* sine, float*
     }
 }
 
-double sum(const float* x, int64_t n) {
-    constexpr int64_t kRun = 4096;  // f32 within a run, f64 across
-    double total = 0.0;
-    for (int64_t i = 0; i < n; i += kRun) total += sum_row(x + i, std::min(kRun, n - i), Same());
-    return total;
+void add_scaled(float f, const float* x, int64_t x_step, float* y, int64_t n) {
+    if (x_step != 1) {
+        for (int64_t i = 0; i < n; ++i) y[i] += f * x[i * x_step];
+        return;
+    }
+    const Vec fv = splat(f);
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) hn::StoreU(hn::Add(hn::LoadU(Tag(), y + i), hn::Mul(fv, hn::LoadU(Tag(), x + i))), Tag(), y + i);
+    for (; i < n; ++i) y[i] += f * x[i];
 }
+
+float sum_squares(const float* x, int64_t n) { return sum_row(x, n, Squared()); }
 
 }  // namespace
 
 static const VectorKernels* table() {
-    static constexpr VectorKernels kTable = {ORR_TARGET_ISA, unary,   binary,      gated,       epilogue_row, rms_norm, layer_norm,
-                                             softmax,        log_softmax, rotate_half, rotate_pairs, sum};
+    static constexpr VectorKernels kTable = {ORR_TARGET_ISA, unary,   binary,      gated,       epilogue, rms_norm, layer_norm,
+                                             softmax,        log_softmax, rotate_half, rotate_pairs, add_scaled, sum_squares};
     return &kTable;
 }
 

@@ -21,6 +21,17 @@ struct Epilogue {
     Activation activation = Activation::none;
 };
 
+// A tile of a product on its way out. bias, residual and dst point at the tile's first element.
+struct EpilogueTile {
+    const float* c;
+    int64_t ldc;
+    const float* bias;
+    const float* residual;
+    float* dst;
+    int64_t dst_row, dst_col;  // floats between rows and between columns
+    int64_t rows, columns;
+};
+
 struct VectorKernels {
     Isa isa;
     void (*unary)(Unary op, const float* x, float* y, int64_t n);
@@ -28,8 +39,7 @@ struct VectorKernels {
     void (*binary)(Binary op, const float* a, int a_step, const float* b, int b_step, float* y, int64_t n);
     // y[i] = activation(gate[i]) * up[i]
     void (*gated)(Activation act, const float* gate, const float* up, float* y, int64_t n);
-    // One row of a product: c[0..n) to dst with column stride dst_step; bias and residual already point at the row's first column.
-    void (*epilogue_row)(const Epilogue& e, const float* c, const float* bias, const float* residual, float* dst, int64_t dst_step, int64_t n);
+    void (*epilogue)(const Epilogue& e, const EpilogueTile& t);
     void (*rms_norm)(const float* x, const float* w, float w_offset, float eps, float* y, int64_t n);
     void (*layer_norm)(const float* x, const float* w, const float* b, float eps, float* y, int64_t n);
     void (*softmax)(const float* x, float* y, int64_t n);
@@ -38,7 +48,9 @@ struct VectorKernels {
     void (*rotate_half)(const float* x, const float* cosine, const float* sine, float* y, int64_t half);
     // Pairs (x[2i], x[2i + 1]).
     void (*rotate_pairs)(const float* x, const float* cosine, const float* sine, float* y, int64_t half);
-    double (*sum)(const float* x, int64_t n);
+    // y[i] += f * x[i * x_step]
+    void (*add_scaled)(float f, const float* x, int64_t x_step, float* y, int64_t n);
+    float (*sum_squares)(const float* x, int64_t n);
 };
 
 const VectorKernels& vector_kernels(Isa isa);
