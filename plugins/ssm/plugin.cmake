@@ -1,1 +1,1 @@
-set(ORRERY_PLUGIN_LIBS orrery_model)
+list(APPEND ORRERY_PLUGIN_LIBS orrery_model orrery_float_abi)

@@ -1,0 +1,9 @@
+// The kernels of orr.rms_norm/1.
+#pragma once
+
+#include "common/row_op.hpp"
+
+namespace orrery::core {
+extern const KernelDef kRmsNormCpu;
+extern const KernelDef kRmsNormReference;
+}  // namespace orrery::core
