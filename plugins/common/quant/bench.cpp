@@ -11,7 +11,7 @@
 #include <thread>
 #include <vector>
 
-#include "matmul.hpp"
+#include "quant/matmul.hpp"
 
 using namespace orrery::quant;
 

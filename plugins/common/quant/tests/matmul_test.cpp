@@ -1,5 +1,5 @@
 // Every weight type x every instruction set of this machine x sizes that straddle tiles, blocks and token groups.
-#include "matmul.hpp"
+#include "quant/matmul.hpp"
 
 #include <gtest/gtest.h>
 
@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "half.hpp"
+#include "quant/half.hpp"
 
 namespace orrery::quant {
 namespace {

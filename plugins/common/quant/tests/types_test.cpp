@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "half.hpp"
-#include "types.hpp"
+#include "quant/half.hpp"
+#include "quant/types.hpp"
 
 namespace orrery::quant {
 namespace {
