@@ -1,1 +1,1 @@
-list(APPEND ORRERY_PLUGIN_LIBS orrery_float_abi)
+list(APPEND ORRERY_PLUGIN_LIBS orrery_linear orrery_float_abi)

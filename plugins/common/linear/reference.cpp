@@ -1,0 +1,49 @@
+#include "linear/reference.hpp"
+
+#include <cstring>
+
+namespace orrery::linear {
+
+int64_t row_count(const orr_tensor& tensor) {
+    int64_t count = 1;
+    for (int32_t i = 0; i + 1 < tensor.rank; ++i) count *= tensor.shape[i];
+    return count;
+}
+
+const uint8_t* row_at(const orr_tensor& tensor, int64_t row) {
+    const uint8_t* at = static_cast<const uint8_t*>(tensor.data);
+    for (int32_t i = tensor.rank - 2; i >= 0; --i) {
+        at += row % tensor.shape[i] * tensor.stride_bytes[i];
+        row /= tensor.shape[i];
+    }
+    return at;
+}
+
+bool readable(const orr_tensor& tensor, char* reason, size_t size) {
+    const quant::TypeInfo* type = find_type(tensor);
+    if (!type) return refuse(reason, size, "no definition of type " + std::string(tensor.type_id ? tensor.type_id : "?"));
+    if (tensor.layout && *tensor.layout) return refuse(reason, size, "layout " + std::string(tensor.layout));
+    if (tensor.rank < 1) return refuse(reason, size, "a scalar where rows are wanted");
+    if (tensor.shape[tensor.rank - 1] % type->block_elems) {
+        return refuse(reason, size, describe(tensor) + ": rows are not whole blocks of " + std::to_string(type->block_elems));
+    }
+    return true;
+}
+
+void read_row(const orr_tensor& tensor, int64_t row, float* dst) {
+    find_type(tensor)->dequantise(row_at(tensor, row), dst, tensor.shape[tensor.rank - 1]);
+}
+
+void multiply_row(const orr_tensor& weight, int64_t matrix, bool transposed, const float* x, double* dst, float* scratch) {
+    const int64_t outer = weight.shape[weight.rank - 2], inner = weight.shape[weight.rank - 1];
+    for (int64_t i = 0; i < outer; ++i) {
+        read_row(weight, matrix * outer + i, scratch);
+        if (transposed) {
+            for (int64_t n = 0; n < inner; ++n) dst[n] += static_cast<double>(x[i]) * static_cast<double>(scratch[n]);
+        } else {
+            for (int64_t k = 0; k < inner; ++k) dst[i] += static_cast<double>(x[k]) * static_cast<double>(scratch[k]);
+        }
+    }
+}
+
+}  // namespace orrery::linear

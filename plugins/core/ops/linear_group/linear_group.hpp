@@ -1,0 +1,26 @@
+// orr.linear_group/1, shared by its files.
+#pragma once
+
+#include "linear/activation.hpp"
+#include "linear/weight.hpp"
+
+namespace orrery::core {
+
+inline constexpr const char* kGlus = "none|silu|gelu|gelu_tanh";
+
+// Inputs are x, w0, b0, w1, b1 …; the last bias may be left out.
+inline uint32_t group_parts(uint32_t n_inputs) { return n_inputs / 2; }
+inline uint32_t group_weight(uint32_t part) { return 1 + 2 * part; }
+template <class Call>
+const orr_tensor* group_bias(const Call* call, uint32_t part) {
+    return group_weight(part) + 1 < call->n_inputs ? call->inputs[group_weight(part) + 1] : nullptr;
+}
+
+inline flt::Activation group_glu(const orr_attrs* a) {
+    return linear::parse_activation("orr.linear_group/1", "glu", a->get_string(a, "glu"), kGlus);
+}
+
+extern const KernelDef kLinearGroupCpu;
+extern const KernelDef kLinearGroupReference;
+
+}  // namespace orrery::core
