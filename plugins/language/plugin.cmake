@@ -1,5 +1,1 @@
-<<<<<<< HEAD
 list(APPEND ORRERY_PLUGIN_LIBS orrery_model orrery_linear nlohmann_json::nlohmann_json utf8proc)
-=======
-list(APPEND ORRERY_PLUGIN_LIBS orrery_linear)
->>>>>>> quant
