@@ -151,7 +151,7 @@ std::vector<orr_value> GraphBuilder::node(const std::string& op_id, const std::s
 void GraphBuilder::name(orr_value v, const std::string& path) {
     require(v, "name");
     for (size_t i = 1; i < graph_.values.size(); i++)
-        if (i != v && graph_.values[i].name == path) throw Error(ORR_CONFLICT, "two values are named " + path);
+        if (i != v && graph_.values[i].kind != ValueKind::state && graph_.values[i].name == path) throw Error(ORR_CONFLICT, "two values are named " + path);
     if (graph_.values[v].kind == ValueKind::node) graph_.values[v].name = path;
 }
 

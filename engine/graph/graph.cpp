@@ -8,7 +8,7 @@ orr_value Program::find(const std::string& name) const {
     for (const auto& o : outputs)
         if (o.name == name) return o.value;
     for (size_t v = 1; v < values.size(); v++)
-        if (values[v].name == name) return static_cast<orr_value>(v);
+        if (values[v].kind != ValueKind::state && values[v].name == name) return static_cast<orr_value>(v);
     return 0;
 }
 
