@@ -105,7 +105,8 @@ orr_engine* engine() {
 Model open_model(const std::string& folder) {
     orr_model_options options{};
     options.header = ORR_HEADER(orr_model_options);
-    options.path = folder.c_str();
+    const std::string gguf = folder + "/model.gguf", path = std::filesystem::exists(gguf) ? gguf : folder;
+    options.path = path.c_str();
     orr_model* model = nullptr;
     check(orr_model_open(engine(), &options, &model));
     return Model(model);

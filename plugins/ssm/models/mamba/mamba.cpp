@@ -89,6 +89,7 @@ Mamba read(const orr_model_source& source) {
     } else {
         read_hf(m, c, source);
     }
+    if (m.kernel < 2) throw Error(ORR_UNSUPPORTED, "the convolution spans " + std::to_string(m.kernel) + " tokens, wanted 2 or more");
     m.summary.entries = {"forward", "next"};
     m.summary.tasks = {"text_generation"};
     m.summary.vocabulary = m.vocabulary;
@@ -125,7 +126,7 @@ class Builder {
     Value mixer(Value x) {
         const Value both = linear(x, m_.in, 2 * m_.inner, m_.hidden, m_.use_bias);
         const Value z = named("mixer.gate", slice(both, m_.inner, 2 * m_.inner));
-        const Value u = named("mixer.conv", convolution(slice(both, 0, m_.inner)));
+        const Value u = named("mixer.u", convolution(slice(both, 0, m_.inner)));
         const Value parts = linear(u, m_.x, m_.rank + 2 * m_.state, m_.inner, false);
         const Value delta = named("mixer.delta", linear(slice(parts, 0, m_.rank), m_.dt, m_.inner, m_.rank, false));
         const Value b = named("mixer.b", slice(parts, m_.rank, m_.rank + m_.state));
