@@ -119,7 +119,7 @@ void Checker::check_kernel(const orr_operator& op, const orr_kernel& k, const Ca
             if (!c.in_place.empty()) check_in_place(op, k, c, attrs, shapes, s);
             if (k.flags & ORR_KERNEL_REFERENCE) break;
         }
-        if (&numerics == &c.numerics[0]) {
+        if (numerics == c.numerics[0]) {
             Setting s{options_.isas.back(), 2, numerics};
             check_refusals(op, k, c, attrs, shapes, s);
         }
