@@ -38,13 +38,13 @@ Function function_of(const orr_attrs* attrs);
 // The definition, in f64.
 double activate(Function f, double x);
 // y[i] = f(x[i]) in f32; y may be x.
-void activate_row(Function f, const float* x, float* y, int64_t n);
+void activate_row(const flt::VectorKernels& kernels, Function f, const float* x, float* y, int64_t n);
 
 struct Activation {
     Function function;
     explicit Activation(const orr_attrs* attrs) : function(function_of(attrs)) {}
     void reference(const float* x, float* y) const { *y = static_cast<float>(activate(function, static_cast<double>(*x))); }
-    void row(const float* x, float* y, int64_t n) const { activate_row(function, x, y, n); }
+    void row(const flt::VectorKernels& kernels, const float* x, float* y, int64_t n) const { activate_row(kernels, function, x, y, n); }
 };
 
 }  // namespace orrery::core

@@ -9,7 +9,7 @@ struct Affine {
     explicit Affine(const orr_attrs* a)
         : scale(static_cast<float>(a->get_float(a, "scale"))), offset(static_cast<float>(a->get_float(a, "offset"))) {}
     void reference(const float* x, float* y) const { *y = *x * scale + offset; }
-    void row(const float* x, float* y, int64_t n) const {
+    void row(const flt::VectorKernels&, const float* x, float* y, int64_t n) const {
         for (int64_t k = 0; k < n; k++) y[k] = x[k] * scale + offset;
     }
 };

@@ -19,12 +19,13 @@ struct Clamp {
         if (low > high)
             throw Error(ORR_INVALID_ARGUMENT, "clamp: min is " + std::to_string(low) + ", max is " + std::to_string(high));
     }
-    void reference(const float* x, float* y) const { row(x, y, 1); }
-    void row(const float* x, float* y, int64_t n) const {
-        for (int64_t k = 0; k < n; k++) {
-            const float raised = x[k] < low ? low : x[k];
-            y[k] = raised > high ? high : raised;
-        }
+    void reference(const float* x, float* y) const { *y = clamped(*x); }
+    void row(const flt::VectorKernels&, const float* x, float* y, int64_t n) const {
+        for (int64_t k = 0; k < n; k++) y[k] = clamped(x[k]);
+    }
+    float clamped(float v) const {
+        const float raised = v < low ? low : v;
+        return raised > high ? high : raised;
     }
 };
 }  // namespace

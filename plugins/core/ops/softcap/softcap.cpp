@@ -15,8 +15,10 @@ struct Softcap {
     void reference(const float* x, float* y) const {
         *y = static_cast<float>(std::tanh(static_cast<double>(*x) / static_cast<double>(cap)) * static_cast<double>(cap));
     }
-    void row(const float* x, float* y, int64_t n) const {
-        for (int64_t k = 0; k < n; k++) y[k] = std::tanh(x[k] / cap) * cap;
+    void row(const flt::VectorKernels& kernels, const float* x, float* y, int64_t n) const {
+        for (int64_t k = 0; k < n; k++) y[k] = x[k] / cap;
+        kernels.unary(flt::Unary::tanh, y, y, n);
+        for (int64_t k = 0; k < n; k++) y[k] *= cap;
     }
 };
 }  // namespace

@@ -1,0 +1,251 @@
+// What every check is made of: shapes, bindings, single runs. The checks themselves are in checks.cpp and derived.cpp.
+#include "checker.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <sstream>
+
+namespace orrery::conformance {
+namespace {
+
+bool lists(const char* types, const std::string& id) {
+    std::istringstream words(types);
+    for (std::string word; words >> word;)
+        if (word == "*" || word == id) return true;
+    return false;
+}
+
+const orr_port* port_of(const orr_operator& op, size_t input) {
+    if (op.n_inputs == 0) return nullptr;
+    if (input < op.n_inputs) return op.inputs[input];
+    const orr_port* last = op.inputs[op.n_inputs - 1];
+    return last->flags & ORR_PORT_VARIADIC ? last : nullptr;
+}
+
+}  // namespace
+
+Checker::Checker(Host& host, Pool& pool, const Types& types, const Options& options, Report& report)
+    : host_(host), pool_(pool), types_(types), options_(options), report_(report), random_(options.seed) {}
+
+void Checker::check(const orr_operator& op, const std::vector<Case>& cases) {
+    op_ = op.id;
+    kernels_ran_.clear();
+    int number = 0;
+    for (const Case& c : cases) {
+        case_ = "case " + std::to_string(number++) + " (line " + std::to_string(c.line) + (c.name.empty() ? "" : ", " + c.name) + ")";
+        where_ = case_;
+        report_.cases++;
+        try {
+            c.fails ? check_error(op, c) : check_case(op, c);
+        } catch (const std::exception& e) {
+            fail(e.what());
+        }
+    }
+    where_ = "";
+    for (uint32_t n = 0; n < op.n_kernels; n++) {
+        const std::string name = op.kernels[n]->name;
+        if (std::string(op.kernels[n]->device) == "cpu") expect(kernels_ran_.count(name) > 0, "kernel " + name + " refused every case");
+    }
+    const bool has_reference = op.n_kernels > 0 && (op.kernels[op.n_kernels - 1]->flags & ORR_KERNEL_REFERENCE);
+    expect(has_reference || op.decompose, "there is neither a reference kernel, last in the list, nor a decomposition");
+}
+
+void Checker::expect(bool good, const std::string& what) {
+    report_.checks++;
+    if (!good) fail(what);
+}
+void Checker::fail(const std::string& what) { report_.failures.push_back({op_, where_, what}); }
+
+std::string Checker::setting_text(const orr_kernel& k, Setting s) const {
+    return case_ + ", " + k.name + ", " + isa_name(s.isa) + ", " + std::to_string(s.threads) + (s.threads == 1 ? " thread, " : " threads, ") +
+           numerics_name(s.numerics);
+}
+
+std::string Checker::check_ports(const orr_operator& op, const std::vector<Value>& inputs) const {
+    for (size_t n = 0; n < inputs.size(); n++) {
+        const orr_port* port = port_of(op, n);
+        if (!port) return std::string(op.id) + " takes " + std::to_string(op.n_inputs) + " inputs, not " + std::to_string(inputs.size());
+        if (inputs[n].present && !lists(port->types, inputs[n].type->id))
+            return std::string(op.id) + ": " + port->name + " is " + inputs[n].type->id + ", it takes " + port->types;
+        if (!inputs[n].present && !(port->flags & (ORR_PORT_OPTIONAL | ORR_PORT_VARIADIC))) return std::string(op.id) + ": " + port->name + " is missing";
+    }
+    for (size_t n = inputs.size(); n < op.n_inputs; n++)
+        if (!(op.inputs[n]->flags & (ORR_PORT_OPTIONAL | ORR_PORT_VARIADIC))) return std::string(op.id) + ": " + op.inputs[n]->name + " is missing";
+    return "";
+}
+
+std::optional<std::vector<Checker::Shape>> Checker::infer(const orr_operator& op, const AttrSet& attrs, const std::vector<Value>& inputs, size_t n_outputs,
+                                                          std::string* error) {
+    Dims dims;
+    std::vector<orr_value_info> in, out(n_outputs);
+    for (const Value& v : inputs) in.push_back(v.present ? info_of(v) : orr_value_info{});
+    std::vector<const orr_value_info*> in_pointers;
+    std::vector<orr_value_info*> out_pointers;
+    for (size_t n = 0; n < inputs.size(); n++) in_pointers.push_back(inputs[n].present ? &in[n] : nullptr);
+    while (in_pointers.size() < op.n_inputs) in_pointers.push_back(nullptr);
+    for (orr_value_info& o : out) {
+        o.header = ORR_HEADER(orr_value_info);
+        out_pointers.push_back(&o);
+    }
+    const orr_infer request = {ORR_HEADER(orr_infer), &host_.table,      dims.table(),        attrs.table(), static_cast<uint32_t>(in_pointers.size()),
+                               static_cast<uint32_t>(n_outputs), in_pointers.data(), out_pointers.data()};
+    host_.take_error();
+    const orr_status status = op.infer(&request);
+    if (status != ORR_OK) {
+        *error = host_.take_error();
+        expect(!error->empty(), "the shape function fails without a text");
+        return std::nullopt;
+    }
+    std::vector<Shape> shapes;
+    for (const orr_value_info& o : out) {
+        if (o.rank < 0 || o.rank > ORR_MAX_RANK) throw std::runtime_error("the shape function gives rank " + std::to_string(o.rank));
+        Shape s{&types_.get(o.type), {o.dims, o.dims + o.rank}, o.layout ? o.layout : ""};
+        for (const int64_t d : s.dims)
+            if (d < 0) throw std::runtime_error("the shape function gives a symbolic or negative extent for bound shapes: " + shape_text(s.dims));
+        shapes.push_back(std::move(s));
+    }
+    return shapes;
+}
+
+Binding Checker::bind(const orr_operator& op, const std::vector<Value>& inputs, const std::vector<Shape>& shapes, Form form) const {
+    Binding b;
+    std::vector<const Held*> paged;
+    std::vector<const Value*> paged_values;
+    for (size_t n = 0; n < inputs.size(); n++) {
+        const Value& v = inputs[n];
+        if (!v.present) {
+            b.inputs.push_back(nullptr);
+            continue;
+        }
+        const bool constant = v.constant.value_or(port_of(op, n)->flags & ORR_PORT_WEIGHT);
+        b.inputs.push_back(std::make_unique<Held>(v, constant ? Form::contiguous : form, constant, true));
+        if (v.layout == ORR_LAYOUT_PAGED) {
+            paged.push_back(b.inputs.back().get());
+            paged_values.push_back(&v);
+        }
+    }
+    while (b.inputs.size() < op.n_inputs && !(op.inputs[op.n_inputs - 1]->flags & ORR_PORT_VARIADIC)) b.inputs.push_back(nullptr);
+    size_t next_paged = 0;
+    for (const Shape& s : shapes) {
+        Value v;
+        v.present = true;
+        v.type = s.type;
+        v.shape = s.dims;
+        v.layout = s.layout;
+        if (s.layout != ORR_LAYOUT_PAGED) {
+            b.outputs.push_back(std::make_unique<Held>(v, Form::contiguous, false, false));
+            continue;
+        }
+        if (next_paged == paged.size()) throw std::runtime_error("an output of layout paged has no paged input to share");
+        v = *paged_values[next_paged];
+        b.outputs.push_back(std::make_unique<Held>(v, *paged[next_paged++]));
+    }
+    return b;
+}
+
+std::optional<Checker::Outputs> Checker::run_once(const orr_operator& op, const orr_kernel& k, const AttrSet& attrs, const std::vector<Value>& inputs,
+                                                  const std::vector<Shape>& shapes, Form form, Setting s, bool twice, bool* refused) {
+    where_ = setting_text(k, s);
+    Binding b = bind(op, inputs, shapes, form);
+    std::vector<std::vector<uint8_t>> before;
+    for (const auto& in : b.inputs) before.push_back(in && in->tensor()->layout != intern(ORR_LAYOUT_PAGED) ? in->content() : std::vector<uint8_t>());
+    host_.arm(-1);
+    const int64_t outstanding = host_.outstanding;
+    Outputs out;
+    {
+        Plan plan(host_, pool_, k, attrs, b, s);
+        std::string reason;
+        if (!plan.supports(&reason)) {
+            expect(plan.misuse().empty(), plan.misuse());
+            expect(!(k.flags & ORR_KERNEL_REFERENCE), "the reference refuses: " + reason);
+            if (refused) *refused = true;
+            return std::nullopt;
+        }
+        host_.take_error();
+        if (plan.prepare() != ORR_OK) {
+            fail("prepare: " + host_.take_error());
+            return std::nullopt;
+        }
+        if (plan.run() != ORR_OK) {
+            fail("run: " + host_.take_error());
+            return std::nullopt;
+        }
+        for (const auto& o : b.outputs) out.push_back(o->content());
+        if (twice) {
+            if (plan.run() != ORR_OK) fail("second run: " + host_.take_error());
+            for (size_t n = 0; n < out.size(); n++) expect(b.outputs[n]->content() == out[n], "output " + std::to_string(n) + ": a second run gives other bits");
+        }
+        expect(plan.misuse().empty(), plan.misuse());
+        expect(plan.intact(), "guard bytes of workspace, plan memory or packed weights were written");
+        kernels_ran_.insert(k.name);
+        report_.ran.insert(op_ + " " + k.name + "/" + isa_name(s.isa) + (plan.variant().empty() ? "" : ": " + plan.variant()));
+    }
+    expect(host_.outstanding == outstanding, std::to_string(host_.outstanding - outstanding) + " allocations of the host's memory were not released");
+    for (size_t n = 0; n < b.inputs.size(); n++) {
+        if (!b.inputs[n]) continue;
+        expect(b.inputs[n]->intact(), "guard bytes round input " + std::to_string(n) + " were written");
+        if (!before[n].empty()) expect(b.inputs[n]->content() == before[n], "input " + std::to_string(n) + " was changed");
+    }
+    for (size_t n = 0; n < b.outputs.size(); n++) expect(b.outputs[n]->intact(), "guard bytes round output " + std::to_string(n) + " were written");
+    return out;
+}
+
+std::string Checker::difference(const Shape& shape, const std::vector<uint8_t>& got, const std::vector<uint8_t>& want, double tol) const {
+    if (got == want) return "";
+    Value a, b;
+    a.present = b.present = true;
+    a.type = b.type = shape.type;
+    a.shape = b.shape = shape.dims;
+    a.bytes = got;
+    b.bytes = want;
+    return first_difference(a.numbers(), b.numbers(), tol);
+}
+
+void Checker::compare_case(const Case& c, const std::vector<Shape>& shapes, const Outputs& got, uint32_t numerics) {
+    for (size_t n = 0; n < c.outputs.size(); n++) {
+        const Expected& want = c.outputs[n];
+        if (!want.compare) continue;
+        Value v;
+        v.present = true;
+        v.type = shapes[n].type;
+        v.shape = shapes[n].dims;
+        v.bytes = got[n];
+        const std::string name = "output " + std::to_string(n) + ": ";
+        if (!want.integers.empty() && !v.type->is_float()) {
+            expect(encode_integers(*v.type, want.integers) == got[n],
+                   name + first_difference(v.numbers(), want.numbers, 0));
+            continue;
+        }
+        // The case's decimal digits stand for the nearest value of the type.
+        const auto rounded = [&](const std::vector<double>& values) {
+            if (v.type->block || values.empty()) return values;
+            const auto bytes = encode(*v.type, values);
+            return decode(*v.type, bytes.data(), static_cast<int64_t>(values.size()));
+        };
+        std::vector<double> have = v.numbers(), expected = rounded(want.numbers);
+        if (!want.at.empty()) {
+            std::vector<double> chosen;
+            for (const auto& [place, value] : want.at) {
+                chosen.push_back(have.at(static_cast<size_t>(place)));
+                expected.push_back(rounded({value})[0]);
+            }
+            have = chosen;
+        }
+        // Tokens that a window has dropped have no content.
+        if (shapes[n].layout == ORR_LAYOUT_PAGED)
+            for (const Value& in : c.inputs)
+                if (in.layout == ORR_LAYOUT_PAGED) {
+                    const int64_t each = v.shape[2] * v.shape[3];
+                    for (int64_t b = 0; b < v.shape[0]; b++)
+                        for (int64_t e = 0; e < in.first[static_cast<size_t>(b)] * each; e++)
+                            have[static_cast<size_t>(b * v.shape[1] * each + e)] = expected[static_cast<size_t>(b * v.shape[1] * each + e)];
+                    break;
+                }
+        const bool by_rms = c.tol_rms >= 0 && numerics != ORR_NUMERICS_EXACT;
+        const std::string text = by_rms ? rms_difference(have, expected, c.tol_rms) : first_difference(have, expected, c.tolerance(numerics));
+        expect(text.empty(), name + text);
+    }
+}
+
+}  // namespace orrery::conformance

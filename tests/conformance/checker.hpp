@@ -1,0 +1,93 @@
+// The checks of one operator.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <random>
+#include <set>
+
+#include "cases.hpp"
+#include "plan.hpp"
+
+namespace orrery::conformance {
+
+struct Failure {
+    std::string op;
+    std::string where;  // "case 3 (line 7), cpu, avx2, 2 threads, exact"
+    std::string what;
+};
+
+struct Report {
+    std::vector<Failure> failures;
+    int64_t checks = 0;
+    int64_t cases = 0;
+    std::set<std::string> ran;  // "cpu/avx2: avx2", for every kernel, instruction set and variant that ran
+};
+
+struct Options {
+    std::vector<uint32_t> isas;
+    uint64_t seed = 1;
+    int derived_per_case = 12;
+};
+
+class Checker {
+  public:
+    Checker(Host& host, Pool& pool, const Types& types, const Options& options, Report& report);
+    // Every check over the operator's cases.
+    void check(const orr_operator& op, const std::vector<Case>& cases);
+
+  private:
+    struct Shape {  // what the shape function says of one output
+        const Type* type;
+        std::vector<int64_t> dims;
+        std::string layout;
+    };
+    // Bits or numbers of every output, in logical order.
+    using Outputs = std::vector<std::vector<uint8_t>>;
+
+    // ---- one case
+    void check_case(const orr_operator& op, const Case& c);
+    void check_error(const orr_operator& op, const Case& c);
+    void check_shapes(const orr_operator& op, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes);
+    void check_symbolic(const orr_operator& op, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes);
+    void check_kernel(const orr_operator& op, const orr_kernel& k, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes);
+    void check_forms(const orr_operator& op, const orr_kernel& k, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes, Setting s);
+    void check_refusals(const orr_operator& op, const orr_kernel& k, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes, Setting s);
+    void check_batch(const orr_operator& op, const orr_kernel& k, const Case& c, const AttrSet& attrs, const Outputs& whole, Setting s);
+    void check_in_place(const orr_operator& op, const orr_kernel& k, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes, Setting s);
+    void check_view(const orr_operator& op, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes);
+    void check_elementwise(const orr_operator& op, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes);
+    void check_derived(const orr_operator& op, const Case& c);
+
+    // ---- parts
+    // Ports against inputs; empty when they fit.
+    std::string check_ports(const orr_operator& op, const std::vector<Value>& inputs) const;
+    std::optional<std::vector<Shape>> infer(const orr_operator& op, const AttrSet& attrs, const std::vector<Value>& inputs, size_t n_outputs,
+                                            std::string* error);
+    Binding bind(const orr_operator& op, const std::vector<Value>& inputs, const std::vector<Shape>& shapes, Form form) const;
+    // Prepares and runs once; reports misuse and broken guards. Nothing when the kernel refuses or fails (which is reported).
+    std::optional<Outputs> run_once(const orr_operator& op, const orr_kernel& k, const AttrSet& attrs, const std::vector<Value>& inputs,
+                                    const std::vector<Shape>& shapes, Form form, Setting s, bool twice = false, bool* refused = nullptr);
+    void compare_case(const Case& c, const std::vector<Shape>& shapes, const Outputs& got, uint32_t numerics);
+    std::string difference(const Shape& shape, const std::vector<uint8_t>& got, const std::vector<uint8_t>& want, double tol) const;
+
+    void expect(bool good, const std::string& what);
+    void fail(const std::string& what);
+    std::string setting_text(const orr_kernel& k, Setting s) const;
+
+    Host& host_;
+    Pool& pool_;
+    const Types& types_;
+    const Options& options_;
+    Report& report_;
+    std::string op_, case_, where_;
+    std::set<std::string> kernels_ran_;
+    std::mt19937_64 random_;
+};
+
+// First difference of two lists of numbers under a tolerance; empty when there is none.
+std::string first_difference(const std::vector<double>& got, const std::vector<double>& want, double tol);
+// Whether the root mean square of the difference is within tol of that of `want`; else says both.
+std::string rms_difference(const std::vector<double>& got, const std::vector<double>& want, double tol);
+
+}  // namespace orrery::conformance

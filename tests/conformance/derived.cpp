@@ -1,0 +1,124 @@
+// Kernels against the reference on shapes that the case does not list.
+#include <algorithm>
+#include <stdexcept>
+
+#include "checker.hpp"
+
+namespace orrery::conformance {
+namespace {
+
+// The case's inputs and attributes with the drawn sizes.
+struct Derived {
+    std::vector<Value> inputs;
+    nlohmann::json attrs;
+    std::string text;
+};
+
+Derived derive(const Case& c, const std::vector<int64_t>& drawn, std::mt19937_64& random) {
+    Derived d{{}, c.attrs, ""};
+    std::vector<std::vector<int64_t>> shapes;
+    for (const Value& v : c.inputs) shapes.push_back(v.shape);
+    for (size_t f = 0; f < c.sizes.size(); f++) {
+        for (const auto& [input, axis] : c.sizes[f].dims) shapes[static_cast<size_t>(input)][static_cast<size_t>(axis)] = drawn[f];
+        for (const auto& [name, element] : c.sizes[f].attrs) {
+            if (element < 0) {
+                d.attrs[name] = drawn[f];
+            } else {
+                d.attrs.at(name).at(static_cast<size_t>(element)) = drawn[f];
+            }
+        }
+        d.text += (f ? ", " : "derived sizes ") + std::to_string(drawn[f]);
+    }
+    for (size_t n = 0; n < c.inputs.size(); n++) {
+        const Value& like = c.inputs[n];
+        if (!like.present) {
+            d.inputs.push_back(like);
+            continue;
+        }
+        Value v = random_value(like, shapes[n], random);
+        if (v.layout == ORR_LAYOUT_PAGED) {
+            // What is appended stays; the past grows or shrinks.
+            const int64_t batch = v.shape[0], tokens = v.shape[1], more = tokens - like.shape[1];
+            const auto row = [&](const std::vector<int64_t>& list, int64_t b) { return list[static_cast<size_t>(std::min<int64_t>(b, static_cast<int64_t>(list.size()) - 1))]; };
+            v.past.clear();
+            v.first.clear();
+            v.length.clear();
+            for (int64_t b = 0; b < batch; b++) {
+                v.length.push_back(std::clamp<int64_t>(row(like.length, b) + more, 0, tokens));
+                v.past.push_back(std::clamp<int64_t>(row(like.past, b) + more, 0, v.length.back()));
+                v.first.push_back(std::min(row(like.first, b), v.past.back()));
+            }
+        }
+        d.inputs.push_back(std::move(v));
+    }
+    return d;
+}
+
+// All combinations when there are few, else the first and last of each list together and random ones.
+std::vector<std::vector<int64_t>> combinations(const Case& c, int most, std::mt19937_64& random) {
+    int64_t total = 1;
+    for (const Free& f : c.sizes) total *= static_cast<int64_t>(f.values.size());
+    std::vector<std::vector<int64_t>> out;
+    for (int64_t n = 0; n < std::min<int64_t>(total, most); n++) {
+        int64_t pick = total <= most ? n : n == 0 ? 0 : n == 1 ? total - 1 : static_cast<int64_t>(random() % static_cast<uint64_t>(total));
+        std::vector<int64_t> drawn;
+        for (const Free& f : c.sizes) {
+            drawn.push_back(f.values[static_cast<size_t>(pick % static_cast<int64_t>(f.values.size()))]);
+            pick /= static_cast<int64_t>(f.values.size());
+        }
+        out.push_back(std::move(drawn));
+    }
+    return out;
+}
+
+}  // namespace
+
+void Checker::check_derived(const orr_operator& op, const Case& c) {
+    const orr_kernel* reference = op.n_kernels ? op.kernels[op.n_kernels - 1] : nullptr;
+    if (!reference || !(reference->flags & ORR_KERNEL_REFERENCE)) return;
+    const std::string case_text = case_;
+    for (const auto& drawn : combinations(c, options_.derived_per_case, random_)) {
+        const Derived d = derive(c, drawn, random_);
+        case_ = where_ = case_text + ", " + d.text;
+        const AttrSet attrs(op, d.attrs);
+        std::string error;
+        const auto shapes = infer(op, attrs, d.inputs, c.outputs.size(), &error);
+        expect(shapes.has_value(), "the shape function: " + error);
+        if (!shapes) continue;
+        const auto want = run_once(op, *reference, attrs, d.inputs, *shapes, Form::contiguous, {ORR_ISA_GENERIC, 1, ORR_NUMERICS_EXACT});
+        if (!want) continue;
+        for (uint32_t n = 0; n + 1 < op.n_kernels; n++) {
+            const orr_kernel& k = *op.kernels[n];
+            if (std::string(k.device) != "cpu") continue;
+            for (const uint32_t isa : options_.isas) {
+                for (const uint32_t numerics : c.numerics) {
+                    const auto one = run_once(op, k, attrs, d.inputs, *shapes, Form::contiguous, {isa, 1, numerics});
+                    if (!one) continue;
+                    const auto three = run_once(op, k, attrs, d.inputs, *shapes, Form::contiguous, {isa, 3, numerics});
+                    if (three) expect(*three == *one, "the number of threads changes the bits");
+                    for (size_t o = 0; o < one->size(); o++) {
+                        const bool by_rms = c.tol_rms >= 0 && numerics != ORR_NUMERICS_EXACT;
+                        if (!by_rms) {
+                            const std::string text = difference((*shapes)[o], (*one)[o], (*want)[o], c.tolerance(numerics));
+                            expect(text.empty(), "output " + std::to_string(o) + " against the reference: " + text);
+                            continue;
+                        }
+                        const auto numbers = [&](const std::vector<uint8_t>& bytes) {
+                            Value v;
+                            v.present = true;
+                            v.type = (*shapes)[o].type;
+                            v.shape = (*shapes)[o].dims;
+                            v.bytes = bytes;
+                            return v.numbers();
+                        };
+                        const std::string text = rms_difference(numbers((*one)[o]), numbers((*want)[o]), c.tol_rms);
+                        expect(text.empty(), "output " + std::to_string(o) + " against the reference: " + text);
+                    }
+                }
+            }
+        }
+    }
+    case_ = case_text;
+}
+
+}  // namespace orrery::conformance

@@ -1,0 +1,118 @@
+// The engine's side of the tables, as small as it can be: host, attributes, dimensions, threads.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "orrery/plugin.h"
+
+namespace orrery::conformance {
+
+// The host table. Allocations are counted; one of them can be made to fail.
+struct Host {
+    Host();
+    orr_host table;
+    std::atomic<int64_t> requests{0};     // of memory of any kind since arm()
+    std::atomic<int64_t> fail_at{-1};     // this request, counted from 0, is refused
+    std::atomic<int64_t> outstanding{0};  // allocations not yet released
+    // Counts from 0 again; request number n is refused (-1: none).
+    void arm(int64_t n);
+    // Whether the next request of memory is refused.
+    bool refuses();
+    void remember(const char* text);
+    std::string take_error();
+
+  private:
+    std::mutex mutex_;
+    std::string error_;
+};
+
+// Attributes of one node, defaults filled in.
+class AttrSet {
+  public:
+    // Throws for undeclared names, missing ones and values of the wrong kind.
+    AttrSet(const orr_operator& op, const nlohmann::json& values);
+    const orr_attrs* table() const { return &state_.base; }
+
+  private:
+    struct Value {
+        uint32_t kind = 0;
+        int64_t integer = 0;
+        double number = 0;
+        std::string text;
+        std::vector<int64_t> ints;
+        std::vector<double> floats;
+    };
+    struct State {
+        orr_attrs base;
+        const AttrSet* self;
+    } state_;
+    AttrSet(const AttrSet&) = delete;
+    static const Value* find(const orr_attrs* a, const char* name);
+    void set(const orr_attr_desc& desc, const nlohmann::json& v);
+    std::map<std::string, Value, std::less<>> values_;
+};
+
+// Expressions over symbols. Every symbol has a bound value too, so that results can be evaluated.
+class Dims {
+  public:
+    Dims();
+    const orr_dims* table() const { return &state_.base; }
+    orr_dim symbol(int64_t bound);
+    int64_t evaluate(orr_dim d) const;
+
+  private:
+    struct Node {
+        char op;  // 's' symbol, + - * /
+        orr_dim a, b;
+    };
+    struct State {
+        orr_dims base;
+        Dims* self;
+    } state_;
+    Dims(const Dims&) = delete;
+    static Dims& of(const orr_dims* d);
+    orr_dim make(char op, orr_dim a, orr_dim b);
+    int32_t equal(orr_dim a, orr_dim b) const;
+    std::deque<Node> nodes_;
+};
+
+// A real thread pool.
+class Pool {
+  public:
+    Pool();
+    ~Pool();
+    // Chunks are handed out in order to `threads` threads, the caller among them.
+    void run(uint32_t threads, int64_t chunks, orr_chunk_fn fn, void* arg);
+    static constexpr uint32_t kMost = 4;
+    // Nested calls seen so far: the plugin API forbids them.
+    int64_t nested() const { return nested_; }
+
+  private:
+    void work(uint32_t thread);
+    void chunks_of(uint32_t thread);
+    std::vector<std::thread> threads_;
+    std::mutex mutex_;
+    std::condition_variable start_, done_;
+    uint64_t round_ = 0;
+    uint32_t wanted_ = 0, running_ = 0;
+    bool stop_ = false;
+    std::atomic<int64_t> next_{0}, nested_{0};
+    int64_t chunks_ = 0;
+    orr_chunk_fn fn_ = nullptr;
+    void* arg_ = nullptr;
+};
+
+// Instruction sets of this machine, and their names on the command line.
+std::vector<uint32_t> machine_isas();
+const char* isa_name(uint32_t isa);
+const char* numerics_name(uint32_t numerics);
+
+}  // namespace orrery::conformance

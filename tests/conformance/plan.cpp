@@ -1,0 +1,137 @@
+#include "plan.hpp"
+
+#include <cstring>
+
+namespace orrery::conformance {
+
+Plan::Plan(Host& host, Pool& pool, const orr_kernel& kernel, const AttrSet& attrs, const Binding& binding, Setting setting)
+    : host_(host), pool_(pool), kernel_(kernel), setting_(setting) {
+    for (const auto& held : binding.inputs) {
+        bound_in_.push_back(held ? *held->tensor() : orr_tensor{});
+        planned_in_.push_back(bound_in_.back());
+        if (!(planned_in_.back().flags & ORR_TENSOR_CONSTANT)) planned_in_.back().data = nullptr;
+    }
+    for (const auto& held : binding.outputs) {
+        planned_out_.push_back(*held->tensor());
+        planned_out_.back().data = nullptr;
+        run_outputs_.push_back(held->tensor());
+    }
+    for (size_t n = 0; n < bound_in_.size(); n++) {
+        plan_inputs_.push_back(binding.inputs[n] ? &planned_in_[n] : nullptr);
+        run_inputs_.push_back(binding.inputs[n] ? &bound_in_[n] : nullptr);
+    }
+    for (const orr_tensor& t : planned_out_) plan_outputs_.push_back(&t);
+
+    prepare_.plan = this;
+    orr_prepare& p = prepare_.base;
+    p.header = ORR_HEADER(orr_prepare);
+    p.host = &host.table;
+    p.attrs = attrs.table();
+    p.n_inputs = static_cast<uint32_t>(plan_inputs_.size());
+    p.n_outputs = static_cast<uint32_t>(plan_outputs_.size());
+    p.inputs = plan_inputs_.data();
+    p.outputs = plan_outputs_.data();
+    p.isa = setting.isa;
+    p.threads = setting.threads;
+    p.numerics = setting.numerics;
+    p.workspace = [](orr_prepare* q, uint64_t bytes) {
+        Plan& plan = of(q);
+        if (!plan.preparing_) plan.misuse_ = "workspace called outside prepare";
+        plan.workspace_ = std::make_unique<Guarded>(bytes);
+    };
+    p.plan_memory = [](orr_prepare* q, uint64_t bytes) { return of(q).plan_memory(bytes); };
+    p.prepack = [](orr_prepare* q, uint32_t input, const orr_pack* pack) { return of(q).prepack(input, *pack); };
+    p.variant = [](orr_prepare* q, const char* name) { of(q).variant_ = name; };
+
+    run_.plan = this;
+    orr_run& r = run_.base;
+    r.header = ORR_HEADER(orr_run);
+    r.host = &host.table;
+    r.attrs = attrs.table();
+    r.n_inputs = p.n_inputs;
+    r.n_outputs = p.n_outputs;
+    r.inputs = run_inputs_.data();
+    r.outputs = run_outputs_.data();
+    r.threads = setting.threads;
+    r.parallel_for = [](const orr_run* q, int64_t chunks, orr_chunk_fn fn, void* arg) {
+        Plan& plan = *reinterpret_cast<const Run*>(q)->plan;
+        plan.pool_.run(plan.setting_.threads, chunks, fn, arg);
+    };
+}
+
+void* Plan::plan_memory(uint64_t bytes) {
+    if (!preparing_) misuse_ = "plan_memory called outside prepare";
+    if (host_.refuses()) return nullptr;
+    memory_.push_back(std::make_unique<Guarded>(bytes, uint8_t{0}));
+    return memory_.back()->data();
+}
+
+orr_status Plan::prepack(uint32_t input, const orr_pack& pack) {
+    if (!preparing_) misuse_ = "prepack called outside prepare";
+    if (input >= bound_in_.size() || !plan_inputs_[input]) {
+        misuse_ = "prepack of input " + std::to_string(input) + ", which is absent";
+        return host_.table.fail(&host_.table, ORR_INVALID_ARGUMENT, misuse_.c_str());
+    }
+    if (!(bound_in_[input].flags & ORR_TENSOR_CONSTANT)) {
+        misuse_ = "prepack of input " + std::to_string(input) + ", which is not constant";
+        return host_.table.fail(&host_.table, ORR_INVALID_ARGUMENT, misuse_.c_str());
+    }
+    if (pack.alignment == 0 || (pack.alignment & (pack.alignment - 1)) != 0) misuse_ = "prepack: alignment " + std::to_string(pack.alignment);
+    if (host_.refuses()) return host_.table.fail(&host_.table, ORR_OUT_OF_MEMORY, "prepack: memory refused");
+    struct Job {
+        const orr_pack& pack;
+        orr_tensor source;
+        void* dst;
+    };
+    // In parallel, and again in reverse order on one thread: the parts must not depend on each other.
+    orr_tensor source = bound_in_[input];
+    auto packed = std::make_unique<Guarded>(pack.bytes), again = std::make_unique<Guarded>(pack.bytes);
+    Job job{pack, source, packed->data()};
+    pool_.run(
+        2, pack.chunks,
+        [](void* arg, int64_t chunk, uint32_t) {
+            const Job& j = *static_cast<Job*>(arg);
+            j.pack.pack(&j.source, j.dst, chunk);
+        },
+        &job);
+    for (int64_t chunk = pack.chunks - 1; chunk >= 0; chunk--) pack.pack(&source, again->data(), chunk);
+    if (std::memcmp(packed->data(), again->data(), pack.bytes) != 0) misuse_ = "prepack: the parts depend on their order";
+    bound_in_[input].data = packed->data();
+    bound_in_[input].size_bytes = pack.bytes;
+    bound_in_[input].layout = intern(pack.layout);
+    packed_.push_back(std::move(packed));
+    return ORR_OK;
+}
+
+bool Plan::supports(std::string* reason) {
+    if (!kernel_.supports) return true;
+    char text[512] = "";
+    if (kernel_.supports(&prepare_.base, text, sizeof text)) return true;
+    if (!*text) misuse_ = "supports refuses without a reason";
+    *reason = text;
+    return false;
+}
+
+orr_status Plan::prepare() {
+    if (!kernel_.prepare) return ORR_OK;
+    preparing_ = true;
+    const orr_status status = kernel_.prepare(&prepare_.base);
+    preparing_ = false;
+    return status;
+}
+
+orr_status Plan::run() {
+    run_.base.data = memory_.empty() ? nullptr : memory_[0]->data();
+    if (workspace_) std::memset(workspace_->data(), 0xff, workspace_->size());
+    run_.base.workspace = workspace_ ? workspace_->data() : nullptr;
+    return kernel_.run(&run_.base);
+}
+
+bool Plan::intact() const {
+    bool good = !workspace_ || workspace_->intact();
+    for (const auto& m : memory_) good = good && m->intact();
+    for (const auto& m : packed_) good = good && m->intact();
+    return good;
+}
+
+}  // namespace orrery::conformance
