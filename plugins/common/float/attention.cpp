@@ -14,6 +14,8 @@ constexpr int64_t kRunKeys = 512;   // keys with one maximum of their own
 constexpr int64_t kTileKeys = 128;  // keys packed at a time
 constexpr int64_t kTileRows = 192;  // query rows that share a packed tile
 constexpr int64_t kFewTokens = 8;   // up to here runs of keys go to different threads
+constexpr int64_t kAheadKeys = 32;  // how far cached keys are asked for in advance
+constexpr int64_t kSmallProducts = 256 * 1024;  // multiply-adds not worth waking threads for
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
 // Sizes that follow from the arguments.
@@ -44,14 +46,14 @@ Shape shape_of(const AttentionArgs& a, int threads) {
     return s;
 }
 
-// One thread's workspace: eleven arrays, each rounded up to 64 bytes.
+// One thread's workspace: twelve arrays, each rounded up to 64 bytes.
 struct Slice {
-    float *q, *scores, *local, *total, *m, *l, *total_m, *total_l, *keys, *raw, *values;
+    float *q, *scores, *local, *total, *m, *l, *total_m, *total_l, *keys, *raw, *values, *penalty;
 
-    static constexpr int kArrays = 11;
+    static constexpr int kArrays = 12;
     static void sizes(int64_t rows, int64_t width, int64_t value_pad, int64_t (&n)[kArrays]) {
         const int64_t wanted[kArrays] = {rows * width, rows * kTileKeys, rows * value_pad, rows * value_pad, rows, rows, rows, rows,
-                                         kTileKeys * width, kPanel * width, kTileKeys * value_pad};
+                                         kTileKeys * width, kPanel * width, kTileKeys * value_pad, kTileKeys};
         for (int i = 0; i < kArrays; ++i) n[i] = round_up(wanted[i], kPanel);
     }
     static int64_t floats(int64_t rows, int64_t width, int64_t value_pad) {
@@ -63,7 +65,7 @@ struct Slice {
     Slice(float* base, int64_t rows, int64_t width, int64_t value_pad) {
         int64_t n[kArrays];
         sizes(rows, width, value_pad, n);
-        float** const arrays[kArrays] = {&q, &scores, &local, &total, &m, &l, &total_m, &total_l, &keys, &raw, &values};
+        float** const arrays[kArrays] = {&q, &scores, &local, &total, &m, &l, &total_m, &total_l, &keys, &raw, &values, &penalty};
         for (int i = 0; i < kArrays; ++i) {
             *arrays[i] = base;
             base += n[i];
@@ -108,6 +110,15 @@ struct Job {
         kernels.load(from.type, page + at * static_cast<int64_t>(kv_row_bytes(from.type, n)), dst, n);
     }
 
+    // Asks for a cached token that will be read soon: pages are too short for the hardware to run ahead in.
+    void expect_row(const KvSource& from, int64_t b, int64_t head, int64_t key, int64_t n) const {
+        const PagedView& view = from.views[b];
+        if (key < view.first || key >= view.length) return;
+        const int64_t bytes = static_cast<int64_t>(kv_row_bytes(from.type, n)), at = head * view.page_tokens + key % view.page_tokens;
+        const auto* row = static_cast<const unsigned char*>(view.pages[key / view.page_tokens]) + at * bytes;
+        for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(row + i, 0, 2);
+    }
+
     void pack_keys(const Slice& ws, int64_t b, int64_t head, Range keys) const {
         for (int64_t key = keys.begin, panel = 0; key < keys.end; key += kPanel, ++panel) {
             float* dst = ws.keys + panel * kPanel * a.width;
@@ -116,7 +127,13 @@ struct Job {
                 tiles.pack_rows(a.k.data + b * a.k.batch + key * a.k.token + head * a.k.head, a.k.token, count, a.width, dst);
                 continue;
             }
-            for (int64_t j = 0; j < count; ++j) load_row(a.k, b, head, key + j, a.width, ws.raw + j * a.width);
+            for (int64_t j = 0; j < count; ++j) {
+                if (a.k.views != nullptr) {
+                    expect_row(a.k, b, head, key + j + kAheadKeys, a.width);
+                    expect_row(a.v, b, head, key + j, a.value_width);
+                }
+                load_row(a.k, b, head, key + j, a.width, ws.raw + j * a.width);
+            }
             std::memset(ws.raw + count * a.width, 0, static_cast<size_t>((kPanel - count) * a.width) * sizeof(float));
             tiles.pack_rows(ws.raw, a.width, kPanel, a.width, dst);
         }
@@ -127,6 +144,9 @@ struct Job {
         const int64_t count = keys.end - keys.begin, panels = ceil_div(count, kPanel);
         const auto n = static_cast<int32_t>(rows.end - rows.begin);
         pack_keys(ws, b, head, keys);
+        const float* penalty = a.key_mask == nullptr ? nullptr : ws.penalty;
+        if (penalty != nullptr)
+            for (int64_t j = 0; j < count; ++j) ws.penalty[j] = a.key_mask[b * a.mask_batch + keys.begin + j] == 0 ? -kInf : 0.0f;
         tiles.tile({ws.q, a.width, ws.keys, kPanel * a.width, kPanel, a.width, ws.scores, kTileKeys, n, static_cast<int32_t>(panels), false});
         for (int64_t r = rows.begin; r < rows.end; ++r) {
             const int64_t t = r / s.group, h = head * s.group + r % s.group, i = r - rows.begin;
@@ -134,23 +154,16 @@ struct Job {
             const float* bias = a.bias == nullptr ? nullptr : a.bias + (b % a.bias_batches) * a.bias_batch + h * a.bias_head + t * a.bias_token + keys.begin;
             kernels.softmax_row({ws.scores + i * kTileKeys, panels * kPanel, std::clamp<int64_t>(seen.begin - keys.begin, 0, count),
                                  std::clamp<int64_t>(seen.end - keys.begin, 0, count), bias,
-                                 a.key_mask == nullptr ? nullptr : a.key_mask + b * a.mask_batch + keys.begin, a.softcap, ws.m + i, ws.l + i,
+                                 penalty, a.softcap, ws.m + i, ws.l + i,
                                  ws.local + i * s.value_pad, s.value_pad});
         }
-        const float* values = nullptr;
-        int64_t stride = s.value_pad;
-        if (a.v.views == nullptr && s.value_pad == a.value_width) {
-            values = a.v.data + b * a.v.batch + keys.begin * a.v.token + head * a.v.head;
-            stride = a.v.token;
-        } else {
-            for (int64_t j = 0; j < count; ++j) {
-                float* row = ws.values + j * s.value_pad;
-                load_row(a.v, b, head, keys.begin + j, a.value_width, row);
-                std::memset(row + a.value_width, 0, static_cast<size_t>(s.value_pad - a.value_width) * sizeof(float));
-            }
-            values = ws.values;
+        // Copied even where they could be read in place: rows of a fused projection lie kilobytes apart and share a few cache sets.
+        for (int64_t j = 0; j < count; ++j) {
+            float* row = ws.values + j * s.value_pad;
+            load_row(a.v, b, head, keys.begin + j, a.value_width, row);
+            std::memset(row + a.value_width, 0, static_cast<size_t>(s.value_pad - a.value_width) * sizeof(float));
         }
-        tiles.tile({ws.scores, kTileKeys, values, kPanel, stride, count, ws.local, s.value_pad, n, static_cast<int32_t>(s.value_pad / kPanel), true});
+        tiles.tile({ws.scores, kTileKeys, ws.values, kPanel, s.value_pad, count, ws.local, s.value_pad, n, static_cast<int32_t>(s.value_pad / kPanel), true});
     }
 
     // One run of keys for a tile of rows, into ws.local / m / l.
@@ -277,26 +290,33 @@ size_t attention_workspace_bytes(const AttentionArgs& a, int threads) {
     return static_cast<size_t>(slice_floats(a, rows) * threads + partials) * sizeof(float);
 }
 
-void attention(Isa isa, const AttentionArgs& a, void* workspace, const Parallel& parallel) {
-    if (a.batch == 0 || a.tokens == 0 || a.heads == 0) return;
-    const Shape s = shape_of(a, parallel.threads);
+void attention(Isa isa, const AttentionArgs& given, void* workspace, const Parallel& parallel) {
+    if (given.batch == 0 || given.tokens == 0 || given.heads == 0) return;
+    AttentionArgs a = given;
+    if (a.k.views != nullptr) {  // what is there, not what there is room for
+        a.keys = 0;
+        for (int64_t b = 0; b < a.batch; ++b) a.keys = std::max(a.keys, a.k.views[b].length);
+    }
+    const bool small = a.batch * a.tokens * a.heads * a.keys * (a.width + a.value_width) <= kSmallProducts;
+    const Parallel threads = small ? serial() : parallel;
+    const Shape s = shape_of(a, threads.threads);
     const int64_t slice = slice_floats(a, s.rows), units = a.batch * a.kv_heads;
     float* slices = static_cast<float*>(workspace);
-    const Job job{a, s, tile_kernels(isa), attention_kernels(isa), slices, slice, slices + slice * parallel.threads};
+    const Job job{a, s, tile_kernels(isa), attention_kernels(isa), slices, slice, slices + slice * threads.threads};
     if (s.runs > 1) {
         const int64_t per_unit = s.tiles * s.runs;
-        parallel_for(parallel, units * per_unit,
+        parallel_for(threads, units * per_unit,
                      [&](int64_t c, int thread) { job.run_part(c / per_unit, c % per_unit / s.runs, c % s.runs, thread); });
-        const int64_t groups = std::min<int64_t>(units, parallel.threads);
-        parallel_for(parallel, groups, [&](int64_t c, int) {
+        const int64_t groups = std::min<int64_t>(units, threads.threads);
+        parallel_for(threads, groups, [&](int64_t c, int) {
             const Range range = part_of(units, groups, c);
             for (int64_t unit = range.begin; unit < range.end; ++unit) job.merge_runs(unit);
         });
         return;
     }
     // Small problems (windows of 49 tokens) go several to a chunk.
-    const int64_t all = units * s.tiles, chunks = std::min<int64_t>(all, parallel.threads == 1 ? 1 : 8 * parallel.threads);
-    parallel_for(parallel, chunks, [&](int64_t c, int thread) {
+    const int64_t all = units * s.tiles, chunks = std::min<int64_t>(all, threads.threads == 1 ? 1 : 8 * threads.threads);
+    parallel_for(threads, chunks, [&](int64_t c, int thread) {
         const Range range = part_of(all, chunks, c);
         for (int64_t i = range.begin; i < range.end; ++i) job.run_whole(i / s.tiles, i % s.tiles, thread);
     });

@@ -6,6 +6,7 @@
 //
 #include <cmath>
 #include <cstring>
+#include <initializer_list>
 #include <limits>
 
 #include "float/attention_kernels.hpp"
@@ -21,24 +22,25 @@ constexpr float kInf = std::numeric_limits<float>::infinity();
 // e^x for one x <= 0, the same bits as the vector form.
 HWY_INLINE float exp_one(float x) { return hn::GetLane(exp_negative(splat(x))); }
 
-// softcap and bias, in place, over the vectors that hold [lo, hi); scores are padded to whole panels, bias is not.
-HWY_INLINE void adjust(const SoftmaxRow& row) {
-    if (row.softcap != 0.0f) {
-        const Vec cap = splat(row.softcap), inverse = splat(1.0f / row.softcap);
-        for (int64_t j = row.lo / kLanes * kLanes; j < row.hi; j += kLanes)
-            hn::StoreU(hn::Mul(cap, tanh_f32(hn::Mul(hn::LoadU(Tag(), row.scores + j), inverse))), Tag(), row.scores + j);
+// Cap, bias, penalty and the edges of what is visible, in place; returns the largest score.
+template <bool kAdjusts>
+HWY_INLINE float adjust(const SoftmaxRow& row) {
+    const Vec hidden = splat(-kInf), cap = splat(row.softcap), inverse = splat(row.softcap == 0.0f ? 0.0f : 1.0f / row.softcap);
+    Vec top = hidden;
+    for (int64_t j = 0; j < row.width; j += kLanes) {
+        Vec v = hn::LoadU(Tag(), row.scores + j);
+        const int64_t right = row.hi - j, left = row.lo - j;  // lanes before `right` count, lanes before `left` do not
+        if constexpr (kAdjusts) {
+            if (row.softcap != 0.0f) v = hn::Mul(cap, tanh_f32(hn::Mul(v, inverse)));
+            for (const float* more : {row.bias, row.penalty})
+                if (more != nullptr && right > 0) v = hn::Add(v, right >= kLanes ? hn::LoadU(Tag(), more + j) : load_tail(more + j, right));
+        }
+        if (right < kLanes) v = right <= 0 ? hidden : hn::IfThenElse(hn::FirstN(Tag(), static_cast<size_t>(right)), v, hidden);
+        if (left > 0) v = left >= kLanes ? hidden : hn::IfThenElse(hn::FirstN(Tag(), static_cast<size_t>(left)), hidden, v);
+        if (kAdjusts || right < kLanes || left > 0) hn::StoreU(v, Tag(), row.scores + j);
+        top = hn::Max(top, v);
     }
-    if (row.bias != nullptr) {
-        int64_t j = row.lo;
-        for (; j + kLanes <= row.hi; j += kLanes)
-            hn::StoreU(hn::Add(hn::LoadU(Tag(), row.scores + j), hn::LoadU(Tag(), row.bias + j)), Tag(), row.scores + j);
-        for (; j < row.hi; ++j) row.scores[j] += row.bias[j];
-    }
-    if (row.mask != nullptr)
-        for (int64_t j = row.lo; j < row.hi; ++j)
-            if (row.mask[j] == 0) row.scores[j] = -kInf;
-    for (int64_t j = 0; j < row.lo; ++j) row.scores[j] = -kInf;
-    for (int64_t j = row.hi; j < row.width; ++j) row.scores[j] = -kInf;
+    return max_lanes(top);
 }
 
 bool holds_nan(const SoftmaxRow& row) {
@@ -48,11 +50,9 @@ bool holds_nan(const SoftmaxRow& row) {
 }
 
 void softmax_row(const SoftmaxRow& row) {
-    adjust(row);
-    Vec top = splat(-kInf);
-    for (int64_t j = 0; j < row.width; j += kLanes) top = hn::Max(top, hn::LoadU(Tag(), row.scores + j));
-    const float before = *row.m;
-    float m = std::fmax(before, max_lanes(top));
+    const bool adjusts = row.softcap != 0.0f || row.bias != nullptr || row.penalty != nullptr;
+    const float before = *row.m, top = adjusts ? adjust<true>(row) : adjust<false>(row);
+    float m = top > before ? top : before;
     if (m == -kInf && holds_nan(row)) m = 0.0f;  // the maximum passes over NaN; the result must not
     if (m == -kInf) {                            // nothing visible so far
         std::memset(row.scores, 0, static_cast<size_t>(row.width) * sizeof(float));
@@ -78,7 +78,7 @@ void softmax_row(const SoftmaxRow& row) {
 }
 
 void merge(float* m, float* l, float* acc, float m2, float l2, const float* acc2, int64_t n) {
-    const float top = std::fmax(*m, m2);
+    const float top = m2 > *m ? m2 : *m;
     if (m2 == -kInf || top == -kInf) return;
     const float f1 = exp_one(*m - top), f2 = exp_one(m2 - top);
     *l = *l * f1 + l2 * f2;

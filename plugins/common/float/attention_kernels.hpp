@@ -13,8 +13,8 @@ struct SoftmaxRow {
     float* scores;         // [width], width a multiple of 16
     int64_t width;
     int64_t lo, hi;        // the visible part; what lies outside becomes 0
-    const float* bias;     // [.., hi) or null, added after the cap
-    const uint8_t* mask;   // [.., hi) or null
+    const float* bias;     // [hi] or null, added after the cap
+    const float* penalty;  // [hi] or null: 0 or -inf, added last
     float softcap;
     float* m;
     float* l;

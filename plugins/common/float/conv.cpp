@@ -28,16 +28,39 @@ struct Patches {
         // (c, u) lines of kw taps; the first and the last may be cut by the block of k.
         for (int64_t line = k0 / kw; line * kw < k1; ++line) {
             const int64_t c = line / a.kernel_h, u = line % a.kernel_h;
-            const int64_t v0 = std::max(k0 - line * kw, int64_t{0}), v1 = std::min(k1 - line * kw, kw);
+            const Range taps = {std::max(k0 - line * kw, int64_t{0}), std::min(k1 - line * kw, kw)};
             float* out = dst + line * kw - k0;
-            int64_t i = row0 / out_w, j = row0 % out_w;
-            for (int64_t r = row0; r < row1; ++r, out += ldd) {
-                fill_line(x + c * a.x_channel, i * a.stride_h + u * a.dilation_h - a.pad_h, j * a.stride_w - a.pad_w, v0, v1, out);
-                if (++j == out_w) {
-                    j = 0;
-                    ++i;
-                }
+            for (int64_t r = row0; r < row1;) {  // pixel row by pixel row
+                const int64_t i = r / out_w, j = r % out_w, count = std::min(out_w - j, row1 - r);
+                fill_pixels(x + c * a.x_channel, i * a.stride_h + u * a.dilation_h - a.pad_h, {j, j + count}, taps, out, ldd);
+                r += count;
+                out += count * ldd;
             }
+        }
+    }
+
+    // Taps of the pixels [j0, j1) of one output row: the middle, which no padding touches, in a loop without questions.
+    void fill_pixels(const float* plane, int64_t y, Range pixels, Range taps, float* out, int64_t ldd) const {
+        const auto edge = [&](int64_t from, int64_t to) {
+            for (int64_t j = from; j < to; ++j) fill_line(plane, y, j * a.stride_w - a.pad_w, taps.begin, taps.end, out + (j - pixels.begin) * ldd);
+        };
+        if (y < 0 || y >= a.height) return edge(pixels.begin, pixels.end);
+        // 0 <= j sw - pw + v dw < width for every tap v of the line
+        const int64_t first = ceil_div(std::max<int64_t>(a.pad_w - taps.begin * a.dilation_w, 0), a.stride_w);
+        const int64_t room = a.width - 1 + a.pad_w - (taps.end - 1) * a.dilation_w;
+        const int64_t j0 = std::clamp(first, pixels.begin, pixels.end), j1 = std::clamp(room < 0 ? 0 : room / a.stride_w + 1, j0, pixels.end);
+        edge(pixels.begin, j0);
+        edge(j1, pixels.end);
+        const int64_t count = taps.end - taps.begin, step = a.dilation_w * a.x_col, jump = a.stride_w * a.x_col;
+        const float* from = plane + y * a.x_row + (j0 * a.stride_w - a.pad_w) * a.x_col + taps.begin * step;
+        float* to = out + (j0 - pixels.begin) * ldd + taps.begin;
+        if (count == 3) {
+            for (int64_t j = j0; j < j1; ++j, from += jump, to += ldd) to[0] = from[0], to[1] = from[step], to[2] = from[2 * step];
+        } else if (step == 1 && count >= 8) {
+            for (int64_t j = j0; j < j1; ++j, from += jump, to += ldd) std::memcpy(to, from, static_cast<size_t>(count) * sizeof(float));
+        } else {
+            for (int64_t j = j0; j < j1; ++j, from += jump, to += ldd)
+                for (int64_t v = 0; v < count; ++v) to[v] = from[v * step];
         }
     }
 
@@ -48,14 +71,6 @@ struct Patches {
             return;
         }
         const float* line = plane + y * a.x_row;
-        if (left + v0 * a.dilation_w >= 0 && left + (v1 - 1) * a.dilation_w < a.width) {
-            const int64_t step = a.dilation_w * a.x_col;
-            const float* from = line + left * a.x_col;
-            if (step == 1 && v1 - v0 >= 8) std::memcpy(out + v0, from + v0, static_cast<size_t>(v1 - v0) * sizeof(float));
-            else
-                for (int64_t v = v0; v < v1; ++v) out[v] = from[v * step];
-            return;
-        }
         for (int64_t v = v0; v < v1; ++v) {
             const int64_t at = left + v * a.dilation_w;
             out[v] = at < 0 || at >= a.width ? 0.0f : line[at * a.x_col];

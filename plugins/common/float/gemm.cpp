@@ -17,6 +17,7 @@ constexpr int64_t kRowPad = 16;    // keeps copied rows off each other's cache s
 constexpr int64_t kPartialFloats = 192 * kMaxRows;
 constexpr int64_t kFewRows = 12;   // one register tile: nothing is reused, so nothing is copied
 constexpr int64_t kColumnUnit = 2;
+constexpr int64_t kFinishRows = 96;  // whole sums of so many rows and a panel pair leave through the epilogue while in L1
 constexpr int64_t kFilledRows = 96;  // rows that a source makes are made once per column part: fewer rows, all columns
 
 int64_t panels_of(int64_t n) { return ceil_div(n, kPanel); }
@@ -60,6 +61,7 @@ struct Job {
         const int64_t group = kc < args.k ? panels.end - panels.begin
                               : count <= kFewRows ? std::min<int64_t>(panel_limit(count), 64)
                                                   : tiles.tile_panels;
+        const int64_t step = kc < args.k ? count : kFinishRows;
         const int64_t ldc = std::min(group, panels.end - panels.begin) * kPanel;
         for (int64_t k0 = 0; k0 < args.k || k0 == 0; k0 += kc) {
             const int64_t k1 = std::min(k0 + kc, args.k);
@@ -74,9 +76,13 @@ struct Job {
             }
             for (int64_t p = panels.begin; p < panels.end; p += group) {
                 const int64_t p1 = std::min(p + group, panels.end);
-                tiles.tile({a, lda, args.w + (p * args.k + k0) * kPanel, args.k * kPanel, kPanel, k1 - k0, partial, ldc, static_cast<int32_t>(count),
-                            static_cast<int32_t>(p1 - p), k0 > 0});
-                if (k1 == args.k) finish(partial, ldc, rows, {p, p1});
+                for (int64_t r = 0; r < count; r += step) {
+                    const int64_t r1 = std::min(r + step, count);
+                    float* c = kc < args.k ? partial + r * ldc : partial;
+                    tiles.tile({a + r * lda, lda, args.w + (p * args.k + k0) * kPanel, args.k * kPanel, kPanel, k1 - k0, c + (kc < args.k ? (p - panels.begin) * kPanel : 0), ldc,
+                                static_cast<int32_t>(r1 - r), static_cast<int32_t>(p1 - p), k0 > 0});
+                    if (k1 == args.k) finish(c, ldc, {rows.begin + r, rows.begin + r1}, {p, p1});
+                }
             }
             if (args.k == 0) break;
         }

@@ -24,7 +24,12 @@ inline constexpr int kLanes = static_cast<int>(hn::MaxLanes(Tag()));
 
 HWY_INLINE Vec splat(float v) { return hn::Set(Tag(), v); }
 
-// The first n < kLanes floats, zeros behind; and the store that touches n floats alone.
+// The first n < kLanes floats, zeros behind; and the store that touches n floats alone. Where masked moves cannot fault they
+// save a round trip through the stack (a wide load of bytes just stored narrowly has to wait for them).
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+HWY_INLINE Vec load_tail(const float* p, int64_t n) { return hn::MaskedLoad(hn::FirstN(Tag(), static_cast<size_t>(n)), Tag(), p); }
+HWY_INLINE void store_tail(Vec v, float* p, int64_t n) { hn::BlendedStore(v, hn::FirstN(Tag(), static_cast<size_t>(n)), Tag(), p); }
+#else
 HWY_INLINE Vec load_tail(const float* p, int64_t n) {
     alignas(64) float buffer[kLanes] = {};
     std::memcpy(buffer, p, static_cast<size_t>(n) * sizeof(float));
@@ -35,6 +40,7 @@ HWY_INLINE void store_tail(Vec v, float* p, int64_t n) {
     hn::Store(v, Tag(), buffer);
     std::memcpy(p, buffer, static_cast<size_t>(n) * sizeof(float));
 }
+#endif
 
 // 2^n for integers n in [-126, 127], given as floats.
 HWY_INLINE Vec power_of_two(Vec n) {
@@ -62,22 +68,37 @@ HWY_INLINE Vec reduce_ln2(Vec x, Vec& r) {
 
 // Over the whole range: inf above 88.72, denormals and then 0 below -87.33, NaN kept.
 HWY_INLINE Vec exp_f32(Vec x) {
+#if HWY_TARGET == HWY_AVX3
+    // vmaxps and vminps pass their second operand on where one is NaN
+    const Vec bounded{_mm512_min_ps(_mm512_set1_ps(89.0f), _mm512_max_ps(_mm512_set1_ps(-105.0f), x.raw))};
+    Vec left;
+    const Vec power = reduce_ln2(bounded, left);
+    return Vec{_mm512_scalef_ps(exp_reduced(left).raw, power.raw)};
+#else
     const Vec clamped = hn::IfThenElse(hn::IsNaN(x), x, hn::Min(hn::Max(x, splat(-105.0f)), splat(89.0f)));
     Vec r;
     const Vec n = reduce_ln2(clamped, r);
     const Vec safe = hn::IfThenElse(hn::IsNaN(x), hn::Zero(Tag()), n);
     const Vec half = hn::Floor(hn::Mul(safe, splat(0.5f)));
     return hn::Mul(hn::Mul(exp_reduced(r), power_of_two(half)), power_of_two(hn::Sub(safe, half)));
+#endif
 }
 
 // For x <= 0, as softmax needs it: results under 2^-126 become 0. -inf gives 0; a NaN is kept.
 HWY_INLINE Vec exp_negative(Vec x) {
+#if HWY_TARGET == HWY_AVX3
+    const __mmask16 counts = _mm512_cmp_ps_mask(x.raw, _mm512_set1_ps(-87.3f), _CMP_NLT_UQ);
+    Vec r;
+    const Vec n = reduce_ln2(x, r);
+    return Vec{_mm512_maskz_scalef_ps(counts, exp_reduced(r).raw, n.raw)};
+#else
     const auto tiny = hn::Lt(x, splat(-87.3f));
     const Vec clamped = hn::IfThenElse(tiny, hn::Zero(Tag()), x);
     Vec r;
     const Vec n = reduce_ln2(clamped, r);
     const Vec scale = power_of_two(hn::IfThenElse(hn::IsNaN(x), hn::Zero(Tag()), n));
     return hn::IfThenElse(tiny, hn::Zero(Tag()), hn::Mul(exp_reduced(r), scale));
+#endif
 }
 
 HWY_INLINE Vec sigmoid_f32(Vec x) { return hn::Div(splat(1.0f), hn::Add(splat(1.0f), exp_f32(hn::Neg(x)))); }
@@ -145,21 +166,9 @@ HWY_INLINE Vec gelu_tanh_f32(Vec x) {
 HWY_INLINE Vec quick_gelu_f32(Vec x) { return hn::Mul(x, sigmoid_f32(hn::Mul(x, splat(1.702f)))); }
 HWY_INLINE Vec silu_f32(Vec x) { return hn::Div(x, hn::Add(splat(1.0f), exp_f32(hn::Neg(x)))); }
 
-// In lane order, so that a row's total depends on the target alone.
-HWY_INLINE float sum_lanes(Vec v) {
-    alignas(64) float lane[kLanes];
-    hn::Store(v, Tag(), lane);
-    for (int step = kLanes / 2; step > 0; step /= 2)
-        for (int i = 0; i < step; ++i) lane[i] += lane[i + step];
-    return lane[0];
-}
-HWY_INLINE float max_lanes(Vec v) {
-    alignas(64) float lane[kLanes];
-    hn::Store(v, Tag(), lane);
-    float m = lane[0];
-    for (int i = 1; i < kLanes; ++i) m = lane[i] > m ? lane[i] : m;
-    return m;
-}
+// One order per target, so that a row's total depends on the target alone.
+HWY_INLINE float sum_lanes(Vec v) { return hn::GetLane(hn::SumOfLanes(Tag(), v)); }
+HWY_INLINE float max_lanes(Vec v) { return hn::GetLane(hn::MaxOfLanes(Tag(), v)); }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace orrery::flt

@@ -90,14 +90,15 @@ orr_status run_conv_reference(const orr_run* run, ConvReader reader) {
     });
 }
 
-orr_dim conv_extent(const Infer& i, orr_dim extent, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation, const char* op) {
+orr_dim conv_extent(const Infer& i, orr_dim extent, orr_dim kernel, int64_t stride, int64_t padding, int64_t dilation, const char* op) {
     if (stride < 1 || dilation < 1 || padding < 0)
         throw Error(ORR_INVALID_ARGUMENT, std::string(op) + ": stride " + std::to_string(stride) + ", dilation " + std::to_string(dilation) + " and padding " +
                                               std::to_string(padding) + ", wanted at least 1, 1 and 0");
-    const int64_t reach = dilation * (kernel - 1) + 1;
-    if (extent >= 0 && extent + 2 * padding < reach)
-        throw Error(ORR_INVALID_ARGUMENT, std::string(op) + ": the kernel spans " + std::to_string(reach) + " elements, the padded input has " + std::to_string(extent + 2 * padding));
-    return i.add(i.div(i.add(extent, 2 * padding - reach), stride), 1);
+    // Step by step: a negative orr_dim would be a handle.
+    const orr_dim reach = i.add(i.mul(dilation, i.sub(kernel, 1)), 1), padded = i.add(extent, 2 * padding);
+    if (padded >= 0 && reach >= 0 && padded < reach)
+        throw Error(ORR_INVALID_ARGUMENT, std::string(op) + ": the kernel spans " + std::to_string(reach) + " elements, the padded input has " + std::to_string(padded));
+    return i.add(i.div(i.sub(padded, reach), stride), 1);
 }
 
 void check_conv(const Infer& i, orr_dim channels, int64_t groups, const char* op) {
@@ -105,9 +106,9 @@ void check_conv(const Infer& i, orr_dim channels, int64_t groups, const char* op
     const std::string name = op;
     if (groups < 1) throw Error(ORR_INVALID_ARGUMENT, name + ": groups is " + std::to_string(groups) + ", wanted 1 or more");
     for (int32_t axis = 0; axis < w.rank; ++axis)
-        if (w.dims[axis] < 1) throw Error(ORR_INVALID_ARGUMENT, name + ": axis " + std::to_string(axis) + " of w is " + Infer::text(w.dims[axis]) + ", wanted 1 or more");
-    if (w.dims[0] % groups != 0) throw Error(ORR_INVALID_ARGUMENT, name + ": " + std::to_string(w.dims[0]) + " output channels in " + std::to_string(groups) + " groups");
-    i.same(channels, w.dims[1] * groups, name + ": channels of x against w's times groups");
+        if (w.dims[axis] == 0) throw Error(ORR_INVALID_ARGUMENT, name + ": axis " + std::to_string(axis) + " of w is 0, wanted 1 or more");
+    if (w.dims[0] >= 0 && w.dims[0] % groups != 0) throw Error(ORR_INVALID_ARGUMENT, name + ": " + std::to_string(w.dims[0]) + " output channels in " + std::to_string(groups) + " groups");
+    i.same(channels, i.mul(w.dims[1], groups), name + ": channels of x against w's times groups");
     if (i.has(2)) {
         i.rank(2, 1, (name + ": bias").c_str());
         i.same(i.in(2).dims[0], w.dims[0], name + ": elements of bias against output channels");

@@ -23,7 +23,7 @@ orr_status run_conv(const orr_run* run);
 orr_status run_conv_reference(const orr_run* run, ConvReader reader);
 
 // floor((extent + 2 padding - dilation (kernel - 1) - 1) / stride) + 1
-orr_dim conv_extent(const Infer& i, orr_dim extent, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation, const char* op);
+orr_dim conv_extent(const Infer& i, orr_dim extent, orr_dim kernel, int64_t stride, int64_t padding, int64_t dilation, const char* op);
 // Throws unless weights, bias and groups fit `channels`.
 void check_conv(const Infer& i, orr_dim channels, int64_t groups, const char* op);
 
