@@ -91,7 +91,7 @@ void bench_type(const WeightFormat& format, Isa isa) {
     std::vector<uint8_t> buffer(static_cast<size_t>(QuantisedRows::bytes(512, kK)) + 64);
     const QuantisedRows q = QuantisedRows::view(reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(buffer.data()) + 63) & ~uintptr_t{63}), 512, kK);
     quantise_rows(x.data(), kK, 0, 512, q, isa);
-    for (const int tokens : {1, 2, 4, 8}) {
+    for (const int tokens : {1, 2, 4, 8, 16}) {
         for (const int threads : {1, 2}) {
             const double t = best_time(tokens == 1 ? 7 : 3, threads, [&](int thread) {
                 for (int i = 0; i < count; ++i) {

@@ -15,6 +15,7 @@ constexpr int kStripRows = 2;
 constexpr int kStripTokens = 6;
 constexpr int kStripTokens2 = 4;
 constexpr int kDirectTokens = 4;
+constexpr int kDirectMost = 8;
 constexpr int kFloatTokens = 6;
 constexpr int kPrefetchBytes = 4096;
 

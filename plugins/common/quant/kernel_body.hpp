@@ -235,6 +235,7 @@ ORR_NOINLINE void fill_strip(const uint8_t* src, int blocks, uint8_t* codes, flo
         decode_scales<kFormat>(src, count, scales + at, mins + at);
         src += scale_area(kSpec.scales, count);
         for (int b = 0; b < count; ++b, src += block_code_bytes(kSpec), codes += kBlockCodes) {
+            for (int i = 0; i < block_code_bytes(kSpec); i += 64) prefetch(src + kPrefetchBytes + i);
             for (int v = 0; v < kVectors; ++v) {
                 VI groups[8];
                 block_codes<kFormat>(src, v, book, groups);
@@ -305,22 +306,24 @@ void matmul_strips(const QuantCall& call) {
     }
 }
 
-template <Format kFormat, int kTokens>
-ORR_INLINE void direct_tiles(const QuantCall& call) {
-    for (int64_t tile = call.tile_begin; tile < call.tile_end; ++tile) direct_tile<kFormat, kTokens>(call, tile, 0);
+// A tile for all tokens, kDirectTokens at a time: from the second group on it comes from cache.
+template <Format kFormat>
+ORR_INLINE void direct_tokens(const QuantCall& call, int64_t tile) {
+    static_assert(kDirectTokens <= 4, "add the cases");
+    for (int64_t token = 0; token < call.tokens; token += kDirectTokens) {
+        switch (least(call.tokens - token, kDirectTokens)) {
+            case 1: direct_tile<kFormat, 1>(call, tile, token); break;
+            case 2: direct_tile<kFormat, kDirectTokens < 2 ? 1 : 2>(call, tile, token); break;
+            case 3: direct_tile<kFormat, kDirectTokens < 3 ? 1 : 3>(call, tile, token); break;
+            case 4: direct_tile<kFormat, kDirectTokens < 4 ? 1 : 4>(call, tile, token); break;
+        }
+    }
 }
 
 template <Format kFormat>
 void matmul_format(const QuantCall& call) {
-    static_assert(kDirectTokens <= 4, "add the cases");
-    if (call.tokens > kDirectTokens) return matmul_strips<kFormat>(call);
-    switch (call.tokens) {
-        case 1: return direct_tiles<kFormat, 1>(call);
-        case 2: return direct_tiles<kFormat, kDirectTokens < 2 ? 1 : 2>(call);
-        case 3: return direct_tiles<kFormat, kDirectTokens < 3 ? 1 : 3>(call);
-        case 4: return direct_tiles<kFormat, kDirectTokens < 4 ? 1 : 4>(call);
-        default: return;
-    }
+    if (call.tokens > kDirectMost) return matmul_strips<kFormat>(call);
+    for (int64_t tile = call.tile_begin; tile < call.tile_end; ++tile) direct_tokens<kFormat>(call, tile);
 }
 
 #include "kernel_float.hpp"

@@ -6,6 +6,7 @@ using VF = __m256;
 constexpr int kLanes = 8;
 constexpr int kStripRows = 2;
 constexpr int kDirectTokens = 2;
+constexpr int kDirectMost = 6;
 constexpr int kPrefetchBytes = 2048;
 
 ORR_INLINE void prefetch(const void* address) { _mm_prefetch(static_cast<const char*>(address), _MM_HINT_T0); }

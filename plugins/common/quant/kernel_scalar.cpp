@@ -18,6 +18,7 @@ constexpr int kStripRows = 1;
 constexpr int kStripTokens = 4;
 constexpr int kStripTokens2 = 2;
 constexpr int kDirectTokens = 1;
+constexpr int kDirectMost = 2;
 constexpr int kFloatTokens = 4;
 constexpr int kPrefetchBytes = 1024;
 
