@@ -98,7 +98,7 @@ int bench_generation(const Common& common, const Options& o) {
 }
 
 int bench_entry(const Common& common, const Options& o) {
-    const std::vector<host::Tensor> inputs = read_safetensors(o.inputs);
+    const std::vector<host::Tensor> inputs = parse_safetensors(read_file(o.inputs), o.inputs);
     const double load_start = now_seconds();
     const host::Engine engine = make_engine(common);
     const host::Model model = open_model(engine, o.model, common);

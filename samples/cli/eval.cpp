@@ -14,7 +14,7 @@ struct Options {
 };
 
 int eval(const Common& common, const Options& o) {
-    const std::vector<host::Tensor> inputs = read_safetensors(o.inputs);
+    const std::vector<host::Tensor> inputs = parse_safetensors(read_file(o.inputs), o.inputs);
     const host::Engine engine = make_engine(common);
     const host::Model model = open_model(engine, o.model, common);
     orr_session_options options = session_options(common);

@@ -6,12 +6,13 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <utility>
-
-#include "common.hpp"
 
 namespace orrery::cli {
 namespace {
+
+using json = nlohmann::ordered_json;
 
 static_assert(std::endian::native == std::endian::little, "safetensors holds little-endian values");
 
@@ -118,8 +119,6 @@ std::vector<host::Tensor> parse_safetensors(const std::string& bytes, const std:
     for (Entry& e : entries) tensors.push_back(std::move(e.tensor));
     return tensors;
 }
-
-std::vector<host::Tensor> read_safetensors(const std::string& path) { return parse_safetensors(read_file(path), path); }
 
 std::vector<float> to_f32(const host::Tensor& t) {
     const size_t width = host::type_bytes(t.type());

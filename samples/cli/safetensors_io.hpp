@@ -10,9 +10,8 @@
 
 namespace orrery::cli {
 
-// Every tensor of the file, in the order of their bytes. Throws host::Error that names the file and what is wrong.
-std::vector<host::Tensor> read_safetensors(const std::string& path);
-// The same from memory; `name` is for messages.
+// Every tensor of a file's bytes, in the order in which they lie. Throws host::Error that tells what is wrong; `name` is the
+// file's, for messages.
 std::vector<host::Tensor> parse_safetensors(const std::string& bytes, const std::string& name);
 
 // Writes all tensors as F32, whatever plain type they have.

@@ -20,6 +20,7 @@ void add_sampling(CLI::App& app, Sampling& s) {
     app.add_option("--frequency-penalty", s.frequency_penalty, "subtracted each time a token was generated before")->group(group);
     app.add_option("--seed", s.seed, "of the random generator; the same seed gives the same text")->group(group);
     app.add_option("--stop", s.stop, "text that ends the answer; may be given several times")->allow_extra_args(false)->group(group);
+    app.add_flag("--ignore-eog", s.ignore_eog, "go on after tokens that end an answer")->group(group);
 }
 
 json sampling_request(const Sampling& s) {
@@ -33,7 +34,8 @@ json sampling_request(const Sampling& s) {
             {"presence_penalty", s.presence_penalty},
             {"frequency_penalty", s.frequency_penalty},
             {"seed", seed},
-            {"stop", s.stop}};
+            {"stop", s.stop},
+            {"ignore_eog", s.ignore_eog}};
 }
 
 json generate(host::Task& task, const json& request, bool quiet, bool& cancelled) {

@@ -21,6 +21,7 @@ struct Sampling {
     double frequency_penalty = 0;
     std::optional<uint64_t> seed;  // absent: a new one each time
     std::vector<std::string> stop;
+    bool ignore_eog = false;
 };
 
 void add_sampling(CLI::App& app, Sampling& sampling);

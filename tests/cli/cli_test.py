@@ -1,0 +1,413 @@
+#!/usr/bin/env python3
+"""Tests of the command: each subcommand, exit statuses, JSON, bad input. Standard library only.
+usage: cli_test.py ORRERY [unittest arguments]       ORRERY: the built command
+Values are checked against what `eval` gives: greedy ids, perplexity and pooling are worked out again here.
+With ORRERY_GEMMA set to the Gemma 3 270M GGUF, that model is asked too."""
+import json, math, os, signal, struct, subprocess, sys, tempfile, time, unittest
+
+import tiny_models as tiny
+
+ORRERY = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else "orrery"
+EXACT = ["--numerics", "exact", "--cache-type", "f32"]
+
+
+def run(*arguments, text_in=None, timeout=120):
+    """Runs the command from another folder and without any environment."""
+    return subprocess.run([ORRERY, *map(str, arguments)], input=text_in, capture_output=True, timeout=timeout, cwd="/", env={},
+                          encoding="utf-8")
+
+
+class Case(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.llama = os.path.join(cls.folder.name, "llama")
+        cls.bert = os.path.join(cls.folder.name, "bert")
+        cls.plain = os.path.join(cls.folder.name, "plain")
+        cls.gguf = os.path.join(cls.folder.name, "none.gguf")
+        tiny.llama(cls.llama)
+        tiny.llama(cls.plain, template=False)
+        tiny.bert(cls.bert)
+        tiny.gguf(cls.gguf)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+
+    def path(self, name):
+        return os.path.join(self.folder.name, name)
+
+    def good(self, *arguments, **options):
+        """The JSON of a run that succeeds."""
+        r = run(*arguments, "--json", **options)
+        self.assertEqual(r.returncode, 0, r.stderr)
+        return json.loads(r.stdout)
+
+    def bad(self, status, *arguments, named="", **options):
+        """A run that fails: the message is on stderr and names `named`, stdout is empty."""
+        r = run(*arguments, **options)
+        self.assertEqual(r.returncode, status, r.stderr)
+        self.assertEqual(r.stdout, "")
+        self.assertIn(named, r.stderr)
+        self.assertTrue(r.stderr.strip())
+
+    def eval(self, model, ids, *more):
+        inputs, outputs = self.path("in.safetensors"), self.path("out.safetensors")
+        tiny.write_safetensors(inputs, tiny.ids_tensor(ids))
+        self.good("eval", model, "--inputs", inputs, "--outputs", outputs, *more)
+        return tiny.read_safetensors(outputs)
+
+    def rows(self, model, ids, name="logits"):
+        """The rows [T][width] of an output."""
+        _, shape, values = self.eval(model, ids)[name]
+        self.assertEqual(shape[:2], [1, len(ids)])
+        return [values[t * shape[2] : (t + 1) * shape[2]] for t in range(shape[1])]
+
+
+class Usage(Case):
+    def test_wrong_usage(self):
+        for arguments in ([], ["nothing"], ["run"], ["run", self.llama], ["run", self.llama, "a", "--prompt", "b"], ["run", self.llama, "a", "--wrong"],
+                          ["run", self.llama, "a", "--temperature", "-1"], ["run", self.llama, "a", "--max-tokens", "x"], ["run", self.llama, "a", "--device", "tpu"],
+                          ["run", self.llama, "a", "--isa", "mmx"], ["run", self.llama, "a", "--cache-type", "q1"], ["run", self.llama, "a", "--numerics", "none"],
+                          ["run", self.llama, "a", "--context", "-5"], ["eval", self.llama], ["eval", self.llama, "--inputs", "x"], ["bench", self.llama, "--repeat", "0"],
+                          ["bench", self.llama, "--entry", "next"], ["tokenize", self.llama], ["tokenize", self.llama, "--text", "a", "--file", "b"],
+                          ["embed", self.bert], ["perplexity", self.llama], ["inspect", self.llama, "soul"], ["plugins", "soul"]):
+            self.bad(2, *arguments)
+
+    def test_help_and_version(self):
+        for arguments in (["--help"], ["--version"], *([name, "--help"] for name in
+                          ("run", "chat", "embed", "tokenize", "perplexity", "eval", "bench", "inspect", "plugins", "doctor"))):
+            r = run(*arguments)
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.assertTrue(r.stdout)
+
+    def test_missing_model(self):
+        missing = self.path("missing")
+        for arguments in (["run", missing, "a"], ["chat", missing], ["embed", missing, "a"], ["tokenize", missing, "--text", "a"], ["bench", missing],
+                          ["inspect", missing]):
+            self.bad(1, *arguments, named="missing")
+
+    def test_device_that_is_not_there(self):
+        self.bad(1, "run", self.llama, "a", "--device", "vulkan:77", named="vulkan")
+
+
+class Eval(Case):
+    def test_shapes_and_types(self):
+        out = self.eval(self.llama, [1, 2, 3])
+        self.assertEqual(out["logits"][:2], ("F32", [1, 3, tiny.VOCABULARY]))
+        self.assertTrue(all(math.isfinite(v) for v in out["logits"][2]))
+
+    def test_entries_agree(self):
+        ids = [5, 6, 7, 8]
+        last = self.rows(self.llama, ids)[-1]
+        _, shape, values = self.eval(self.llama, ids, "--entry", "next")["logits"]
+        self.assertEqual(shape, [1, tiny.VOCABULARY])
+        for a, b in zip(values, last):
+            self.assertAlmostEqual(a, b, places=4)
+
+    def test_batch(self):
+        ids = list(range(12))
+        path = self.path("batch.safetensors")
+        tiny.write_safetensors(path, {"input_ids": ("I32", [2, 6], struct.pack("<12i", *ids))})
+        self.good("eval", self.llama, "--inputs", path, "--outputs", self.path("o.safetensors"))
+        both = tiny.read_safetensors(self.path("o.safetensors"))["logits"]
+        self.assertEqual(both[1], [2, 6, tiny.VOCABULARY])
+        alone = self.eval(self.llama, ids[6:])["logits"]
+        self.assertEqual(both[2][6 * tiny.VOCABULARY :], alone[2])  # a batch gives the bits of its sequences
+
+    def test_threads_give_the_same_bits(self):
+        one = self.eval(self.llama, list(range(40)), "--threads", 1)["logits"][2]
+        self.assertEqual(one, self.eval(self.llama, list(range(40)), "--threads", 2)["logits"][2])
+
+    def test_bad_inputs(self):
+        def header(text, data=b""):
+            return struct.pack("<Q", len(text)) + text.encode() + data
+        entry = '{"input_ids": {"dtype": "%s", "shape": %s, "data_offsets": %s}}'
+        cases = {
+            b"": "0 bytes", b"\1\2\3": "3 bytes", struct.pack("<Q", 1 << 60) + b"{}": "header", header("{"): "JSON", header("[]"): "object", header("[" * 100000): "JSON",
+            header('{"input_ids": 3}'): "input_ids", header(entry % ("I64", "[1, 2]", "[0, 16]")): "0 to 16", header(entry % ("I64", "[1, 3]", "[0, 16]"), b"\0" * 16): "24",
+            header(entry % ("I64", "[-1, 2]", "[0, 16]"), b"\0" * 16): "size", header(entry % ("I99", "[1, 2]", "[0, 16]"), b"\0" * 16): "I99",
+            header(entry % ("I64", "[4294967296, 4294967296, 4294967296]", "[0, 16]"), b"\0" * 16): "larger", header(entry % ("I64", "[1, 2]", "[16, 0]"), b"\0" * 16): "16 to 0",
+            header(entry % ("I64", "[1, 1, 1, 1, 1, 1, 1, 1, 2]", "[0, 16]"), b"\0" * 16): "rank 9", b"\xff" * 40: "header",
+            header('{"a": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}, "b": {"dtype": "U8", "shape": [4], "data_offsets": [2, 6]}}', b"\0" * 6): "overlap",
+        }
+        for content, named in cases.items():
+            with open(self.path("bad.safetensors"), "wb") as f:
+                f.write(content)
+            self.bad(1, "eval", self.llama, "--inputs", self.path("bad.safetensors"), "--outputs", self.path("o.safetensors"), named=named)
+        self.assertFalse(os.path.exists(self.path("none.safetensors")))
+        self.bad(1, "eval", self.llama, "--inputs", self.path("none.safetensors"), "--outputs", self.path("o.safetensors"), named="none.safetensors")
+
+    def test_wrong_tensors(self):
+        path = self.path("wrong.safetensors")
+        out = ["--outputs", self.path("o2.safetensors")]
+        for tensors, named in (({"tokens": ("I64", [1, 1], b"\0" * 8)}, "tokens"), ({}, "input_ids"), ({"input_ids": ("F32", [1, 1], b"\0" * 4)}, "input_ids"),
+                               ({"input_ids": ("I64", [1, 1, 1], b"\0" * 8)}, "input_ids"), (tiny.ids_tensor([99999]), "99999"), (tiny.ids_tensor([-1]), "-1")):
+            tiny.write_safetensors(path, tensors)
+            self.bad(1, "eval", self.llama, "--inputs", path, *out, named=named)
+            self.assertFalse(os.path.exists(self.path("o2.safetensors")))
+        tiny.write_safetensors(path, tiny.ids_tensor([1]))
+        self.bad(1, "eval", self.llama, "--inputs", path, *out, "--entry", "backward", named="backward")
+        self.bad(1, "eval", self.llama, "--inputs", path, "--outputs", self.path("no/such/folder.safetensors"), named="folder.safetensors")
+
+
+class Run(Case):
+    def run_json(self, *more, model=None):
+        return self.good("run", model or self.llama, *more)
+
+    def test_greedy_is_the_argmax_of_eval(self):
+        result = self.run_json("--prompt", "hello", "--max-tokens", 6, "--temperature", 0, "--ignore-eog", *EXACT)
+        ids = [tiny.BOS, *b"hello"]
+        for got in result["ids"]:
+            row = self.rows(self.llama, ids)[-1]
+            self.assertEqual(got, max(range(len(row)), key=row.__getitem__))
+            ids.append(got)
+        self.assertEqual(len(result["ids"]), 6)
+        self.assertEqual(result["finish"], "length")
+        self.assertEqual(result["prompt_tokens"], 6)
+
+    def test_stream_is_the_text_of_the_json(self):
+        for seed in range(3):
+            options = ["hello", "--max-tokens", 60, "--seed", seed]
+            r = run("run", self.llama, *options)
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.assertEqual(r.stdout, self.run_json(*options)["text"] + "\n")
+
+    def test_seeds(self):
+        options = ["hello", "--max-tokens", 40]
+        first = self.run_json(*options, "--seed", 7)
+        self.assertEqual(first["ids"], self.run_json(*options, "--seed", 7)["ids"])
+        self.assertNotEqual(first["ids"], self.run_json(*options, "--seed", 8)["ids"])
+        again = self.run_json(*options)
+        self.assertEqual(again["ids"], self.run_json(*options, "--seed", again["seed"])["ids"])
+
+    def test_threads_do_not_change_the_text(self):
+        options = ["hello", "--max-tokens", 40, "--temperature", 0]
+        self.assertEqual(self.run_json(*options, "--threads", 1)["ids"], self.run_json(*options, "--threads", 2)["ids"])
+
+    def test_stop(self):
+        options = ["hello", "--max-tokens", 80, "--seed", 3, "--ignore-eog"]
+        text = self.run_json(*options)["text"]
+        stop = text[10:12]
+        result = self.run_json(*options, "--stop", stop, "--stop", "never to be seen")
+        self.assertEqual(result["text"], text[: text.index(stop)])
+        self.assertEqual(result["finish"], "stop")
+
+    def test_prompts(self):
+        self.assertEqual(self.run_json("", "--max-tokens", 1)["prompt_tokens"], 1)  # the beginning alone
+        with open(self.path("prompt.txt"), "w", encoding="utf-8") as f:
+            f.write("hello")
+        options = ["--max-tokens", 5, "--temperature", 0]
+        want = self.run_json("hello", *options)["ids"]
+        self.assertEqual(self.run_json("--file", self.path("prompt.txt"), *options)["ids"], want)
+        self.assertEqual(self.good("run", self.llama, "--file", "-", *options, text_in="hello")["ids"], want)
+        self.assertEqual(self.run_json("--prompt", "-x --json", *options)["prompt_tokens"], 10)
+        self.assertEqual(self.run_json("--prompt", "grüße 🚀", *options)["prompt_tokens"], 1 + len("grüße 🚀".encode()))
+
+    def test_prompt_beyond_the_context(self):
+        self.bad(1, "run", self.llama, "a" * 100, "--context", 50, named="101")
+        self.bad(1, "run", self.llama, "a" * 100, "--context", 50, named="50")
+        result = self.run_json("a" * 40, "--context", 50, "--max-tokens", 1000, "--ignore-eog")
+        self.assertEqual((result["finish"], len(result["ids"])), ("length", 10))
+
+    def test_no_tokeniser(self):
+        self.bad(1, "run", self.gguf, "a", named="tokeniser")
+
+    def test_not_a_language_model(self):
+        self.bad(1, "run", self.bert, "a", named="text_generation")
+
+    def test_interrupt(self):
+        for json_flag in ([], ["--json"]):
+            process = subprocess.Popen([ORRERY, "run", self.llama, "hello", "--max-tokens", "8000", "--ignore-eog", *json_flag], stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE, cwd="/", env={})
+            if json_flag:
+                time.sleep(0.4)
+            else:
+                process.stdout.read(1)  # it streams
+            start = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=30)
+            self.assertLess(time.monotonic() - start, 2)
+            self.assertEqual(process.returncode, 1, err)
+            self.assertIn(b"cancelled", err)
+            if json_flag:
+                result = json.loads(out)
+                self.assertEqual(result["finish"], "cancelled")
+                self.assertLess(len(result["ids"]), 8000)
+
+
+class Chat(Case):
+    def test_turns(self):
+        options = ["--temperature", "0", "--max-tokens", "4", "--json", *EXACT]
+        r = run("chat", self.llama, *options, text_in="hi\nand\n/reset\nhi\n/exit\nnever\n")
+        self.assertEqual(r.returncode, 0, r.stderr)
+        turns = [json.loads(line) for line in r.stdout.splitlines()]
+        self.assertEqual(len(turns), 3)
+        self.assertEqual(turns[0]["prompt_tokens"], 1 + 1 + 2 + 1)
+        self.assertEqual(turns[0]["ids"], turns[2]["ids"])  # forgotten
+        self.assertGreater(turns[1]["prompt_tokens"], turns[0]["prompt_tokens"])
+        self.assertGreater(turns[1]["reused_tokens"], 0)
+        row = self.rows(self.llama, [tiny.BOS, tiny.USER, *b"hi", tiny.BOT])[-1]
+        self.assertEqual(turns[0]["ids"][:1] or [tiny.EOS], [max(range(len(row)), key=row.__getitem__)])
+
+    def test_system_message(self):
+        r = run("chat", self.llama, "--system", "be", "--json", "--max-tokens", "1", text_in="hi\n")
+        self.assertEqual(json.loads(r.stdout)["prompt_tokens"], 1 + 3 + 3 + 1)
+
+    def test_no_template(self):
+        self.bad(1, "chat", self.plain, named="template", text_in="hi\n")
+
+    def test_a_turn_that_does_not_fit_is_dropped(self):
+        r = run("chat", self.llama, "--context", "30", "--max-tokens", "2", "--json", text_in="a" * 100 + "\nhi\n")
+        self.assertEqual(r.returncode, 0)
+        self.assertIn("30", r.stderr)
+        self.assertEqual(len(r.stdout.splitlines()), 1)
+
+
+class Perplexity(Case):
+    def test_against_eval(self):
+        text = "The quick brown fox jumps over the lazy dog. " * 4
+        with open(self.path("text.txt"), "w", encoding="utf-8") as f:
+            f.write(text)
+        ids = [tiny.BOS, *text.encode()]
+        nll = 0.0
+        for row, want in zip(self.rows(self.llama, ids), ids[1:]):
+            top = max(row)
+            nll += math.log(sum(math.exp(v - top) for v in row)) + top - row[want]
+        result = self.good("perplexity", self.llama, "--file", self.path("text.txt"), *EXACT)
+        self.assertEqual(result["tokens"], len(ids))
+        self.assertAlmostEqual(result["nll_per_token"], nll / (len(ids) - 1), places=4)
+        self.assertAlmostEqual(result["perplexity"], math.exp(result["nll_per_token"]), places=6)
+        self.assertEqual(self.good("perplexity", self.llama, "--file", self.path("text.txt"), "--context", 20)["tokens"], 20)
+        self.assertEqual(self.good("perplexity", self.llama, "--file", "-", text_in=text)["tokens"], len(ids))
+
+    def test_bad_input(self):
+        self.bad(1, "perplexity", self.llama, "--file", self.path("nothing.txt"), named="nothing.txt")
+        self.bad(1, "perplexity", self.llama, "--file", "-", text_in="", named="1 tokens")
+
+
+class Tokenize(Case):
+    def test_ids(self):
+        self.assertEqual(self.good("tokenize", self.llama, "--text", "hé")["ids"], [tiny.BOS, *"hé".encode()])
+        self.assertEqual(self.good("tokenize", self.llama, "--text", "", "--no-special")["ids"], [])
+        self.assertEqual(self.good("tokenize", self.llama, "--no-special", "--text", "a<|user|>b")["ids"], [97, tiny.USER, 98])
+        self.assertEqual(self.good("tokenize", self.llama, "--file", "-", "--no-special", text_in="a\nb")["ids"], [97, 10, 98])
+
+    def test_a_tokenizer_json_alone(self):
+        folder = self.path("alone")
+        tiny.llama_tokenizer(folder)
+        self.assertEqual(self.good("tokenize", folder, "--text", "ab")["ids"], [tiny.BOS, 97, 98])
+
+    def test_stored_truncation_is_ignored(self):
+        self.assertEqual(len(self.good("tokenize", self.bert, "--text", "a b c d e f g h")["ids"]), 10)
+
+    def test_for_people(self):
+        r = run("tokenize", self.llama, "--text", "a")
+        self.assertEqual(r.stdout.splitlines()[1], '97\t"a"')
+
+    def test_bad_input(self):
+        self.bad(1, "tokenize", self.gguf, "--text", "a", named="tokeni")
+        with open(self.path("broken.gguf"), "wb") as f:
+            f.write(b"GGUF" + b"\xff" * 60)
+        self.bad(1, "tokenize", self.path("broken.gguf"), "--text", "a", named="broken.gguf")
+
+
+class Embed(Case):
+    def pooled(self, ids):
+        rows = self.rows(self.bert, ids, "last_hidden_state")
+        mean = [sum(column) / len(rows) for column in zip(*rows)]
+        length = math.sqrt(sum(v * v for v in mean))
+        return [v / length for v in mean]
+
+    def close(self, a, b):
+        self.assertEqual(len(a), len(b))
+        for x, y in zip(a, b):
+            self.assertAlmostEqual(x, y, places=5)
+
+    def test_pooling(self):
+        ids = self.good("tokenize", self.bert, "--text", "Cab Fed")["ids"]
+        one = self.good("embed", self.bert, "--text", "Cab Fed")["vector"]
+        self.close(one, self.pooled(ids))
+        many = self.good("embed", self.bert, "Cab Fed", "--text", "[b,c]")["vectors"]
+        self.assertEqual(many[0], one)
+        self.assertEqual(len(many), 2)
+        self.assertEqual(many[1], self.good("embed", self.bert, "[b,c]")["vector"])
+
+    def test_empty_text(self):
+        self.close(self.good("embed", self.bert, "--text", "")["vector"], self.pooled([2, 3]))
+
+    def test_long_texts_are_cut(self):
+        ids = self.good("tokenize", self.bert, "--text", "a b c d e f g h")["ids"]
+        self.close(self.good("embed", self.bert, "a b c d e f g h")["vector"], self.pooled(ids[:7] + [3]))  # max_seq_length 8
+
+    def test_not_an_encoder(self):
+        self.bad(1, "embed", self.llama, "a", named="embedding")
+
+
+class Bench(Case):
+    def test_generation(self):
+        for model in (self.llama, self.gguf):
+            result = self.good("bench", model, "--prompt-tokens", 40, "--generate-tokens", 5, "--repeat", 2, "--threads", 1)
+            for key in ("prompt_tokens_per_s", "generate_tokens_per_s", "peak_memory_bytes", "load_s"):
+                self.assertGreater(result[key], 0, key)
+        self.bad(2, "bench", self.llama, "--context", 10, named="10")
+
+    def test_entry(self):
+        path = self.path("bench.safetensors")
+        tiny.write_safetensors(path, tiny.ids_tensor([2, 9, 3]))
+        result = self.good("bench", self.bert, "--inputs", path, "--repeat", 3)
+        self.assertLessEqual(result["run_ms_min"], result["run_ms"])
+        self.assertGreater(result["run_ms_min"], 0)
+
+    def test_not_a_language_model(self):
+        self.bad(1, "bench", self.bert, named="next")
+
+
+class Inspect(Case):
+    def test_every_topic(self):
+        for model in (self.llama, self.gguf, self.bert):
+            for topic in ("summary", "entries", "inputs", "outputs", "states", "controls", "values", "graph", "weights", "config", "ignored", "plan", "memory",
+                          "rewrites", "profile"):
+                value = self.good("inspect", model, topic)
+                if topic in ("summary", "entries", "inputs", "outputs", "values", "graph", "weights", "plan", "memory"):
+                    self.assertTrue(value, topic)
+                r = run("inspect", model, topic)
+                self.assertEqual(r.returncode, 0, r.stderr)
+        self.assertTrue(self.good("inspect", self.llama, "tokenizer"))
+
+    def test_entry(self):
+        self.assertNotEqual(self.good("inspect", self.llama, "graph", "--entry", "next"), self.good("inspect", self.llama, "graph"))
+        self.bad(1, "inspect", self.llama, "graph", "--entry", "backward", named="backward")
+
+
+class Installation(Case):
+    def test_plugins(self):
+        for topic in ("plugins", "operators", "formats", "models", "types", "tasks"):
+            self.assertTrue(self.good("plugins", topic), topic)
+        self.assertIn("orr.language", json.dumps(self.good("plugins")))
+        self.assertEqual(run("plugins").returncode, 0)
+
+    def test_doctor(self):
+        result = self.good("doctor")
+        self.assertTrue(result["good"])
+        self.assertGreaterEqual(len(result["checks"]), 7)
+
+    def test_another_folder_of_plugins(self):
+        # A manifest that is none is told, and the rest goes on.
+        folder = self.path("plugins")
+        os.makedirs(folder, exist_ok=True)
+        with open(os.path.join(folder, "broken.orrery.json"), "w", encoding="utf-8") as f:
+            f.write("{")
+        r = run("run", self.llama, "a", "--max-tokens", "1", "--plugins", folder)
+        self.assertEqual(r.returncode, 0, r.stderr)
+
+
+@unittest.skipUnless(os.environ.get("ORRERY_GEMMA"), "ORRERY_GEMMA is not set")
+class Gemma(Case):
+    def test_answers(self):
+        result = self.good("run", os.environ["ORRERY_GEMMA"], "--prompt", "The capital of France is", "--max-tokens", 8, "--temperature", 0, timeout=600)
+        self.assertIn("Paris", result["text"])
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[2:]])
