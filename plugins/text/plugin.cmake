@@ -1,0 +1,1 @@
+list(APPEND ORRERY_PLUGIN_LIBS orrery_text_core)
