@@ -121,9 +121,9 @@ TEST(LanguageRefusals, TensorsAreNamed) {
     expect_refused("llama", {{"vocab_size", 50}}, {"model.embed_tokens.weight", "41", "50"});
     expect_refused("llama", {{"intermediate_size", 40}}, {"model.layers.0.mlp.gate_proj.weight", "36", "40"});
     expect_refused("mixtral", {{"num_local_experts", 5}}, {"model.layers.0.block_sparse_moe.", "5"});
-    expect_refused("gemma3", {{"head_dim", 16}}, {"model.layers.0.self_attn.", "12", "16"});
+    expect_refused("gemma3", {{"head_dim", 16}}, {"model.layers.0.self_attn.q_proj.weight", "48", "64"});
     expect_refused("gpt2", {{"n_inner", 50}}, {"transformer.h.0.mlp.c_fc.weight", "50", "96"});
-    expect_refused("mamba", {{"state_size", 7}}, {"backbone.layers.0.mixer.", "7"});
+    expect_refused("mamba", {{"state_size", 7}}, {"backbone.layers.0.mixer.x_proj.weight", "14", "16"});
     expect_refused("bert", {{"type_vocab_size", 3}}, {"embeddings.token_type_embeddings.weight", "2", "3"});
 }
 

@@ -94,7 +94,7 @@ add("gpt2_inverse_layer", "GPT2LMHeadModel", "GPT2Config", {**GPT2, "scale_attn_
 MAMBA = dict(vocab_size=48, hidden_size=24, num_hidden_layers=2, state_size=6)
 add("mamba", "MambaForCausalLM", "MambaConfig", MAMBA, lambda: dict(input_ids=tokens(2, 11)), ["logits"], gguf=True)
 add("mamba_biases", "MambaForCausalLM", "MambaConfig", {**MAMBA, "use_bias": True, "use_conv_bias": False, "conv_kernel": 3, "time_step_rank": 5, "expand": 1,
-                                                         "tie_word_embeddings": False}, lambda: dict(input_ids=tokens(2, 11)), ["logits"])
+                                                         "tie_word_embeddings": False}, lambda: dict(input_ids=tokens(2, 11)), ["logits"], dtype="bfloat16")
 
 ENCODER = dict(vocab_size=VOCABULARY, hidden_size=24, intermediate_size=40, num_hidden_layers=2, num_attention_heads=3, max_position_embeddings=32)
 

@@ -84,6 +84,8 @@ int64_t rotary_dim(int64_t head_dim, double partial, const std::string& label) {
     return dim;
 }
 
+int64_t stretched(double factor, int64_t length) { return static_cast<int64_t>(std::min(factor * static_cast<double>(length), 2147483647.0)); }
+
 double longrope_magnitude(double factor, double original) { return factor <= 1 ? 1.0 : std::sqrt(1 + std::log(factor) / std::log(original)); }
 
 }  // namespace
@@ -109,6 +111,7 @@ RopeTable hf_rope(const Json* parameters, const std::string& label, const RopeDe
         RopeTable t = plain_rope(dim, theta);
         t.dynamic_factor = c.positive("factor");
         t.dynamic_length = d.max_positions;
+        t.reach = stretched(t.dynamic_factor, d.max_positions);
         if (dim <= 2) throw Error(ORR_UNSUPPORTED, label + ": dynamic scaling needs a rotary width above 2, it is " + std::to_string(dim));
         return t;
     }
@@ -129,6 +132,7 @@ RopeTable hf_rope(const Json* parameters, const std::string& label, const RopeDe
         y.truncate = c.flag_or("truncate", true);
         RopeTable t;
         t.inv_freq = yarn_frequencies(dim, theta, y);
+        t.reach = stretched(y.factor, original);
         const double mscale = c.number_or("mscale", 0), all_dim = c.number_or("mscale_all_dim", 0);
         t.scale = mscale != 0 && all_dim != 0 ? yarn_magnitude(y.factor, mscale) / yarn_magnitude(y.factor, all_dim) : yarn_magnitude(y.factor, 1);
         t.scale = c.number_or("attention_factor", t.scale);

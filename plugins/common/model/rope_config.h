@@ -21,6 +21,7 @@ struct RopeTable {
     // inv_freq[i] * (factor * L / dynamic_length - (factor - 1)) ^ (-2i / (R - 2)).
     double dynamic_factor = 0;  // 0: not dynamic
     int64_t dynamic_length = 0;
+    int64_t reach = 0;  // tokens that the scaling stretches the model to, where that may be more than max_position_embeddings; else 0
 };
 
 // What a rope description is read with, where it does not say so itself.

@@ -172,6 +172,7 @@ void finish_decoder(DecoderConfig& d, const ModelConfig& c, const orr_model_sour
     s.entries = {"forward", "next"};
     s.tasks = {"text_generation"};
     s.context_length = d.context;
+    for (const RopeTable& r : d.ropes) s.context_length = std::max(s.context_length, r.reach);
     s.vocabulary = d.vocabulary;
     Json info = {{"layers", d.layers},         {"heads", d.heads},   {"kv_heads", d.kv_heads},
                  {"head_dim", d.head_dim},     {"hidden", d.hidden}, {"ffn", d.ffn},

@@ -31,7 +31,9 @@ void infer_attention(const Infer& i) {
     if (i.has(kKeyMask)) {
         i.rank(kKeyMask, 2, "orr.attention/1: key_mask");
         i.same(i.in(kKeyMask).dims[0], q.dims[0], op + "batch of key_mask against q");
-        i.same(i.in(kKeyMask).dims[1], k.dims[1], op + "keys of key_mask against k");
+        const orr_dim masked = i.in(kKeyMask).dims[1];
+        if (masked >= 0 && k.dims[1] >= 0 && masked > k.dims[1])
+            throw Error(ORR_INVALID_ARGUMENT, op + "key_mask has " + std::to_string(masked) + " keys, k has " + std::to_string(k.dims[1]));
     }
     if (i.attr_int("window") < 0) throw Error(ORR_INVALID_ARGUMENT, op + "window is " + std::to_string(i.attr_int("window")) + ", wanted 0 or more");
     if (i.attr_float("softcap") < 0) throw Error(ORR_INVALID_ARGUMENT, op + "softcap is " + std::to_string(i.attr_float("softcap")) + ", wanted 0 or more");
@@ -63,7 +65,7 @@ const orr_operator* orr_op_attention() {
                                    .input("k", attention::kCacheTypes, "[B, S, Hkv, D], plain f32 or paged")
                                    .input("v", attention::kCacheTypes, "[B, S, Hkv, Dv], as k")
                                    .input("bias", "f32", "[Bb, H or 1, T, S], Bb divides B: sequence b takes bias b % Bb", ORR_PORT_OPTIONAL)
-                                   .input("key_mask", "bool i32 i64 f32", "[B, S], 0 hides a key", ORR_PORT_OPTIONAL)
+                                   .input("key_mask", "bool i32 i64 f32", "[B, S] or shorter, 0 hides a key; keys beyond its end are seen", ORR_PORT_OPTIONAL)
                                    .output("y", "[B, T, H, Dv]")
                                    .attr("scale", ORR_ATTR_FLOAT, "0", "factor of the products; 0: 1 / sqrt(D)")
                                    .attr("causal", ORR_ATTR_BOOL, "false", "query t, at position S - T + t, sees no later key")

@@ -85,7 +85,7 @@ orr_status run(const orr_run* run) {
         if (const orr_tensor* mask = flt::input(run, kKeyMask)) {
             auto* bytes = reinterpret_cast<uint8_t*>(workspace + plan.views_bytes);
             for (int64_t b = 0; b < q.shape[0]; ++b)
-                for (int64_t s = 0; s < k.shape[1]; ++s) bytes[b * k.shape[1] + s] = flt::number(*mask, {b, s}) != 0.0;
+                for (int64_t s = 0; s < k.shape[1]; ++s) bytes[b * k.shape[1] + s] = s >= mask->shape[1] || flt::number(*mask, {b, s}) != 0.0;
             args.key_mask = bytes;
             args.mask_batch = k.shape[1];
         }

@@ -26,7 +26,7 @@ struct Row {
         const int64_t position = key_count(k, b) - q.shape[1] + t;
         if ((attrs.back >= 0 && s < position - attrs.back) || (attrs.ahead >= 0 && s > position + attrs.ahead)) return -INFINITY;
         const orr_tensor* mask = flt::input(run, kKeyMask);
-        if (mask && flt::number(*mask, {b, s}) == 0.0) return -INFINITY;
+        if (mask && s < mask->shape[1] && flt::number(*mask, {b, s}) == 0.0) return -INFINITY;
         double dot = 0;
         for (int64_t d = 0; d < q.shape[3]; ++d) dot += flt::number(q, {b, t, h, d}) * element(k, b, s, h / (q.shape[2] / k.shape[2]), d);
         dot *= attrs.scale;

@@ -149,8 +149,10 @@ class Builder {
     }
     // A [C, N]
     Value transition() {
-        const Value a = g_.weight(numbered(m_.a, layer_), {m_.inner, m_.state});
+        Value a = g_.weight(numbered(m_.a, layer_), {m_.inner, m_.state});
         if (!m_.a_is_log) return a;
+        // exp of a narrow type would round to that type.
+        if (g_.info(a).type != ORR_TYPE_F32) a = g_.op("orr.cast/1", {a}, Attrs().set("type", "f32"));
         const Value e = g_.op("orr.activation/1", {a}, Attrs().set("function", "exp"));
         return g_.op("orr.activation/1", {e}, Attrs().set("function", "neg"));
     }
@@ -182,8 +184,17 @@ void build(const Mamba& m, const orr_model_source&, std::string_view entry, Grap
 const orr_model_arch* orr_model_mamba() {
     static const char* const names[] = {"MambaForCausalLM", nullptr};
     static const char* const gguf[] = {"mamba", nullptr};
-    static const char* const operators[] = {"orr.embedding/1", "orr.linear/1",     "orr.rms_norm/1", "orr.causal_conv1d/1", "orr.selective_scan/1",
-                                            "orr.add/1",       "orr.activation/1", "orr.reshape/1",  "orr.slice/1",         nullptr};
+    static const char* const operators[] = {"orr.embedding/1",
+                                            "orr.linear/1",
+                                            "orr.rms_norm/1",
+                                            "orr.causal_conv1d/1",
+                                            "orr.selective_scan/1",
+                                            "orr.add/1",
+                                            "orr.activation/1",
+                                            "orr.reshape/1",
+                                            "orr.slice/1",
+                                            "orr.cast/1",
+                                            nullptr};
     static const orr_model_arch arch =
         orrery::ModelArch<orrery::Mamba, orrery::read, orrery::build>::describe("mamba", "Mamba language models", names, gguf, operators);
     return &arch;
