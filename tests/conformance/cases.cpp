@@ -207,6 +207,10 @@ Case read_case(const json& v, const Types& types) {
 std::vector<Case> read_cases(const std::filesystem::path& file, const Types& types) {
     std::ifstream in(file);
     if (!in) throw std::runtime_error(file.string() + " cannot be read");
+    return read_cases(in, file.string(), types);
+}
+
+std::vector<Case> read_cases(std::istream& in, const std::string& name, const Types& types) {
     std::vector<Case> cases;
     std::string line;
     for (int number = 1; std::getline(in, line); number++) {
@@ -214,7 +218,7 @@ std::vector<Case> read_cases(const std::filesystem::path& file, const Types& typ
         try {
             cases.push_back(read_case(json::parse(line), types));
         } catch (const std::exception& e) {
-            throw std::runtime_error(file.string() + ":" + std::to_string(number) + ": " + e.what());
+            throw std::runtime_error(name + ":" + std::to_string(number) + ": " + e.what());
         }
         cases.back().line = number;
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <istream>
 #include <nlohmann/json.hpp>
 
 #include "values.hpp"
@@ -46,5 +47,7 @@ struct Case {
 
 // Throws with file and line for anything that is not a case.
 std::vector<Case> read_cases(const std::filesystem::path& file, const Types& types);
+// The same from text; name stands for the file in messages.
+std::vector<Case> read_cases(std::istream& text, const std::string& name, const Types& types);
 
 }  // namespace orrery::conformance

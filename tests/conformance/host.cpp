@@ -152,9 +152,12 @@ orr_dim Dims::symbol(int64_t bound) {
 }
 
 orr_dim Dims::make(char op, orr_dim a, orr_dim b) {
-    if (a >= 0 && b >= 0) {
-        const orr_dim value = op == '+' ? a + b : op == '-' ? a - b : op == '*' ? a * b : b ? a / b : 0;
+    if (constant(a) && constant(b)) {
+        // A difference may pass through negative values on its way to a constant.
+        const int64_t value = apply(op, evaluate(a), evaluate(b));
         if (value >= 0) return value;
+        nodes_.push_back({'c', value, 0});
+        return -static_cast<orr_dim>(nodes_.size());
     }
     if (op == '+' && a == 0) return b;
     if ((op == '+' || op == '-') && b == 0) return a;
@@ -166,12 +169,8 @@ orr_dim Dims::make(char op, orr_dim a, orr_dim b) {
     return -static_cast<orr_dim>(nodes_.size());
 }
 
-int64_t Dims::evaluate(orr_dim d) const {
-    if (d >= 0) return d;
-    const Node& n = nodes_.at(static_cast<size_t>(-d - 1));
-    if (n.op == 's') return n.a;
-    const int64_t a = evaluate(n.a), b = evaluate(n.b);
-    switch (n.op) {
+int64_t Dims::apply(char op, int64_t a, int64_t b) {
+    switch (op) {
         case '+': return a + b;
         case '-': return a - b;
         case '*': return a * b;
@@ -179,9 +178,18 @@ int64_t Dims::evaluate(orr_dim d) const {
     }
 }
 
+bool Dims::constant(orr_dim d) const { return d >= 0 || nodes_.at(static_cast<size_t>(-d - 1)).op == 'c'; }
+
+int64_t Dims::evaluate(orr_dim d) const {
+    if (d >= 0) return d;
+    const Node& n = nodes_.at(static_cast<size_t>(-d - 1));
+    return n.op == 's' || n.op == 'c' ? n.a : apply(n.op, evaluate(n.a), evaluate(n.b));
+}
+
 int32_t Dims::equal(orr_dim a, orr_dim b) const {
     if (a == b) return 1;
-    return a >= 0 && b >= 0 ? 0 : -1;
+    if (!constant(a) || !constant(b)) return -1;
+    return evaluate(a) == evaluate(b);
 }
 
 // ---------------------------------------------------------------- threads

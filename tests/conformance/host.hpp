@@ -70,7 +70,7 @@ class Dims {
 
   private:
     struct Node {
-        char op;  // 's' symbol, + - * /
+        char op;  // 's' symbol and its value, 'c' negative constant, + - * /
         orr_dim a, b;
     };
     struct State {
@@ -80,6 +80,8 @@ class Dims {
     Dims(const Dims&) = delete;
     static Dims& of(const orr_dims* d);
     orr_dim make(char op, orr_dim a, orr_dim b);
+    static int64_t apply(char op, int64_t a, int64_t b);
+    bool constant(orr_dim d) const;
     int32_t equal(orr_dim a, orr_dim b) const;
     std::deque<Node> nodes_;
 };

@@ -1,0 +1,237 @@
+// The kit itself: a sound operator passes, and each fault that the kit looks for is found.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <sstream>
+
+#include "checker.hpp"
+#include "orrery/plugin.hpp"
+
+using namespace orrery;
+using namespace orrery::conformance;
+
+namespace {
+
+enum class Fault {
+    none,
+    value,
+    shape,
+    symbols,
+    beyond_output,
+    changes_input,
+    threads,
+    repeat,
+    strides,
+    leak,
+    ignores_refusal,
+    workspace_guard,
+    silent_refusal,
+    nested,
+    pack_order,
+    batch,
+    elementwise_value,
+    elementwise_in_place,
+    view_offset,
+    error_missing
+};
+Fault fault;  // of the operator under test; set before the check
+
+// y = 2 x, x: [B, N]; w [N] is packed and added with factor 0.
+void infer_double(const Infer& i) {
+    if (fault == Fault::symbols && i.in(0).dims[1] < 0) throw Error(ORR_INVALID_ARGUMENT, "extent is -1");
+    if (i.in(0).rank != 2 && fault != Fault::error_missing) throw Error(ORR_INVALID_ARGUMENT, "x has rank " + std::to_string(i.in(0).rank));
+    std::vector<orr_dim> dims = Infer::dims(i.in(0));
+    if (fault == Fault::shape) dims[0] = i.add(dims[0], 1);
+    i.out(0, ORR_TYPE_F32, dims);
+}
+
+bool supports_double(const orr_prepare* p, char* reason, size_t size) {
+    if (fault == Fault::silent_refusal && !is_contiguous(*p->inputs[0])) return false;
+    return fault == Fault::strides || is_contiguous(*p->inputs[0]) || refuse(reason, size, "x must be contiguous");
+}
+
+orr_status prepare_double(orr_prepare* p) {
+    p->workspace(p, 64);
+    void* memory = p->plan_memory(p, 64);
+    if (!memory && fault != Fault::ignores_refusal) return p->host->fail(p->host, ORR_OUT_OF_MEMORY, "no plan memory");
+    if (memory) std::memset(memory, 7, 64);
+    p->variant(p, "plain");
+    if (p->n_inputs < 2 || !p->inputs[1]) return ORR_OK;
+    static int64_t order;
+    order = 0;
+    const orr_pack pack = {ORR_HEADER(orr_pack), "test.packed", 64, 64, 4, [](const orr_tensor*, void* dst, int64_t chunk) {
+                               static_cast<int32_t*>(dst)[chunk] = static_cast<int32_t>(fault == Fault::pack_order ? order++ : chunk);
+                               for (int k = 0; k < 3; k++) static_cast<int32_t*>(dst)[4 + chunk * 3 + k] = 0;
+                           }};
+    return p->prepack(p, 1, &pack);
+}
+
+orr_status run_double(const orr_run* run) {
+    static int64_t runs;
+    runs++;
+    const orr_tensor &x = *run->inputs[0], &y = *run->outputs[0];
+    const int64_t n = elements(y);
+    const float* src = data<float>(&x);
+    float* dst = data<float>(&y);
+    const int64_t chunks = (n + 7) / 8;
+    parallel_for(run, chunks, [&](int64_t chunk, uint32_t) {
+        for (int64_t k = chunk * 8; k < std::min(n, chunk * 8 + 8); k++) dst[k] = src[k] * 2;
+        if (fault == Fault::nested) parallel_for(run, 2, [](int64_t, uint32_t) {});
+    });
+    if (n == 0) return ORR_OK;
+    if (fault == Fault::value) dst[n - 1] += 0.5f;
+    if (fault == Fault::beyond_output) std::memset(dst + n, 0, 4);
+    if (fault == Fault::changes_input) const_cast<float*>(src)[0] += 1;
+    if (fault == Fault::threads) dst[0] += static_cast<float>(run->threads - 1) * 1e-6f;
+    if (fault == Fault::repeat) dst[0] += static_cast<float>(runs % 2) * 1e-6f;
+    if (fault == Fault::leak) (void)run->host->allocate(run->host, 16, 16);
+    if (fault == Fault::ignores_refusal && !run->data) dst[0] = 99;
+    if (fault == Fault::workspace_guard) static_cast<char*>(run->workspace)[64] = 1;
+    if (fault == Fault::batch) dst[0] += static_cast<float>(x.shape[0] - 1) * 1e-6f;
+    return ORR_OK;
+}
+
+orr_status run_reference(const orr_run* run) {
+    const orr_tensor &x = *run->inputs[0], &y = *run->outputs[0];
+    for (int64_t b = 0; b < x.shape[0]; b++)
+        for (int64_t k = 0; k < x.shape[1]; k++)
+            data<float>(&y)[b * x.shape[1] + k] = 2 * *reinterpret_cast<const float*>(static_cast<const char*>(x.data) + b * x.stride_bytes[0] + k * x.stride_bytes[1]);
+    return ORR_OK;
+}
+
+void elementwise_double(const orr_attrs*, const float* const* src, float* dst, int64_t n) {
+    for (int64_t k = 0; k < n; k++) dst[k] = src[0][k] * 2 + (fault == Fault::elementwise_value ? 1 : 0);
+    if (fault == Fault::elementwise_in_place && n > 0) dst[0] += src[0][0] * 2;
+}
+
+const orr_operator* double_operator() {
+    static const Operator op = Operator("test.double/1", "y = 2 x")
+                                   .input("x", "f32", "[B, N]")
+                                   .input("w", "f32", "[N]", ORR_PORT_OPTIONAL | ORR_PORT_WEIGHT)
+                                   .output("y", "[B, N]")
+                                   .traits(ORR_TRAIT_ELEMENTWISE)
+                                   .infer(infer_guard<infer_double>)
+                                   .elementwise(elementwise_double)
+                                   .kernel({"cpu", "cpu", 0, supports_double, prepare_double, run_double})
+                                   .kernel({"reference", "cpu", ORR_KERNEL_REFERENCE, nullptr, nullptr, run_reference});
+    return op.table();
+}
+
+// y = x[1:], a view.
+void infer_tail(const Infer& i) { i.out(0, ORR_TYPE_F32, {i.sub(i.in(0).dims[0], 1)}); }
+bool view_tail(const orr_prepare* p, orr_tensor* out) {
+    out->rank = 1;
+    out->shape[0] = p->inputs[0]->shape[0] - 1;
+    out->stride_bytes[0] = p->inputs[0]->stride_bytes[0];
+    out->offset = fault == Fault::view_offset ? 0 : 4;
+    return true;
+}
+orr_status run_tail(const orr_run* run) {
+    std::memcpy(run->outputs[0]->data, data<float>(run->inputs[0]) + 1, static_cast<size_t>(run->outputs[0]->shape[0]) * 4);
+    return ORR_OK;
+}
+const orr_operator* tail_operator() {
+    static const Operator op = Operator("test.tail/1", "y = x[1:]")
+                                   .input("x", "f32", "[N]")
+                                   .output("y", "[N - 1]")
+                                   .traits(ORR_TRAIT_VIEW)
+                                   .infer(infer_guard<infer_tail>)
+                                   .view(view_tail)
+                                   .kernel({"reference", "cpu", ORR_KERNEL_REFERENCE, nullptr, nullptr, run_tail});
+    return op.table();
+}
+
+constexpr const char* kDoubleCases = R"(# by hand
+{"inputs":[{"shape":[2,3],"data":[1,2,3,4,5,-6]}],"outputs":[{"shape":[2,3],"data":[2,4,6,8,10,-12]}],"sizes":[{"dims":[[0,1]]}],"batch":{"inputs":[0],"outputs":[0]}}
+{"inputs":[{"shape":[1,4],"data":[1,2,3,4]},{"shape":[4],"data":[1,1,1,1]}],"outputs":[{"shape":[1,4],"data":[2,4,6,8]}],"tol":1e-6}
+{"inputs":[{"shape":[4],"data":[1,2,3,4]}],"error":"rank 1"}
+)";
+constexpr const char* kTailCases = R"({"inputs":[{"shape":[4],"data":[1,2,3,4]}],"outputs":[{"shape":[3],"data":[2,3,4]}]})";
+
+Report check(const orr_operator* op, const char* text, Fault f) {
+    static Host host;
+    static Pool pool;
+    fault = f;
+    Types types;
+    Options options;
+    options.isas = {ORR_ISA_GENERIC};
+    Report report;
+    std::istringstream in(text);
+    const int64_t nested = pool.nested();
+    Checker(host, pool, types, options, report).check(*op, read_cases(in, "cases", types));
+    if (pool.nested() > nested) report.failures.push_back({"", "", "parallel_for was nested"});
+    return report;
+}
+
+bool mentions(const Report& r, const std::string& text) {
+    for (const Failure& f : r.failures)
+        if (f.what.find(text) != std::string::npos) return true;
+    return false;
+}
+std::string all(const Report& r) {
+    std::string out;
+    for (const Failure& f : r.failures) out += f.where + ": " + f.what + "\n";
+    return out;
+}
+
+TEST(Kit, SoundOperatorsPass) {
+    const Report d = check(double_operator(), kDoubleCases, Fault::none);
+    EXPECT_TRUE(d.failures.empty()) << all(d);
+    EXPECT_EQ(d.cases, 3);
+    EXPECT_TRUE(d.ran.count("test.double/1 cpu/generic: plain"));
+    EXPECT_TRUE(d.ran.count("test.double/1 elementwise"));
+    const Report t = check(tail_operator(), kTailCases, Fault::none);
+    EXPECT_TRUE(t.failures.empty()) << all(t);
+    EXPECT_TRUE(t.ran.count("test.tail/1 view"));
+}
+
+struct Expectation {
+    Fault fault;
+    const char* text;
+};
+class KitFinds : public testing::TestWithParam<Expectation> {};
+
+TEST_P(KitFinds, Fault) {
+    const bool view = GetParam().fault == Fault::view_offset;
+    const Report r = check(view ? tail_operator() : double_operator(), view ? kTailCases : kDoubleCases, GetParam().fault);
+    EXPECT_TRUE(mentions(r, GetParam().text)) << "wanted: " << GetParam().text << "\n" << all(r);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, KitFinds,
+    testing::Values(Expectation{Fault::value, "expected -12"}, Expectation{Fault::shape, "the shape function gives [3, 3]"},
+                    Expectation{Fault::symbols, "with symbols: extent is -1"}, Expectation{Fault::beyond_output, "guard bytes round output 0"},
+                    Expectation{Fault::changes_input, "input 0 was changed"}, Expectation{Fault::threads, "threads changes the bits"},
+                    Expectation{Fault::repeat, "second run gives other bits"}, Expectation{Fault::strides, "expected 8"},
+                    Expectation{Fault::leak, "were not released"}, Expectation{Fault::ignores_refusal, "is 99, expected 2"},
+                    Expectation{Fault::workspace_guard, "guard bytes of workspace"}, Expectation{Fault::silent_refusal, "without a reason"},
+                    Expectation{Fault::nested, "nested"}, Expectation{Fault::pack_order, "depend on their order"},
+                    Expectation{Fault::batch, "alone gives other bits"}, Expectation{Fault::elementwise_value, "is 3, expected 2"},
+                    Expectation{Fault::elementwise_in_place, "writing over source 0"}, Expectation{Fault::view_offset, "expected 2"},
+                    Expectation{Fault::error_missing, "wants the failure \"rank 1\""}));
+
+TEST(Kit, FilledTensors) {
+    // make_cases.py: fill([4], 7, -1, 1)
+    Types types;
+    std::istringstream in(R"({"inputs":[{"shape":[4],"fill":{"seed":7,"low":-1,"high":1}}],"outputs":[]})");
+    const std::vector<double> want = {-0.735639214515686, -0.0019991397857666016, -0.7059855461120605, 0.26119863986968994};
+    EXPECT_EQ(read_cases(in, "cases", types)[0].inputs[0].numbers(), want);
+}
+
+TEST(Kit, CasesSayWhatIsWrong) {
+    Types types;
+    const auto text_of = [&](const char* line) {
+        std::istringstream in(line);
+        try {
+            read_cases(in, "f.cases", types);
+        } catch (const std::exception& e) {
+            return std::string(e.what());
+        }
+        return std::string();
+    };
+    EXPECT_EQ(text_of(R"({"inputs":[{"shape":[2],"data":[1]}],"outputs":[]})"), "f.cases:1: f32 [2] has 2 elements, data has 1");
+    EXPECT_NE(text_of(R"({"inputs":[],"outputs":[],"tolerance":1})").find("unknown key \"tolerance\""), std::string::npos);
+    EXPECT_NE(text_of(R"({"inputs":[{"type":"q9","shape":[1],"data":[1]}],"outputs":[]})").find("\"q9\""), std::string::npos);
+}
+
+}  // namespace
