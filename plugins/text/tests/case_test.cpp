@@ -21,7 +21,8 @@ const Cases& cases() {
         std::istringstream lines(read_case_file("cases.jsonl"));
         std::string line;
         std::getline(lines, line);
-        for (const auto& text : nlohmann::json::parse(line)["texts"]) c.texts.push_back(decode_base64(text.get<std::string>(), "texts"));
+        const auto head = nlohmann::json::parse(line);
+        for (const auto& text : head["texts"]) c.texts.push_back(decode_base64(text.get<std::string>(), "texts"));
         while (std::getline(lines, line)) {
             auto row = nlohmann::json::parse(line);
             c.rows[row["t"]].push_back(std::move(row));
