@@ -151,6 +151,10 @@ TEST(LanguageRefusals, ConfigurationsAreNamed) {
     expect_refused("mamba", {{"hidden_act", "gelu"}}, {"hidden_act", "gelu"});
     expect_refused("bert", {{"position_embedding_type", "relative_key"}}, {"position_embedding_type", "relative_key"});
     expect_refused("bert", {{"num_attention_heads", 5}}, {"24", "num_attention_heads", "5"});
+    expect_refused("mpnet", {{"max_position_embeddings", 2000000000}}, {"max_position_embeddings", "2000000000", "32"});
+    expect_refused("mamba", {{"expand", 1e300}}, {"expand", "hidden_size"});
+    expect_refused("llama", {{"head_dim", 2000000000}}, {"head_dim", "2000000000"});
+    expect_refused("mixtral", {{"num_hidden_layers", 10000}, {"num_local_experts", 65536}}, {"model.layers."});
     expect_refused("mpnet", {{"relative_attention_num_buckets", 16}}, {"relative_attention_num_buckets", "16", "32"});
 }
 

@@ -185,8 +185,10 @@ int64_t parameter_count(const orr_model_source& source) {
     for (uint64_t i = 0; i < source.checkpoint->tensor_count; i++) {
         const orr_tensor_entry* t = source.checkpoint->tensor(source.checkpoint, i);
         int64_t n = 1;
-        for (int32_t d = 0; d < t->rank; d++) n *= t->shape[d];
-        total += n;
+        bool overflow = false;
+        for (int32_t d = 0; d < t->rank; d++) overflow = __builtin_mul_overflow(n, t->shape[d], &n) || overflow;
+        if (overflow || __builtin_add_overflow(total, n, &total))
+            throw Error(ORR_CORRUPT, std::string("tensor \"") + t->name + "\" has more than 2^63 elements");
     }
     return total;
 }

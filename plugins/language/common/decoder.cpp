@@ -20,7 +20,7 @@ class Builder {
         const Value table = weight(d_.names.embed, {d_.vocabulary, d_.hidden});
         Value x = g_.op("orr.embedding/1", {ids, table}, Attrs().set("scale", d_.embed_scale));
         g_.named("embed.output", x);
-        for (int64_t i = 0; i < d_.layers; i++) x = block(i, x);
+        for (int64_t i = 0; i < d_.layers && x; i++) x = block(i, x);  // x is none once something has failed
         x = g_.named("norm.output", norm(x, d_.names.norm, d_.hidden));
         const Value head = d_.tied ? table : weight(d_.names.head, {d_.vocabulary, d_.hidden});
         Value logits = g_.op("orr.linear/1", {x, head});

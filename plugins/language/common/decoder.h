@@ -50,7 +50,7 @@ struct DecoderConfig {
     double embed_scale = 1, final_softcap = 0;
 };
 
-constexpr int64_t kMostLayers = 10000, kMostExperts = 65536;
+constexpr int64_t kMostLayers = 10000, kMostHeads = 65536, kMostHeadDim = 65536, kMostExperts = 65536;
 
 struct HfOptions {
     bool tied = false;  // tie_word_embeddings when absent

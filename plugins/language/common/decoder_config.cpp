@@ -74,11 +74,11 @@ DecoderConfig decoder_from_hf(const ModelConfig& c, const orr_model_source& sour
     d.names = hf_names(tensor_prefix(source, {"model.", ""}, "embed_tokens.weight"));
     d.layers = c.size("num_hidden_layers", kMostLayers);
     d.hidden = c.size("hidden_size");
-    d.heads = c.size("num_attention_heads");
+    d.heads = c.size("num_attention_heads", kMostHeads);
     d.kv_heads = c.size_or("num_key_value_heads", d.heads);
     require_multiple(c, "num_attention_heads", d.heads, "num_key_value_heads", d.kv_heads);
     if (!c.has("head_dim") && !o.head_dim) require_multiple(c, "hidden_size", d.hidden, "num_attention_heads", d.heads);
-    d.head_dim = c.size_or("head_dim", o.head_dim ? o.head_dim : d.hidden / d.heads);
+    d.head_dim = c.has("head_dim") ? c.size("head_dim", kMostHeadDim) : o.head_dim ? o.head_dim : d.hidden / d.heads;
     d.ffn = c.size("intermediate_size");
     d.vocabulary = c.size("vocab_size");
     d.context = c.size("max_position_embeddings");
@@ -97,11 +97,11 @@ DecoderConfig decoder_from_gguf(const ModelConfig& c, const orr_model_source& so
     d.names = gguf_names();
     d.layers = c.size("block_count", kMostLayers);
     d.hidden = c.size("embedding_length");
-    d.heads = c.size("attention.head_count");
+    d.heads = c.size("attention.head_count", kMostHeads);
     d.kv_heads = c.size_or("attention.head_count_kv", d.heads);
     require_multiple(c, "attention.head_count", d.heads, "attention.head_count_kv", d.kv_heads);
     if (!c.has("attention.key_length")) require_multiple(c, "embedding_length", d.hidden, "attention.head_count", d.heads);
-    d.head_dim = c.size_or("attention.key_length", d.hidden / d.heads);
+    d.head_dim = c.has("attention.key_length") ? c.size("attention.key_length", kMostHeadDim) : d.hidden / d.heads;
     if (c.size_or("attention.value_length", d.head_dim) != d.head_dim)
         throw Error(ORR_UNSUPPORTED, c.label("attention.value_length") + " " + std::to_string(c.size("attention.value_length")) +
                                          " differs from the key length " + std::to_string(d.head_dim));
@@ -180,7 +180,7 @@ void finish_decoder(DecoderConfig& d, const ModelConfig& c, const orr_model_sour
     if (d.experts) info.update({{"experts", d.experts}, {"experts_per_token", d.top_k}, {"expert_ffn", d.expert_ffn}});
     const int64_t window = *std::max_element(d.layer_windows.begin(), d.layer_windows.end());
     if (window) info["window"] = window;
-    if (!c.gguf()) info["ignored_keys"] = c.unused();
+    if (!c.gguf()) info["ignored"] = c.unused();
     s.info_json = info.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

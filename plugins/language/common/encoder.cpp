@@ -38,7 +38,7 @@ class Builder {
         x = g_.op("orr.add/1", {x, g_.op("orr.embedding/1", {positions, weight(e_.names.positions, {e_.positions, e_.hidden})})});
         x = g_.named("embed.output", norm(x, e_.names.embed_norm));
         if (!e_.names.relative.empty()) bias_ = relative_bias();
-        for (int64_t i = 0; i < e_.layers; i++) x = block(i, x);
+        for (int64_t i = 0; i < e_.layers && x; i++) x = block(i, x);  // x is none once something has failed
         g_.output("last_hidden_state", g_.named("last_hidden_state", x));
         if (!e_.names.pooler.empty()) g_.output("pooler_output", g_.named("pooler_output", pool(x)));
     }
@@ -165,7 +165,7 @@ void finish_encoder(EncoderConfig& e, const ModelConfig& c, const orr_model_sour
                  {"vocabulary", e.vocabulary},
                  {"pooler", !e.names.pooler.empty()},
                  {"parameters", parameter_count(source)}};
-    if (!c.gguf()) info["ignored_keys"] = c.unused();
+    if (!c.gguf()) info["ignored"] = c.unused();
     s.info_json = info.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

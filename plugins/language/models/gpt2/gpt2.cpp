@@ -94,7 +94,7 @@ Gpt2 read(const orr_model_source& source) {
     Json info = {
         {"layers", m.layers}, {"heads", m.heads},           {"kv_heads", m.heads}, {"head_dim", m.hidden / m.heads},       {"hidden", m.hidden},
         {"ffn", m.ffn},       {"vocabulary", m.vocabulary}, {"tied", m.tied},      {"parameters", parameter_count(source)}};
-    if (!c.gguf()) info["ignored_keys"] = c.unused();
+    if (!c.gguf()) info["ignored"] = c.unused();
     m.summary.info_json = info.dump(-1, ' ', false, Json::error_handler_t::replace);
     return m;
 }
@@ -111,7 +111,7 @@ class Builder {
         Value x = g_.op("orr.embedding/1", {ids, table});
         x = g_.op("orr.add/1", {x, g_.op("orr.embedding/1", {positions, g_.weight(m_.positions + ".weight", {m_.context, m_.hidden})})});
         g_.named("embed.output", x);
-        for (int64_t i = 0; i < m_.layers; i++) x = block(i, x);
+        for (int64_t i = 0; i < m_.layers && x; i++) x = block(i, x);  // x is none once something has failed
         x = g_.named("norm.output", norm(x, m_.norm));
         Value logits = g_.op("orr.linear/1", {x, m_.tied ? table : g_.weight(m_.head + ".weight", {m_.vocabulary, m_.hidden})});
         if (last_only_) logits = g_.op("orr.reshape/1", {logits}, Attrs().set("shape", std::vector<int64_t>{0, m_.vocabulary}));

@@ -25,6 +25,10 @@ EncoderConfig read(const orr_model_source& source) {
         throw Error(ORR_UNSUPPORTED, c.label("relative_attention_num_buckets") + " is " + std::to_string(e.relative_rows) + ", MPNet reads " +
                                          std::to_string(kBuckets));
     e.padding = kPadding;
+    const std::string table = e.names.positions + ".weight";
+    if (const int64_t rows = tensor_shape(source, table, 2)[0]; rows != e.positions)
+        throw Error(ORR_CORRUPT, c.label("max_position_embeddings") + " is " + std::to_string(e.positions) + ", tensor \"" + table + "\" has " +
+                                     std::to_string(rows) + " rows");
     if (e.positions <= kPadding + 1)
         throw Error(ORR_CORRUPT, c.label("max_position_embeddings") + " is " + std::to_string(e.positions) + ", wanted 3 or more");
     finish_encoder(e, c, source, e.positions - kPadding - 1);

@@ -37,10 +37,11 @@ void read_hf(Mamba& m, const ModelConfig& c, const orr_model_source& source) {
     m.out = mixer + "out_proj";
     m.layers = c.size("num_hidden_layers", kMostLayers);
     m.hidden = c.size("hidden_size");
-    m.inner = static_cast<int64_t>(c.positive_or("expand", 2) * static_cast<double>(m.hidden));
-    if (m.inner < 1)
+    const double inner = c.positive_or("expand", 2) * static_cast<double>(m.hidden);
+    if (inner < 1 || inner > INT32_MAX)
         throw Error(ORR_CORRUPT,
-                    c.label("expand") + " " + std::to_string(c.number("expand")) + " times hidden_size " + std::to_string(m.hidden) + " is below 1");
+                    c.label("expand") + " " + std::to_string(c.number("expand")) + " times hidden_size " + std::to_string(m.hidden) + " is no width");
+    m.inner = static_cast<int64_t>(inner);
     m.state = c.size_or("state_size", 16);
     m.kernel = c.size_or("conv_kernel", 4);
     const Json* rank = c.find("time_step_rank");
@@ -96,7 +97,7 @@ Mamba read(const orr_model_source& source) {
     Json info = {{"layers", m.layers},         {"hidden", m.hidden},      {"inner", m.inner},
                  {"state", m.state},           {"conv_kernel", m.kernel}, {"time_step_rank", m.rank},
                  {"vocabulary", m.vocabulary}, {"tied", m.tied},          {"parameters", parameter_count(source)}};
-    if (!c.gguf()) info["ignored_keys"] = c.unused();
+    if (!c.gguf()) info["ignored"] = c.unused();
     m.summary.info_json = info.dump(-1, ' ', false, Json::error_handler_t::replace);
     return m;
 }
@@ -109,7 +110,7 @@ class Builder {
         const Value ids = g_.input("input_ids", ORR_TYPE_I32, {batch_, tokens_});
         const Value table = g_.weight(m_.tokens + ".weight", {m_.vocabulary, m_.hidden});
         Value x = g_.named("embed.output", g_.op("orr.embedding/1", {ids, table}));
-        for (int64_t i = 0; i < m_.layers; i++) {
+        for (int64_t i = 0; i < m_.layers && x; i++) {  // x is none once something has failed
             layer_ = i;
             x = named("output", g_.op("orr.add/1", {x, named("mixer.output", mixer(norm(x, m_.input_norm)))}));
         }
