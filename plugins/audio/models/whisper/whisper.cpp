@@ -84,7 +84,7 @@ Whisper::Whisper(const orr_model_source& source) {
     info["hidden"] = width_;
     info["ffn"] = decoder_.inner;
     info["parameters"] = parameter_count(source);
-    info["ignored_keys"] = c.unused();
+    info["ignored"] = c.unused();
     summary.info_json = info.dump();
 }
 

@@ -115,7 +115,7 @@ void Clip::describe_sizes(const orr_model_source& source, const ModelConfig& c) 
     if (both_) info["text"] = {text_.layers, text_.heads, text_.width, text_.inner};
     if (projected_) info["projection"] = has_text_ ? text_.projection : vision_.projection;
     info["parameters"] = parameter_count(source);
-    info["ignored_keys"] = c.unused();
+    info["ignored"] = c.unused();
     summary.info_json = info.dump();
 }
 

@@ -131,7 +131,7 @@ void PatchTst::describe_sizes(const orr_model_source& source, const ModelConfig&
     info["patch"] = {patch_, stride_, patches_};
     if (prediction_) info["horizon"] = horizon_;
     info["parameters"] = parameter_count(source);
-    info["ignored_keys"] = c.unused();
+    info["ignored"] = c.unused();
     summary.info_json = info.dump();
 }
 

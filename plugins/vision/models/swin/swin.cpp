@@ -99,7 +99,7 @@ void Swin::describe_sizes(const orr_model_source& source, const ModelConfig& c) 
     info["image"] = {channels_, image_.first, image_.second};
     info["patch"] = {patch_.first, patch_.second};
     info["parameters"] = parameter_count(source);
-    info["ignored_keys"] = c.unused();
+    info["ignored"] = c.unused();
     summary.info_json = info.dump();
 }
 
