@@ -112,9 +112,9 @@ Partition gemm_partition(int64_t t, int64_t n, int64_t k, int threads, bool fill
     const int64_t units = std::max<int64_t>(ceil_div(panels_of(n), kColumnUnit), 1);
     const int64_t row_parts = std::max<int64_t>(ceil_div(t, filled ? kFilledRows : kMaxRows), 1);
     const int64_t rows = ceil_div(t, row_parts);
-    // Enough chunks that a thread which is late holds nobody up for long, none under ~2 MFLOP.
+    // Enough chunks that a thread which is late holds nobody up for long, none under ~2 MFLOP or half a megabyte of weights.
     const int64_t wanted = threads > 1 ? ceil_div(4 * threads, row_parts) : 1;
-    const int64_t by_work = std::max<int64_t>(2 * t * n * k / row_parts / 2000000, 1);
+    const int64_t by_work = std::max<int64_t>({2 * t * n * k / row_parts / 2000000, n * k / 131072, 1});
     const int64_t by_memory = k > kWholeK ? ceil_div(units * kColumnUnit, panel_limit(rows)) : 1;
     return {row_parts, std::clamp<int64_t>(std::max(std::min(wanted, by_work), by_memory), 1, units)};
 }
