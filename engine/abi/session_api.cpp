@@ -31,7 +31,7 @@ orr_status orr_session_create(orr_model* model, const orr_session_options* optio
 }
 
 void orr_session_release(orr_session* session) {
-    if (session && session->session->running()) session->session->cancel();
+    if (session) boundary([&] { session->session->finish(); });
     delete session;
 }
 

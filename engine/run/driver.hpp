@@ -1,10 +1,7 @@
 // Works on the runs that were started in the background: the most urgent one that is not paused, a slice at a time.
 #pragma once
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <thread>
-#include <vector>
 
 namespace orrery {
 
@@ -16,14 +13,13 @@ class Driver {
     ~Driver();
     void add(std::shared_ptr<Session> session);
     void changed();  // a run was paused, resumed, cancelled or given another priority
+    // Waits until the thread holds nothing of a session whose run was cancelled. On that very thread it returns at once.
+    void finish(const Session& session);
 
   private:
-    void work();
-    std::mutex mutex_;
-    std::condition_variable wake_;
-    std::vector<std::shared_ptr<Session>> runs_;
-    size_t turn_ = 0;
-    bool stop_ = false;
+    struct Shared;  // outlives the driver where its own thread lets the last session go
+    static void work(std::shared_ptr<Shared> shared);
+    std::shared_ptr<Shared> shared_;
     std::thread thread_;
 };
 

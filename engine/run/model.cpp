@@ -25,17 +25,18 @@ Model::Model(std::shared_ptr<Engine> engine, const orr_model_options& options, b
         if (!tokenizer_only || !files_->exists("tokenizer.json")) throw;
     }
     if (tokenizer_only) return;
-    progress(0.3, "configuring");
     try {
+        progress(0.3, "configuring");
         open_architecture();
         progress(0.6, "building");
         program(info_.entries[0]);
+        progress(1, "open");
     } catch (...) {
+        programs_.clear();
         if (arch_ && config_) arch_->destroy(config_);
         if (checkpoint_) checkpoint_->close(checkpoint_);
         throw;
     }
-    progress(1, "open");
 }
 
 Model::~Model() {

@@ -230,32 +230,41 @@ void Session::begin(const RunRequest& request, Session* const* others, size_t ot
         total_batch += o->options_.batch;
     }
     PlanEntry& e = find_plan(r, total_batch);
-    for (size_t m = 0; m < members_.size(); m++) {
-        Session& s = *members_[m];
-        const int64_t end = s.position_ + e.plan->advance();
-        if (!e.plan->states().empty() && end > s.options_.context)
-            throw Error(ORR_LIMIT, "the run would end at token " + std::to_string(end) + "; the context holds " + std::to_string(s.options_.context) + " (" + std::to_string(s.position_) + " are used)");
-        for (size_t k = 0; k < e.states.size(); k++) {
-            SessionState& st = m == 0 ? *e.states[k] : s.state(e.states[k]->def(), s.options_.batch);
-            const PlanState& ps = e.plan->states()[k];
-            if (ps.append > 0 && st.def().kind == ORR_STATE_FROZEN) st.clear();
-            if (ps.append > 0 || st.def().kind == ORR_STATE_RECURRENT) st.reserve(ps.append);
-        }
-    }
-    ensure_arena(e.plan->arena_bytes());
-    if (e.plan->placed_at() != arena_.data()) e.plan->place(arena_.data());
     current_ = &e;
-    last_ = nullptr;
     try {
+        make_room();
+        ensure_arena(e.plan->arena_bytes());
+        if (e.plan->placed_at() != arena_.data()) e.plan->place(arena_.data());
+        last_ = nullptr;  // its bytes are written over from here on
         fill_inputs(r);
         bind_states();
     } catch (...) {
-        current_ = nullptr;
+        PlanEntry* const readable = last_;
+        abandon();
+        last_ = readable;
         throw;
     }
     next_step_ = 0;
     cancel_ = false;
     for (Session* s : members_) s->running_ = true;
+}
+
+// Room in the states of every member for what the run adds.
+void Session::make_room() {
+    PlanEntry& e = *current_;
+    for (Session* member : members_) {
+        Session& s = *member;
+        const int64_t end = s.position_ + e.plan->advance();
+        if (!e.plan->states().empty() && end > s.options_.context)
+            throw Error(ORR_LIMIT, "the run would end at token " + std::to_string(end) + "; the context holds " + std::to_string(s.options_.context) + " (" + std::to_string(s.position_) + " are used)");
+    }
+    for (Session* member : members_)
+        for (size_t k = 0; k < e.states.size(); k++) {
+            SessionState& st = member == this ? *e.states[k] : member->state(e.states[k]->def(), member->options_.batch);
+            const PlanState& ps = e.plan->states()[k];
+            if (ps.append > 0 && st.def().kind == ORR_STATE_FROZEN) st.set_aside();
+            if (ps.append > 0 || st.def().kind == ORR_STATE_RECURRENT) st.reserve(ps.append);
+        }
 }
 
 void Session::fill_inputs(const RunRequest& r) {
@@ -348,15 +357,15 @@ void Session::commit() {
             const PlanState& ps = e.plan->states()[k];
             if (ps.append > 0 || ps.next) st.commit(ps.append);
         }
-    for (Session* s : members_) {
-        s->position_ += e.plan->advance();
-        s->running_ = false;
-    }
+    for (Session* s : members_) s->position_ += e.plan->advance();
     last_ = current_;
     current_ = nullptr;
+    for (Session* s : members_) s->running_ = false;
 }
 
 void Session::abandon() {
+    for (Session* s : members_)
+        for (auto& [name, st] : s->states_) st.restore();
     current_ = nullptr;
     last_ = nullptr;
     for (Session* s : members_) s->running_ = false;
@@ -420,6 +429,16 @@ void Session::cancel() {
         background = async_ && !async_ended_;
     }
     if (background) model_->engine().driver().changed();
+}
+
+void Session::finish() {
+    cancel_ = true;
+    bool background;
+    {
+        const std::lock_guard lock(async_mutex_);
+        background = async_;
+    }
+    if (background) model_->engine().driver().finish(*this);
 }
 
 void Session::pause(bool paused) {

@@ -55,6 +55,7 @@ class Session : public std::enable_shared_from_this<Session> {
     orr_status poll(bool* done);
     orr_status wait(uint64_t timeout_ns, bool* done);
     void cancel();
+    void finish();  // cancels, and waits until no thread of the engine's works on this session
     void pause(bool paused);
     bool paused() const { return paused_.load(std::memory_order_relaxed); }
     bool cancelled() const { return cancel_.load(std::memory_order_relaxed); }
@@ -104,6 +105,7 @@ class Session : public std::enable_shared_from_this<Session> {
     bool matches(const Signature& s, const RunRequest& request, int64_t total_batch) const;
     PlanEntry& make_entry(const RunRequest& request, int64_t total_batch);
     SessionState& state(const StateDef& def, int64_t batch);
+    void make_room();
     void fill_inputs(const RunRequest& request);
     void bind_states();
     void commit();

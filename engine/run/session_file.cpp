@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <vector>
 
 #include "engine/run/session.hpp"
 #include "orrery/plugin.hpp"
@@ -10,6 +11,7 @@
 namespace orrery {
 namespace {
 
+constexpr uint64_t kSeed = 1469598103934665603u, kPrime = 1099511628211u;  // FNV-1a
 constexpr char kMagic[8] = {'O', 'R', 'R', 'S', 'T', 'A', 'T', '1'};
 
 struct Close {
@@ -24,7 +26,7 @@ class Writer {
     }
     void bytes(const void* data, size_t n) {
         if (n && std::fwrite(data, 1, n, file_.get()) != n) throw Error(ORR_IO, path_ + ": writing " + std::to_string(n) + " bytes failed");
-        for (size_t i = 0; i < n; i++) hash_ = (hash_ ^ static_cast<const unsigned char*>(data)[i]) * 1099511628211u;
+        for (size_t i = 0; i < n; i++) hash_ = (hash_ ^ static_cast<const unsigned char*>(data)[i]) * kPrime;
     }
     void number(int64_t v) { bytes(&v, sizeof v); }
     void text(const std::string& s) {
@@ -40,7 +42,7 @@ class Writer {
   private:
     std::string path_;
     File file_;
-    uint64_t hash_ = 1469598103934665603u;
+    uint64_t hash_ = kSeed;
 };
 
 class Reader {
@@ -50,7 +52,7 @@ class Reader {
     }
     void bytes(void* data, size_t n) {
         if (n && std::fread(data, 1, n, file_.get()) != n) throw Error(ORR_CORRUPT, path_ + ": ends early");
-        for (size_t i = 0; i < n; i++) hash_ = (hash_ ^ static_cast<const unsigned char*>(data)[i]) * 1099511628211u;
+        for (size_t i = 0; i < n; i++) hash_ = (hash_ ^ static_cast<const unsigned char*>(data)[i]) * kPrime;
     }
     int64_t number() {
         int64_t v = 0;
@@ -72,16 +74,30 @@ class Reader {
         const uint64_t want = hash_;
         uint64_t have = 0;
         bytes(&have, sizeof have);
-        if (have != want) throw Error(ORR_CORRUPT, path_ + ": its checksum does not fit its contents");
         char extra;
-        if (std::fread(&extra, 1, 1, file_.get()) != 0) throw Error(ORR_CORRUPT, path_ + ": goes on behind its end");
+        if (have != want || std::fread(&extra, 1, 1, file_.get()) != 0) throw Error(ORR_CORRUPT, path_ + ": goes on behind its last state");
     }
-    const std::string& path() const { return path_; }
+    // Reads the file once to its end: what is damaged must not replace what a session holds.
+    void verify() {
+        uint64_t hash = kSeed;
+        std::vector<unsigned char> block(1 << 16);
+        std::vector<unsigned char> tail;  // the last bytes seen so far: perhaps the checksum
+        while (const size_t n = std::fread(block.data(), 1, block.size(), file_.get())) {
+            tail.insert(tail.end(), block.data(), block.data() + n);
+            const size_t whole = tail.size() > sizeof hash ? tail.size() - sizeof hash : 0;
+            for (size_t i = 0; i < whole; i++) hash = (hash ^ tail[i]) * kPrime;
+            tail.erase(tail.begin(), tail.begin() + static_cast<std::ptrdiff_t>(whole));
+        }
+        if (std::ferror(file_.get())) throw Error(ORR_IO, path_ + ": reading failed");
+        if (tail.size() < sizeof hash || std::memcmp(tail.data(), &hash, sizeof hash) != 0)
+            throw Error(ORR_CORRUPT, path_ + ": its checksum does not fit its contents: it is damaged or ends early");
+        std::rewind(file_.get());
+    }
 
   private:
     std::string path_;
     File file_;
-    uint64_t hash_ = 1469598103934665603u;
+    uint64_t hash_ = kSeed;
 };
 
 // All declared states of a model, so that a session can load before its first run.
@@ -97,7 +113,7 @@ std::map<std::string, StateDef> all_states(Model& model) {
 void Session::save(const std::string& path) {
     check_idle();
     const std::string partial = path + ".partial";
-    {
+    try {
         Writer w(partial);
         w.bytes(kMagic, sizeof kMagic);
         w.number(static_cast<int64_t>(model_->fingerprint()));
@@ -119,6 +135,9 @@ void Session::save(const std::string& path) {
             }
         }
         w.finish();
+    } catch (...) {
+        std::remove(partial.c_str());
+        throw;
     }
     if (std::rename(partial.c_str(), path.c_str()) != 0) {
         std::remove(partial.c_str());
@@ -129,6 +148,7 @@ void Session::save(const std::string& path) {
 void Session::load(const std::string& path) {
     check_idle();
     Reader r(path);
+    r.verify();
     char magic[sizeof kMagic];
     r.bytes(magic, sizeof magic);
     if (std::memcmp(magic, kMagic, sizeof magic) != 0) throw Error(ORR_CORRUPT, path + ": is not a saved session of this version");

@@ -89,6 +89,7 @@ void SessionState::reserve(int64_t tokens) {
 }
 
 void SessionState::commit(int64_t tokens) {
+    aside_.clear();
     for (auto& row : rows_) {
         if (def_.kind == ORR_STATE_RECURRENT) {
             std::swap(row.current, row.spare);
@@ -139,6 +140,18 @@ void SessionState::clear() {
             row.length = row.first = 0;
         }
     }
+}
+
+void SessionState::set_aside() {
+    std::vector<SequenceState> copy = rows_;
+    aside_ = std::move(copy);
+    clear();
+}
+
+void SessionState::restore() {
+    if (aside_.empty()) return;
+    rows_ = std::move(aside_);
+    aside_.clear();
 }
 
 void SessionState::allocate(int64_t length, int64_t first) {

@@ -97,6 +97,9 @@ class SessionState {
     bool truncate(int64_t length);
     bool can_truncate(int64_t length) const;
     void clear();
+    // Empties a frozen state for a run that writes it anew; restore() takes the old contents back when that run fails.
+    void set_aside();
+    void restore();
     uint64_t bytes() const;  // pages held, shared ones counted whole
     // Rows of one token: what save and load move.
     size_t page_bytes() const { return pool_->page_bytes(); }
@@ -111,6 +114,7 @@ class SessionState {
     const TypeInfo* type_;
     std::shared_ptr<PagePool> pool_;
     std::vector<SequenceState> rows_;
+    std::vector<SequenceState> aside_;  // of a frozen state, while a run writes it
 };
 
 }  // namespace orrery
