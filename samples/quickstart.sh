@@ -15,7 +15,9 @@ model=$(bash samples/lib/gemma.sh)
 echo "model: $model (Gemma Terms of Use: ${model%/*}/GEMMA_TERMS.html)" >&2
 
 question=${1:-What is the capital of France?}
-printf '\n%s\n' "$question"
+printf '\n%s' "$question"
 build/release/bin/orrery run "$model" --prompt "Question: $question
-Answer:" --max-tokens 64 --temperature 0 --repetition-penalty 1.1 --stop "
-" --stats
+Answer:" --max-tokens 64 --temperature 0 --stop "
+"
+printf '\nOnce upon a time'
+build/release/bin/orrery run "$model" --prompt "Once upon a time" --max-tokens 64 --seed 7 --stats
