@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "common.hpp"
+#include "interrupt.hpp"
 #include "line_editor.hpp"
 #include "sampling.hpp"
 
@@ -52,6 +53,7 @@ int chat(const Common& common, const Options& o) {
         json request = sampling_request(o.sampling);
         request["messages"] = messages;
         bool cancelled = false;
+        Interrupt::forget();
         json result;
         try {
             result = generate(task, request, common.json, cancelled);

@@ -42,7 +42,6 @@ Watcher* current = nullptr;
 }  // namespace
 
 Interrupt::Interrupt(std::function<void()> cancel) {
-    signals = 0;
     current = new Watcher;
     current->cancel = std::move(cancel);
     current->thread = std::thread([w = current] { w->watch(); });
@@ -64,5 +63,7 @@ Interrupt::~Interrupt() {
 }
 
 bool Interrupt::seen() const { return signals != 0; }
+
+void Interrupt::forget() { signals = 0; }
 
 }  // namespace orrery::cli

@@ -13,9 +13,11 @@ class Interrupt {
   public:
     explicit Interrupt(std::function<void()> cancel);
     ~Interrupt();
+    // A signal stays seen, so that one between two scopes (the model is open, the run has not begun) is not lost.
+    static void forget();
     Interrupt(const Interrupt&) = delete;
     Interrupt& operator=(const Interrupt&) = delete;
-    // Whether a signal has come since this scope began.
+    // Whether a signal has come since the command began or forget() was called.
     bool seen() const;
 };
 
