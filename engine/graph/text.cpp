@@ -224,7 +224,7 @@ Program parse_graph(const std::string& text, Registry& registry, const orr_host*
                 if (!j.is_string()) line.fail("\"" + n + "\" is no tensor name");
                 names.push_back(j.get<std::string>());
             }
-            if (names.empty() || shape.empty()) line.fail("no tensor");
+            if (names.empty() || (kind == "stack" && shape.empty())) line.fail("no tensor");
             if (kind == "stack") shape.erase(shape.begin());
             const auto c = weights.declare(names, kind == "stack", shape);
             if (c->type_info().id != type) line.fail("tensor " + names[0] + " is " + c->type_info().id + ", not " + type);

@@ -195,7 +195,7 @@ TEST_F(Window, RefusesBeyondItsSlack) {
 
 TEST_F(Window, HoldsAWindowOnly) {
     const Session s = fed(600);
-    for (const auto& state : Json::parse(describe(s, "states"))["states"]) {
+    for (const auto& state : description(s, "states", "states")) {
         // 600 tokens would be 10 pages of 64; the window of 5, the slack of 128 and page edges are at most 4
         EXPECT_LE(state["bytes"].get<uint64_t>(), 4u * 64 * 2 * 6 * sizeof(float)) << state;
     }

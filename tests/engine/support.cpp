@@ -165,6 +165,12 @@ std::string describe(const Session& session, const char* what, const char* entry
     return out;
 }
 
+Json description(const Session& session, const char* what, const char* list, const char* entry) {
+    Json all = Json::parse(describe(session, what, entry));
+    EXPECT_FALSE(all[list].empty()) << "nothing to look at: " << what << ", " << list;
+    return all[list];
+}
+
 Failure failure_of(const std::function<void()>& fn) {
     try {
         fn();
@@ -181,10 +187,10 @@ void expect_failure(const std::function<void()>& fn, orr_status status, const st
     for (const auto& text : parts) EXPECT_NE(std::string(failure.what()).find(text), std::string::npos) << failure.what() << " lacks " << text;
 }
 
-orr_named_tensor named(const std::string& name, const Tensor& tensor) {
+orr_named_tensor named(const char* name, const Tensor& tensor) {
     orr_named_tensor t{};
     t.header = ORR_HEADER(orr_named_tensor);
-    t.name = name.c_str();
+    t.name = name;
     t.type = tensor.type;
     t.rank = static_cast<int32_t>(tensor.shape.size());
     std::copy(tensor.shape.begin(), tensor.shape.end(), t.shape);

@@ -81,14 +81,16 @@ Tensor feed(const Session& session, const std::vector<int32_t>& ids, const char*
 std::vector<int32_t> part(const std::vector<int32_t>& ids, size_t from, size_t to);
 
 std::string describe(const Session& session, const char* what, const char* entry = nullptr);
+// A list in a description, by value: made for loops over it.
+Json description(const Session& session, const char* what, const char* list, const char* entry = nullptr);
 
 // The failure of fn; an empty one (status ORR_OK) when it did not fail, which is a test failure too.
 Failure failure_of(const std::function<void()>& fn);
 // That fn fails with the status, and that its text holds all parts.
 void expect_failure(const std::function<void()>& fn, orr_status status, const std::vector<std::string>& parts);
 
-// An orr_named_tensor over a tensor; both must stay.
-orr_named_tensor named(const std::string& name, const Tensor& tensor);
+// An orr_named_tensor over a name and a tensor; both must stay.
+orr_named_tensor named(const char* name, const Tensor& tensor);
 
 // A function that runs in a process of its own: run_child starts this very program again and gives its exit status
 // (-1: ended by a signal).

@@ -1,0 +1,278 @@
+// Memory: none taken in steady decode, every refusal survived, budgets, estimates.
+#include <dlfcn.h>
+#include <sys/mman.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+
+#include "support.hpp"
+
+namespace {
+std::atomic<bool> watching{false};
+std::atomic<uint64_t> taken{0};
+void note() {
+    if (watching.load(std::memory_order_relaxed)) taken.fetch_add(1, std::memory_order_relaxed);
+}
+}  // namespace
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+// The C library's allocator, counted: these stand before it in the whole process.
+extern "C" {
+void* __libc_malloc(size_t);
+void* __libc_calloc(size_t, size_t);
+void* __libc_realloc(void*, size_t);
+void* __libc_memalign(size_t, size_t);
+
+ORR_EXPORT void* malloc(size_t bytes) {
+    note();
+    return __libc_malloc(bytes);
+}
+ORR_EXPORT void* calloc(size_t count, size_t bytes) {
+    note();
+    return __libc_calloc(count, bytes);
+}
+ORR_EXPORT void* realloc(void* memory, size_t bytes) {
+    note();
+    return __libc_realloc(memory, bytes);
+}
+ORR_EXPORT void* memalign(size_t alignment, size_t bytes) {
+    note();
+    return __libc_memalign(alignment, bytes);
+}
+ORR_EXPORT void* aligned_alloc(size_t alignment, size_t bytes) {
+    note();
+    return __libc_memalign(alignment, bytes);
+}
+ORR_EXPORT int posix_memalign(void** memory, size_t alignment, size_t bytes) {
+    note();
+    void* got = __libc_memalign(alignment, bytes);
+    if (!got) return ENOMEM;
+    *memory = got;
+    return 0;
+}
+ORR_EXPORT void* mmap(void* address, size_t bytes, int protection, int flags, int file, off_t offset) noexcept {
+    note();
+    using Fn = void* (*)(void*, size_t, int, int, int, off_t);
+    static const auto next = reinterpret_cast<Fn>(dlsym(RTLD_NEXT, "mmap"));
+    return next(address, bytes, protection, flags, file, offset);
+}
+}
+#endif
+
+namespace engine_tests {
+namespace {
+
+constexpr int32_t kVocabulary = 41;
+
+// Counts, and refuses the n-th request and all behind it while `refuse_from` is not negative.
+struct HostMemory {
+    std::atomic<int64_t> live{0}, calls{0}, refuse_from{-1};
+    orr_allocator table{ORR_HEADER(orr_allocator), this,
+                        [](void* user, size_t bytes, size_t alignment) -> void* {
+                            auto& m = *static_cast<HostMemory*>(user);
+                            const int64_t n = m.calls++;
+                            if (m.refuse_from >= 0 && n >= m.refuse_from) return nullptr;
+                            if (watching) taken++;
+                            m.live += static_cast<int64_t>(bytes);
+                            return std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+                        },
+                        [](void* user, void* memory, size_t bytes, size_t) {
+                            static_cast<HostMemory*>(user)->live -= static_cast<int64_t>(bytes);
+                            std::free(memory);
+                        }};
+};
+
+TEST(Allocations, HooksSeeTheLibrary) {
+    if (kSanitizer) GTEST_SKIP() << "the sanitizer has the hooks";
+    const Model model = open_golden("llama");
+    taken = 0;
+    watching = true;
+    const Session s = make_session(model);
+    watching = false;
+    EXPECT_GT(taken, 0u) << "the hooks do not see what the library takes: nothing below would fail";
+    const uint64_t before = taken;
+    watching = true;
+    void* map = mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    watching = false;
+    munmap(map, 4096);
+    EXPECT_EQ(taken, before + 1);
+}
+
+class SteadyDecode : public testing::TestWithParam<std::tuple<const char*, uint32_t>> {};
+
+TEST_P(SteadyDecode, TakesNothing) {
+    if (kSanitizer) GTEST_SKIP() << "the sanitizer has the hooks";
+    const auto& [name, threads] = GetParam();
+    const uint32_t count = threads;
+    HostMemory memory;
+    {
+        const Engine engine = make_engine([&](orr_engine_options& o) { o.allocator = &memory.table; });
+        Checkpoint checkpoint = std::string(name) == "mamba" ? Checkpoint::golden(name) : Checkpoint::golden(name, {{"max_position_embeddings", 1024}});
+        const Model model = checkpoint.open(engine.get());
+        const Session s = make_session(model, [&](orr_session_options& o) { o.threads = count, o.numerics = ORR_NUMERICS_DEFAULT, o.context = 600; });
+        feed(s, some_ids(100, kVocabulary));
+        int32_t id = 3;
+        const Tensor tensor = ids_tensor({id});
+        orr_named_tensor in = named("input_ids", tensor), out{};
+        in.data = &id;
+        out.header = ORR_HEADER(orr_named_tensor);
+        const orr_named_tensor* ins[] = {&in};
+        const auto step = [&] {
+            if (orr_session_run(s.get(), "next", 1, ins, 0, nullptr) != ORR_OK || orr_session_output(s.get(), "logits", &out) != ORR_OK) return false;
+            id = (id * 7 + 1) % kVocabulary;
+            return true;
+        };
+        for (int i = 0; i < 100; i++) ASSERT_TRUE(step());
+        taken = 0;
+        watching = true;
+        bool good = true;
+        for (int i = 0; i < 300 && good; i++) good = step();  // over four page edges
+        watching = false;
+        EXPECT_TRUE(good) << orr_error_text();
+        EXPECT_EQ(taken, 0u) << "allocations in 300 steps";
+    }
+    EXPECT_EQ(memory.live, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, SteadyDecode, testing::Combine(testing::Values("llama", "gemma3", "mistral_window", "mamba", "qwen3_moe"), testing::Values(1u, 2u)),
+                         [](const auto& info) { return std::string(std::get<0>(info.param)) + "_" + std::to_string(std::get<1>(info.param)); });
+
+// ---------------------------------------------------------------- refusals
+
+class Refusals : public testing::TestWithParam<const char*> {};
+
+// Load, run, step, fork, step both, save, load.
+Tensor whole_story(orr_engine* engine, const std::string& name) {
+    const Model model = open_golden(name, engine);
+    const Session s = make_session(model, [](orr_session_options& o) { o.threads = 2; });
+    feed(s, some_ids(20, kVocabulary));
+    const Session forked = fork(s);
+    feed(forked, {1});
+    const std::string file = scratch("refusals");
+    check(orr_session_save(s.get(), file.c_str()));
+    const Session other = make_session(model);
+    check(orr_session_load(other.get(), file.c_str()));
+    return feed(other, {2});
+}
+
+TEST_P(Refusals, EveryAllocationMayFail) {
+    HostMemory memory;
+    int64_t n = 0;
+    {
+        const Engine engine = make_engine([&](orr_engine_options& o) { o.allocator = &memory.table; });
+        const Tensor want = whole_story(engine.get(), GetParam());
+        const int64_t idle = memory.live;
+        for (;; n++) {
+            ASSERT_LT(n, 2000);
+            memory.calls = 0;
+            memory.refuse_from = n;
+            try {
+                const Tensor got = whole_story(engine.get(), GetParam());
+                memory.refuse_from = -1;
+                EXPECT_SAME_BITS(got, want);
+                break;
+            } catch (const Failure& failure) {
+                memory.refuse_from = -1;
+                ASSERT_STREQ(orr_status_name(failure.status), "ORR_OUT_OF_MEMORY") << "allocation " << n << ": " << failure.what();
+                ASSERT_STRNE(failure.what(), "") << "allocation " << n;
+            }
+            ASSERT_EQ(memory.live, idle) << "allocation " << n << " left something behind";
+        }
+        EXPECT_SAME_BITS(whole_story(engine.get(), GetParam()), want) << "the engine works on";
+    }
+    EXPECT_GT(n, 5) << "the host's allocator was hardly asked";
+    EXPECT_EQ(memory.live, 0);
+}
+
+// A session lives through refusals in the middle of its runs.
+TEST_P(Refusals, ASessionLivesOn) {
+    HostMemory memory;
+    {
+        const Engine engine = make_engine([&](orr_engine_options& o) { o.allocator = &memory.table; });
+        const Model model = open_golden(GetParam(), engine.get());
+        const Session s = make_session(model), fresh = make_session(model);
+        const auto ids = some_ids(60, kVocabulary);
+        feed(s, part(ids, 0, 30));
+        feed(fresh, part(ids, 0, 30));
+        orr_session_trim(s.get());
+        for (int64_t n = 0;; n++) {
+            ASSERT_LT(n, 200);
+            memory.calls = 0;
+            memory.refuse_from = n;
+            bool good = true;
+            Tensor got;
+            try {
+                got = feed(s, part(ids, 30, 60));
+            } catch (const Failure& failure) {
+                good = false;
+                EXPECT_STREQ(orr_status_name(failure.status), "ORR_OUT_OF_MEMORY") << failure.what();
+            }
+            memory.refuse_from = -1;
+            EXPECT_EQ(orr_session_position(s.get()), good ? 60 : 30);
+            if (!good) continue;
+            EXPECT_SAME_BITS(got, feed(fresh, part(ids, 30, 60)));
+            break;
+        }
+    }
+    EXPECT_EQ(memory.live, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, Refusals, testing::Values("llama", "llama_gguf", "gemma3", "mamba", "mixtral"), [](const auto& info) { return std::string(info.param); });
+
+// ---------------------------------------------------------------- budgets and estimates
+
+TEST(Budget, SaysWhatIsWantedAndWhatIsLeft) {
+    const Engine engine = make_engine([](orr_engine_options& o) { o.memory_budget_bytes = 40'000; });
+    Checkpoint checkpoint = Checkpoint::golden("llama", {{"max_position_embeddings", 8192}});
+    const Model model = checkpoint.open(engine.get());
+    {
+        const Session s = make_session(model);
+        expect_failure([&] { feed(s, {1, 2, 3}); }, ORR_OUT_OF_MEMORY, {"40000", "budget", "in use"});
+        EXPECT_EQ(orr_session_position(s.get()), 0);
+    }
+    // A context that fits is served by the same engine.
+    const Engine larger = make_engine([](orr_engine_options& o) { o.memory_budget_bytes = 2'000'000; });
+    const Model fits = checkpoint.open(larger.get());
+    const Session s = make_session(fits, [](orr_session_options& o) { o.context = 128; });
+    feed(s, {1, 2, 3});
+    orr_text* text = nullptr;
+    check(orr_engine_describe(larger.get(), "capabilities", &text));
+    const Json j = Json::parse(orr_text_data(text));
+    orr_text_release(text);
+    EXPECT_EQ(j["memory_budget_bytes"], 2'000'000);
+    EXPECT_GT(j["memory_used_bytes"].get<uint64_t>(), 0u);
+    EXPECT_LE(j["memory_used_bytes"].get<uint64_t>(), 2'000'000u);
+}
+
+orr_estimate estimate(orr_engine* engine, const std::string& name, int64_t context) {
+    const std::string path = golden_folder(name);
+    orr_model_options options{};
+    options.header = ORR_HEADER(orr_model_options);
+    options.path = path.c_str();
+    orr_estimate e{};
+    e.header = ORR_HEADER(orr_estimate);
+    check(orr_model_estimate(engine, &options, context, &e));
+    return e;
+}
+
+TEST(Estimate, CountsWeightsAndStates) {
+    const orr_estimate e = estimate(shared_engine(), "llama", 128);
+    uint64_t weights = 0;
+    for (const auto& [name, t] : read_tensors(golden_folder("llama") + "/model.safetensors")) weights += t.bytes.size();
+    EXPECT_EQ(e.weight_bytes, weights);
+    EXPECT_EQ(e.state_bytes, 2u * 2 * 2 * 6 * 128 * 2);  // two layers, keys and values, 2 heads of 6, 128 tokens, f16
+    EXPECT_GT(e.workspace_bytes, 128u * 41 * 4);         // the logits alone
+    EXPECT_TRUE(e.fits);
+    EXPECT_EQ(estimate(shared_engine(), "llama", 64).state_bytes, e.state_bytes / 2);
+    EXPECT_EQ(estimate(shared_engine(), "llama", 0).state_bytes, e.state_bytes);  // the model's own context
+    const Engine small = make_engine([](orr_engine_options& o) { o.memory_budget_bytes = 50'000; });
+    const orr_estimate tight = estimate(small.get(), "llama", 128);
+    EXPECT_FALSE(tight.fits);
+    EXPECT_LE(tight.available_bytes, 50'000u);
+    expect_failure([&] { estimate(shared_engine(), "llama", 129); }, ORR_LIMIT, {"129", "128"});
+    expect_failure([&] { estimate(shared_engine(), "llama", -1); }, ORR_LIMIT, {"-1"});
+}
+
+}  // namespace
+}  // namespace engine_tests
