@@ -119,7 +119,7 @@ Binding Checker::bind(const orr_operator& op, const std::vector<Value>& inputs, 
             continue;
         }
         const bool constant = v.constant.value_or(port_of(op, n)->flags & ORR_PORT_WEIGHT);
-        b.inputs.push_back(std::make_unique<Held>(v, constant ? Form::contiguous : form, constant, true));
+        b.inputs.push_back(std::make_unique<Held>(v, constant && form != Form::contiguous ? Form::shifted : form, constant, true));
         if (v.layout == ORR_LAYOUT_PAGED) {
             paged.push_back(b.inputs.back().get());
             paged_values.push_back(&v);

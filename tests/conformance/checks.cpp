@@ -131,7 +131,7 @@ void Checker::check_forms(const orr_operator& op, const orr_kernel& k, const Cas
         bool refused = false;
         const auto got = run_once(op, k, attrs, c.inputs, shapes, form, s, false, &refused);
         if (!got) continue;
-        where_ += form == Form::gaps ? ", rows with gaps" : ", axes swapped";
+        where_ += form == Form::gaps ? ", shifted, rows with gaps" : ", axes swapped";
         compare_case(c, shapes, *got, s.numerics);
     }
 }

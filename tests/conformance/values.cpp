@@ -135,9 +135,11 @@ void Held::hold_plain(const Value& v, Form form, bool filled) {
             step *= std::max<int64_t>(1, v.shape[k]);
         }
     }
-    memory_.push_back(std::make_unique<Guarded>(static_cast<size_t>(v.elems() ? step : 0)));
-    tensor_.data = memory_[0]->data();
-    tensor_.size_bytes = memory_[0]->size();
+    const bool shifts = form == Form::shifted || form == Form::gaps;
+    const size_t shift = !shifts ? 0 : !type_->block ? type_->block_bytes : type_->block_bytes % 2 ? 1 : 2;
+    memory_.push_back(std::make_unique<Guarded>(static_cast<size_t>(v.elems() ? step : 0) + shift));
+    tensor_.data = memory_[0]->data() + shift;
+    tensor_.size_bytes = memory_[0]->size() - shift;
     if (!filled) return;
     each_row([&](uint8_t* row, size_t offset, size_t size) { std::memcpy(row, v.bytes.data() + offset, size); });
 }

@@ -51,8 +51,9 @@ struct Value {
     std::string describe() const;
 };
 
-// How a plain tensor lies in memory.
-enum class Form { contiguous, gaps, swapped };
+// How a plain tensor lies in memory. shifted: contiguous, aligned to one element alone, as tensors of a mapped file may be; gaps: between rows,
+// and shifted; swapped: the first axes innermost.
+enum class Form { contiguous, shifted, gaps, swapped };
 
 // One tensor in memory.
 class Held {
