@@ -40,7 +40,7 @@ size_t space_at_start(std::string_view s) {
 }  // namespace
 
 void AddedTokens::load(const Json& list, const Vocab& vocab, const Normalizer* normalizer) {
-    auto next = static_cast<uint32_t>(vocab.size());
+    auto next = static_cast<uint32_t>(vocab.ids());
     std::vector<Trie::Key> raw, normalized;
     for (const Json& item : list) {
         const JsonView v(item, "added_tokens");

@@ -14,14 +14,16 @@ void Vocab::finish() {
     dense_.clear();
     sparse_.clear();
     uint32_t highest = 0;
-    for (size_t i = 0; i < map_.size(); ++i) highest = std::max(highest, map_.value(i));
-    limit_ = map_.size() ? highest + 1 : 0;
-    const bool dense = limit_ <= map_.size() * 4 + (1u << 20);
+    for (const auto& [id, index] : ids_) highest = std::max(highest, id);
+    limit_ = ids_.empty() ? 0 : highest + 1;
+    const bool dense = limit_ <= ids_.size() * 4 + (1u << 20);
     if (dense) dense_.assign(limit_, kNone);
-    for (uint32_t i = 0; i < map_.size(); ++i) {
-        if (dense) dense_[map_.value(i)] = i;
-        else sparse_[map_.value(i)] = i;
+    for (const auto& [id, index] : ids_) {
+        if (dense) dense_[id] = index;
+        else sparse_[id] = index;
     }
+    count_ = ids_.size();
+    ids_ = {};
 }
 
 std::optional<std::string_view> Vocab::text(uint32_t id) const {

@@ -17,20 +17,27 @@ namespace orrery::text {
 // Tokens and their ids, both ways.
 class Vocab {
   public:
-    void reserve(size_t tokens, size_t bytes) { map_.reserve(tokens, bytes); }
-    void set(std::string_view token, uint32_t id, bool keep_first = false) { map_.set(token, id, keep_first); }
+    void reserve(size_t tokens, size_t bytes) {
+        map_.reserve(tokens, bytes);
+        ids_.reserve(tokens);
+    }
+    // A token may have several ids: then the last one stands for it, and each shows it.
+    void set(std::string_view token, uint32_t id) { ids_.emplace_back(id, static_cast<uint32_t>(map_.set(token, id))); }
     void finish();  // after the last set()
     uint32_t find(std::string_view token) const { return map_.find(token); }
     std::optional<std::string_view> text(uint32_t id) const;
     size_t size() const { return map_.size(); }
+    size_t ids() const { return count_; }     // as many as set() calls: a token with two ids counts twice
     uint32_t limit() const { return limit_; }  // highest id + 1
     std::string_view token(size_t index) const { return map_.key(index); }
     uint32_t id(size_t index) const { return map_.value(index); }
 
   private:
     TextMap map_;
+    std::vector<std::pair<uint32_t, uint32_t>> ids_;  // until finish(): id, index of its entry
     std::vector<uint32_t> dense_;  // id -> index of the entry
     std::unordered_map<uint32_t, uint32_t> sparse_;
+    size_t count_ = 0;
     uint32_t limit_ = 0;
 };
 

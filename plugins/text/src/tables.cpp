@@ -36,7 +36,7 @@ void TextMap::grow(size_t slots) {
     }
 }
 
-void TextMap::set(std::string_view key, uint32_t value, bool keep_first) {
+size_t TextMap::set(std::string_view key, uint32_t value) {
     if (key.size() >= kNone) throw TextError(ErrorKind::limit, "a token of " + std::to_string(key.size()) + " bytes");
     if (entries_.size() * 2 >= slots_.size()) grow(slots_.empty() ? 16 : slots_.size() * 2);
     const uint64_t hash = hash_bytes(key, seed_);
@@ -46,14 +46,15 @@ void TextMap::set(std::string_view key, uint32_t value, bool keep_first) {
         if (slots_[at].hash != high) continue;
         Entry& entry = entries_[slots_[at].entry];
         if (std::string_view(text_.data() + entry.at, entry.length) == key) {
-            if (!keep_first) entry.value = value;
-            return;
+            entry.value = value;
+            return slots_[at].entry;
         }
     }
     slots_[at] = {high, static_cast<uint32_t>(entries_.size())};
     filter_.add(hash);
     entries_.push_back({hash, text_.size(), static_cast<uint32_t>(key.size()), value});
     text_.append(key);
+    return entries_.size() - 1;
 }
 
 uint32_t TextMap::find(std::string_view key) const {

@@ -61,8 +61,8 @@ class Filter {
 class TextMap {
   public:
     void reserve(size_t keys, size_t bytes);
-    // A later value for the same key replaces the earlier one, unless keep_first.
-    void set(std::string_view key, uint32_t value, bool keep_first = false);
+    // A later value for the same key replaces the earlier one. Returns the key's index.
+    size_t set(std::string_view key, uint32_t value);
     uint32_t find(std::string_view key) const;  // kNone: absent
     size_t size() const { return entries_.size(); }
     std::string_view key(size_t index) const { return {text_.data() + entries_[index].at, entries_[index].length}; }
