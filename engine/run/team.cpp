@@ -23,7 +23,8 @@ constexpr uint32_t kMaxThreads = 64;  // helper indices are bits of one word
 
 }  // namespace
 
-// Outlives the team while a submitted job has not started yet: counted.
+// Outlives the team while a submitted job has not ended yet: counted. It does not own the executor, which must not end on
+// one of its own threads.
 struct Team::Shared {
     struct Job {
         std::atomic<orr_chunk_fn> fn{nullptr};
@@ -42,7 +43,6 @@ struct Team::Shared {
     std::atomic<uint32_t> references{1};
     std::atomic<uint32_t> submitted{0};  // jobs that have not started yet
     uint32_t threads = 1;
-    std::shared_ptr<Executor> executor;
 
     void unref() {
         if (references.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
@@ -77,9 +77,8 @@ struct Team::Shared {
     }
 };
 
-Team::Team(std::shared_ptr<Executor> executor, uint32_t threads) : shared_(new Shared), threads_(std::clamp(threads, 1u, kMaxThreads)) {
+Team::Team(std::shared_ptr<Executor> executor, uint32_t threads) : executor_(std::move(executor)), shared_(new Shared), threads_(std::clamp(threads, 1u, kMaxThreads)) {
     shared_->threads = threads_;
-    shared_->executor = std::move(executor);
 }
 
 Team::~Team() {
@@ -98,7 +97,7 @@ void Team::begin() {
         s.references.fetch_add(1, std::memory_order_relaxed);
         s.submitted.fetch_add(1, std::memory_order_acq_rel);
         try {
-            s.executor->submit(&Team::help, shared_);
+            executor_->submit(&Team::help, shared_);
         } catch (...) {  // no helper: slower, not wrong
             s.submitted.fetch_sub(1, std::memory_order_acq_rel);
             s.references.fetch_sub(1, std::memory_order_acq_rel);

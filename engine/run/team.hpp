@@ -12,7 +12,7 @@ namespace orrery {
 
 class Team {
   public:
-    // threads: the caller and at most threads - 1 helpers. The executor must outlive the team's jobs.
+    // threads: the caller and at most threads - 1 helpers.
     Team(std::shared_ptr<Executor> executor, uint32_t threads);
     ~Team();
     Team(const Team&) = delete;
@@ -27,6 +27,7 @@ class Team {
   private:
     struct Shared;
     static void help(void* shared);
+    std::shared_ptr<Executor> executor_;
     Shared* shared_;
     uint32_t threads_;
 };

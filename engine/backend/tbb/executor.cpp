@@ -3,6 +3,9 @@
 #include <tbb/global_control.h>
 #include <tbb/task_arena.h>
 
+#include <atomic>
+#include <thread>
+
 namespace orrery {
 namespace {
 
@@ -12,13 +15,27 @@ class TbbExecutor : public Executor {
         // Enough workers even where oneTBB counts fewer processors than the host asks for.
         if (threads > 1) limit_ = std::make_unique<tbb::global_control>(tbb::global_control::max_allowed_parallelism, threads + 1);
     }
+    // No job is left when the engine is gone: the host may unload the library next.
+    ~TbbExecutor() override {
+        while (outstanding_.load(std::memory_order_acquire) > 0) std::this_thread::yield();
+    }
     void submit(void (*job)(void*), void* arg) override {
-        arena_.enqueue([job, arg] { job(arg); });
+        outstanding_.fetch_add(1, std::memory_order_relaxed);
+        try {
+            arena_.enqueue([this, job, arg] {
+                job(arg);
+                outstanding_.fetch_sub(1, std::memory_order_release);
+            });
+        } catch (...) {
+            outstanding_.fetch_sub(1, std::memory_order_release);
+            throw;
+        }
     }
     uint32_t helpers() const override { return helpers_; }
 
   private:
     uint32_t helpers_;
+    std::atomic<int64_t> outstanding_{0};
     std::unique_ptr<tbb::global_control> limit_;
     tbb::task_arena arena_;
 };
