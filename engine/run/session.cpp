@@ -132,6 +132,7 @@ Session::PlanEntry& Session::make_entry(const RunRequest& r, int64_t total_batch
         for (int32_t k = 0; k < t.rank; k++) {
             const std::string symbol = program.dims->symbol_name(v.dims[static_cast<size_t>(k)]);
             if (symbol.empty()) continue;
+            if (t.shape[k] == 0) throw Error(ORR_INVALID_ARGUMENT, "input " + in->name + " is empty: its axis " + std::to_string(k) + " (" + symbol + ") is 0");
             const auto [it, fresh] = binding.symbols.emplace(symbol, t.shape[k]);
             if (!fresh && it->second != t.shape[k])
                 throw Error(ORR_INVALID_ARGUMENT, "input " + in->name + ": dimension " + symbol + " is " + std::to_string(t.shape[k]) + ", another input makes it " + std::to_string(it->second));

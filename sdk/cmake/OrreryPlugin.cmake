@@ -121,7 +121,8 @@ function(orrery_add_plugin family dir)
     set_target_properties(orrery_plugin_${family} PROPERTIES PREFIX "" OUTPUT_NAME ${family} CXX_VISIBILITY_PRESET hidden
                           VISIBILITY_INLINES_HIDDEN ON LIBRARY_OUTPUT_DIRECTORY ${CMAKE_LIBRARY_OUTPUT_DIRECTORY}/orrery)
     if(UNIX AND NOT APPLE)
-        target_link_options(orrery_plugin_${family} PRIVATE -Wl,--exclude-libs,ALL -Wl,-z,defs)
+        target_link_options(orrery_plugin_${family} PRIVATE -Wl,--exclude-libs,ALL -Wl,-z,defs -Wl,--version-script=${_orrery_cmake_dir}/plugin.map)
+        set_property(TARGET orrery_plugin_${family} APPEND PROPERTY LINK_DEPENDS ${_orrery_cmake_dir}/plugin.map)
     endif()
 
     add_library(orrery_static_${family} STATIC EXCLUDE_FROM_ALL ${entry})

@@ -1,0 +1,40 @@
+#!/bin/bash
+# run.sh BUILD WORK CMAKE: installs BUILD, builds this folder against what was installed, runs the model of its plugin.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+build=$1 work=$2 cmake=$3
+rm -rf "$work"
+mkdir -p "$work/project"
+"$cmake" --install "$build" --prefix "$work/prefix" > "$work/install.log"
+for file in include/orrery/orrery.h include/orrery/plugin.h lib/liborrery.so lib/orrery/core.orrery.json bin/orrery bin/orrery-manifest \
+    lib/cmake/orrery/orreryConfig.cmake lib/cmake/orrery/OrreryPlugin.cmake lib/pkgconfig/orrery.pc; do
+    [ -e "$work/prefix/$file" ] || { echo "not installed: $file"; exit 1; }
+done
+# Nothing of the source tree is reachable: the project is a copy.
+cp -r "$here/CMakeLists.txt" "$here/plugin" "$here/host.c" "$work/project/"
+"$cmake" -S "$work/project" -B "$work/build" -DCMAKE_PREFIX_PATH="$work/prefix" -DCMAKE_BUILD_TYPE=Release > "$work/configure.log"
+"$cmake" --build "$work/build" > "$work/build.log" || { cat "$work/build.log"; exit 1; }
+[ -f "$work/build/lib/orrery/tripler.orrery.json" ] || { echo "no manifest beside the plugin"; exit 1; }
+# A checkpoint: w = 1, 2, 3, 4
+mkdir "$work/model"
+echo '{"architectures": ["TriplerModel"]}' > "$work/model/config.json"
+header='{"w":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}    '
+{
+    printf '\x3c\0\0\0\0\0\0\0'
+    printf '%-60s' "$header"
+    printf '\0\0\x80\x3f\0\0\0\x40\0\0\x40\x40\0\0\x80\x40'
+} > "$work/model/model.safetensors"
+got=$("$work/build/host" "$work/model" "$work/build/lib/orrery")
+[ "$got" = "3 6 9 12 6 12 18 24" ] || { echo "the model gave: $got"; exit 1; }
+# Without the folder the architecture is unknown, and the message says so.
+if "$work/build/host" "$work/model" 2> "$work/refusal"; then echo "it ran without its plugin"; exit 1; fi
+grep -q TriplerModel "$work/refusal" || { cat "$work/refusal"; exit 1; }
+# The installed command finds its library and its plugins.
+"$work/prefix/bin/orrery" plugins --json | grep -q '"orr.core"'
+# pkg-config, where it is installed
+if command -v pkg-config > /dev/null; then
+    flags=$(PKG_CONFIG_PATH="$work/prefix/lib/pkgconfig" pkg-config --cflags --libs orrery)
+    cc -std=c99 "$here/host.c" $flags -Wl,-rpath,"$work/prefix/lib" -o "$work/host_by_pkg_config"
+    [ "$("$work/host_by_pkg_config" "$work/model" "$work/build/lib/orrery")" = "$got" ]
+fi
+echo "an operator from outside the tree: $got"
