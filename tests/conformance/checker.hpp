@@ -35,6 +35,9 @@ class Checker {
     Checker(Host& host, Pool& pool, const Types& types, const Options& options, Report& report);
     // Every check over the operator's cases.
     void check(const orr_operator& op, const std::vector<Case>& cases);
+    // What is being checked now, for a crash.
+    const std::string& op() const { return op_; }
+    const std::string& where() const { return where_; }
 
   private:
     struct Shape {  // what the shape function says of one output

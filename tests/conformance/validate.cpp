@@ -1,6 +1,8 @@
 // orrery-validate PLUGIN.so: checks the operators of one plugin file without an engine. See README.md.
 #include <dlfcn.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -107,6 +109,22 @@ fs::path find_cases(const fs::path& root, const std::string& family, const std::
     return root / family / inside;
 }
 
+const Checker* active = nullptr;
+
+// A kernel that reads or writes outside its tensors: says where, as far as that still works.
+void on_crash(int signal) {
+    const auto say = [](const char* text, size_t size) { return write(STDERR_FILENO, text, size); };
+    static constexpr char kText[] = ": memory outside the tensors was touched (the process ends): ";
+    if (active) {
+        (void)!say(active->op().data(), active->op().size());
+        (void)!say(kText, sizeof kText - 1);
+        (void)!say(active->where().data(), active->where().size());
+        (void)!say("\n", 1);
+    }
+    std::signal(signal, SIG_DFL);
+    std::raise(signal);
+}
+
 nlohmann::ordered_json to_json(const Report& report, const Arguments& a) {
     nlohmann::ordered_json out;
     out["plugin"] = a.plugin.string();
@@ -144,6 +162,10 @@ int validate(const Arguments& a) {
     Pool pool;
     Report report;
     Checker checker(host, pool, types, options, report);
+    active = &checker;
+    // A sanitizer tells more itself.
+    if (!*ORR_SANITIZER)
+        for (const int signal : {SIGSEGV, SIGBUS, SIGILL, SIGFPE}) std::signal(signal, on_crash);
     const auto* operators = static_cast<const orr_operators*>(plugin->get_extension(ORR_EXT_OPERATORS));
     const std::string family = a.plugin.stem().string();
     int found = 0;

@@ -1,5 +1,8 @@
 #include "values.hpp"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -22,7 +25,19 @@ namespace orrery::conformance {
 
 constexpr uint8_t kGuardByte = 0xc5;
 
-Guarded::Guarded(size_t bytes, uint8_t fill) : size_(bytes) {
+Guarded::Guarded(size_t bytes, uint8_t fill, bool fenced) : size_(bytes), fenced_(fenced) {
+    if (fenced) {
+        const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+        total_ = (bytes + kGuard + page - 1) / page * page + page;
+        void* memory = mmap(nullptr, total_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED) throw std::bad_alloc();
+        base_ = static_cast<uint8_t*>(memory);
+        mprotect(base_ + total_ - page, page, PROT_NONE);
+        data_ = base_ + total_ - page - bytes;
+        std::memset(data_ - kGuard, kGuardByte, kGuard);
+        std::memset(data_, fill, bytes);
+        return;
+    }
     total_ = kGuard + (bytes + kGuard + 63) / 64 * 64;
     base_ = static_cast<uint8_t*>(std::aligned_alloc(64, total_));
     if (!base_) throw std::bad_alloc();
@@ -33,12 +48,17 @@ Guarded::Guarded(size_t bytes, uint8_t fill) : size_(bytes) {
     ORR_POISON(data_ + size_, total_ - kGuard - size_);
 }
 Guarded::~Guarded() {
+    if (fenced_) {
+        munmap(base_, total_);
+        return;
+    }
     ORR_UNPOISON(base_, total_);
     std::free(base_);
 }
 bool Guarded::intact() const {
-    ORR_UNPOISON(base_, total_);
     const auto guard = [](uint8_t b) { return b == kGuardByte; };
+    if (fenced_) return std::all_of(data_ - kGuard, data_, guard);
+    ORR_UNPOISON(base_, total_);
     const bool good = std::all_of(base_, data_, guard) && std::all_of(data_ + size_, base_ + total_, guard);
     ORR_POISON(base_, kGuard);
     ORR_POISON(data_ + size_, total_ - kGuard - size_);
@@ -135,11 +155,12 @@ void Held::hold_plain(const Value& v, Form form, bool filled) {
             step *= std::max<int64_t>(1, v.shape[k]);
         }
     }
-    const bool shifts = form == Form::shifted || form == Form::gaps;
-    const size_t shift = !shifts ? 0 : !type_->block ? type_->block_bytes : type_->block_bytes % 2 ? 1 : 2;
-    memory_.push_back(std::make_unique<Guarded>(static_cast<size_t>(v.elems() ? step : 0) + shift));
-    tensor_.data = memory_[0]->data() + shift;
-    tensor_.size_bytes = memory_[0]->size() - shift;
+    // Up to the end of the last row: nothing behind it may be read.
+    int64_t bytes = row_bytes(*type_, v.row_elems());
+    for (int32_t k = 0; k < rank - 1; k++) bytes += (v.shape[k] - 1) * tensor_.stride_bytes[k];
+    memory_.push_back(std::make_unique<Guarded>(static_cast<size_t>(v.elems() ? bytes : 0), Guarded::kCanary, form == Form::shifted || form == Form::gaps));
+    tensor_.data = memory_[0]->data();
+    tensor_.size_bytes = memory_[0]->size();
     if (!filled) return;
     each_row([&](uint8_t* row, size_t offset, size_t size) { std::memcpy(row, v.bytes.data() + offset, size); });
 }

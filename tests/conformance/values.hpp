@@ -12,10 +12,10 @@
 
 namespace orrery::conformance {
 
-// Storage with guard bytes on both sides, 64-byte aligned.
+// Storage with guard bytes on both sides, 64-byte aligned. Fenced: its end, aligned to nothing, lies against a page that cannot be read.
 class Guarded {
   public:
-    explicit Guarded(size_t bytes, uint8_t fill = kCanary);
+    explicit Guarded(size_t bytes, uint8_t fill = kCanary, bool fenced = false);
     Guarded(const Guarded&) = delete;
     ~Guarded();
     uint8_t* data() const { return data_; }
@@ -29,6 +29,7 @@ class Guarded {
     uint8_t* base_;
     uint8_t* data_;
     size_t size_, total_;
+    bool fenced_;
 };
 
 // A tensor's content in logical order: row-major, the last axis packed.
@@ -51,8 +52,8 @@ struct Value {
     std::string describe() const;
 };
 
-// How a plain tensor lies in memory. shifted: contiguous, aligned to one element alone, as tensors of a mapped file may be; gaps: between rows,
-// and shifted; swapped: the first axes innermost.
+// How a plain tensor lies in memory. shifted: contiguous, aligned to one element alone, as tensors of a mapped file may be, its end fenced;
+// gaps: between rows, and shifted; swapped: the first axes innermost.
 enum class Form { contiguous, shifted, gaps, swapped };
 
 // One tensor in memory.
