@@ -6,10 +6,11 @@ namespace orrery::flt {
 
 bool isa_supported(Isa isa) {
 #if defined(__x86_64__) || defined(_M_X64)
+    if (ORR_FLT_ONE_ISA && (isa == Isa::sse4 || isa == Isa::avx512)) return false;
     switch (isa) {
         case Isa::scalar: return true;
         case Isa::sse4: return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("aes");
-        case Isa::avx2: return isa_supported(Isa::sse4) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+        case Isa::avx2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
         case Isa::avx512:
             return isa_supported(Isa::avx2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                    __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd");

@@ -4,12 +4,18 @@
 // namespace and, once, picks among them by Isa. The static target (emulation on x86-64, NEON on arm64) answers for the rest.
 #pragma once
 
+#include "float/isa.hpp"
+
+// Sanitized builds take minutes a target: one is enough for what they look for.
+#if ORR_FLT_ONE_ISA
+#define ORR_FLT_LEFT_OUT (HWY_SSE4 | HWY_AVX3)
+#else
+#define ORR_FLT_LEFT_OUT 0
+#endif
 #ifndef HWY_DISABLED_TARGETS
 #define HWY_DISABLED_TARGETS \
-    (HWY_SSSE3 | HWY_AVX3_DL | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_WASM | HWY_WASM_EMU256 | HWY_RVV | HWY_PPC8)
+    (ORR_FLT_LEFT_OUT | HWY_SSSE3 | HWY_AVX3_DL | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_WASM | HWY_WASM_EMU256 | HWY_RVV | HWY_PPC8)
 #endif
-
-#include "float/isa.hpp"
 
 #if defined(__clang__)
 #define ORR_UNROLL _Pragma("clang loop unroll(full)")
@@ -21,15 +27,19 @@
 // Debian's Highway takes one-lane scalars where the compiler cannot do 128-bit emulation; before foreach_target, HWY_ONCE's
 // namespace is the static target's in either case.
 #define ORR_STATIC_TARGET HWY_NAMESPACE
-#define ORR_PICK_TABLE(isa)                                       \
-    do {                                                          \
-        switch (isa) {                                            \
-            case Isa::avx512: return N_AVX3::table();             \
-            case Isa::avx2: return N_AVX2::table();               \
-            case Isa::sse4: return N_SSE4::table();               \
-            default: return ORR_STATIC_TARGET::table(); \
-        }                                                         \
+#if ORR_FLT_ONE_ISA
+#define ORR_PICK_TABLE(isa) return (isa) == Isa::avx2 ? N_AVX2::table() : ORR_STATIC_TARGET::table()
+#else
+#define ORR_PICK_TABLE(isa)                              \
+    do {                                                 \
+        switch (isa) {                                   \
+            case Isa::avx512: return N_AVX3::table();    \
+            case Isa::avx2: return N_AVX2::table();      \
+            case Isa::sse4: return N_SSE4::table();      \
+            default: return ORR_STATIC_TARGET::table();  \
+        }                                                \
     } while (0)
+#endif
 #else
 #define ORR_PICK_TABLE(isa) return N_NEON::table()
 #endif

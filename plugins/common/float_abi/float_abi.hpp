@@ -32,7 +32,9 @@ inline Isa isa_of(uint32_t isa) {
         default: break;
     }
     if (isa_supported(Isa::neon)) return Isa::neon;
-    return isa_supported(wanted) ? wanted : best_isa();
+    for (const Isa next : {Isa::avx512, Isa::avx2, Isa::sse4})
+        if (next <= wanted && isa_supported(next)) return next;
+    return Isa::scalar;
 }
 
 inline Parallel parallel_of(const orr_run* run) {
