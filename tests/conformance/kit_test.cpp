@@ -70,7 +70,7 @@ orr_status run_double(const orr_run* run) {
     static int64_t runs;
     runs++;
     const orr_tensor &x = *run->inputs[0], &y = *run->outputs[0];
-    const int64_t n = elements(y);
+    const int64_t n = std::min(elements(x), elements(y));
     const float* src = data<float>(&x);
     float* dst = data<float>(&y);
     const int64_t chunks = (n + 7) / 8;
@@ -189,6 +189,7 @@ struct Expectation {
     Fault fault;
     const char* text;
 };
+void PrintTo(const Expectation& e, std::ostream* out) { *out << e.text; }
 class KitFinds : public testing::TestWithParam<Expectation> {};
 
 TEST_P(KitFinds, Fault) {
