@@ -1,7 +1,9 @@
 // A program bound to shapes: chosen kernels, a memory layout with reuse, everything ready to run without deciding or
 // allocating anything.
 #pragma once
+#include <atomic>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -20,6 +22,9 @@ struct PlanOptions {
     uint32_t cache_type = ORR_TYPE_F16;
     bool reference = false;
     bool profile = false;
+    // Asked between nodes and between chunks of a repacked weight, from any thread of the team: true ends planning with ORR_CANCELLED.
+    const std::atomic<bool>* cancel = nullptr;
+    std::function<bool(double fraction)> progress;  // between nodes, on the planning thread; false cancels
 };
 
 class Plan;

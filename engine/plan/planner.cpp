@@ -39,8 +39,12 @@ class Planner {
         bind_sources();
         group_chains();
         plan_->advance_ = g_.dims->evaluate(g_.advance, binding_.symbols);
-        for (size_t n = 0; n < g_.nodes.size(); n++)
-            if (live_[n]) plan_node(n);
+        for (size_t n = 0; n < g_.nodes.size(); n++) {
+            if (!live_[n]) continue;
+            if (options_.progress && !options_.progress(static_cast<double>(n) / static_cast<double>(g_.nodes.size()))) throw_cancelled();
+            plan_node(n);
+            if (cancelled()) throw_cancelled();
+        }
         for (const auto& [name, v] : wanted_) {
             orr_tensor* t = values_[v].tensor;
             if (!t) {
@@ -71,6 +75,8 @@ class Planner {
     };
 
     std::string where() const { return g_.model + "." + g_.entry; }
+    bool cancelled() const { return options_.cancel && options_.cancel->load(std::memory_order_relaxed); }
+    [[noreturn]] void throw_cancelled() const { throw Error(ORR_CANCELLED, where() + ": the run was cancelled while its plan was made"); }
 
     void find_present() {
         for (size_t v = 1; v < g_.values.size(); v++) {
@@ -545,9 +551,21 @@ class Planner {
         if (!t || it == constants_.end()) throw Error(ORR_INVALID_ARGUMENT, std::string(c.step->op->id) + ": prepack of input " + std::to_string(input) + ", which is not a constant");
         Team& team = *plan_->team_;
         const void* packed = weights_.pack(it->second, pack, [&](int64_t chunks, orr_chunk_fn fn, void* arg) {
+            struct Chunk {
+                const Planner* planner;
+                orr_chunk_fn fn;
+                void* arg;
+            } each{this, fn, arg};
             team.begin();
-            team.parallel_for(chunks, fn, arg);
+            team.parallel_for(
+                chunks,
+                [](void* a, int64_t chunk, uint32_t thread) {
+                    const auto& e = *static_cast<Chunk*>(a);
+                    if (!e.planner->cancelled()) e.fn(e.arg, chunk, thread);
+                },
+                &each);
             team.end();
+            if (cancelled()) throw_cancelled();  // what was packed so far is dropped
         });
         orr_tensor as = *t;
         as.layout = registry_.intern(pack.layout);

@@ -174,6 +174,8 @@ Session::PlanEntry& Session::make_entry(const RunRequest& r, int64_t total_batch
     po.cache_type = options_.cache_type;
     po.reference = options_.reference;
     po.profile = options_.profile;
+    po.cancel = &cancel_;
+    if (options_.progress) po.progress = [this](double fraction) { return options_.progress(options_.progress_user, fraction, "planning"); };
     entry->plan = make_plan(model_->engine().host(), model_->engine().registry(), model_->engine().memory(), model_->weights(),
                             model_->prepared(r.entry, binding.wanted, options_.rewrites, options_.numerics), binding, po, team_);
     if (!entry->plan->states().empty() && entry->plan->batch() != total_batch)
@@ -218,6 +220,7 @@ void Session::begin(const RunRequest& request, Session* const* others, size_t ot
         entry = model_->entry_name(r.entry);
     }
     for (uint32_t i = 0; i < r.input_count; i++) check_named_tensor(r.inputs[i], i);
+    cancel_ = false;  // from here on, planning included
     members_.clear();
     members_.push_back(this);
     int64_t total_batch = options_.batch;
@@ -246,7 +249,6 @@ void Session::begin(const RunRequest& request, Session* const* others, size_t ot
         throw;
     }
     next_step_ = 0;
-    cancel_ = false;
     for (Session* s : members_) s->running_ = true;
 }
 
@@ -561,6 +563,7 @@ void Session::warm_up(const char* entry_or_null, int64_t tokens) {
     }
     std::vector<const orr_named_tensor*> pointers;
     for (const auto& t : tensors) pointers.push_back(&t);
+    cancel_ = false;
     members_.assign(1, this);
     PlanEntry& e = find_plan({entry.c_str(), static_cast<uint32_t>(pointers.size()), pointers.data(), 0, nullptr}, options_.batch);
     ensure_arena(e.plan->arena_bytes());

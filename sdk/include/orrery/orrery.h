@@ -180,7 +180,7 @@ typedef struct orr_session_options {
     uint32_t numerics;      /* ORR_NUMERICS_* */
     const char* cache_type; /* "f16" (default), "f32", "bf16", "q8_0" */
     uint32_t isa;           /* ORR_ISA_*; AUTO: the engine's */
-    /* Called between nodes of long runs; returning false cancels. NULL: none. */
+    /* Called between nodes of long runs, and while a plan is made ("planning": the first repacks weights); returning false cancels. NULL: none. */
     orr_progress_fn progress;
     void* progress_user;
     int32_t priority;       /* among asynchronous runs of one engine: higher first */
@@ -219,7 +219,7 @@ ORR_API orr_status orr_session_wait(orr_session* session, uint64_t timeout_ns, b
 /* A paused run holds at the next node until resumed. [any-thread] */
 ORR_API void orr_session_pause(orr_session* session, bool paused);
 ORR_API void orr_session_set_priority(orr_session* session, int32_t priority);
-/* Ends the run under way with ORR_CANCELLED; states are as before it. Without a run it does nothing. [any-thread] */
+/* Ends the run under way, or the making of its plan, with ORR_CANCELLED; states are as before it. Without a run it does nothing. [any-thread] */
 ORR_API void orr_session_cancel(orr_session* session);
 
 /* One run over several sessions of one model and options: sequence i is session i; each gives the bits it would give
