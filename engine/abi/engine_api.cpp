@@ -2,6 +2,7 @@
 
 #include "engine/abi/handles.hpp"
 #include "engine/registry/error_text.hpp"
+#include "engine/run/options.hpp"
 
 using namespace orrery;
 
@@ -25,13 +26,8 @@ void orr_text_release(orr_text* text) { delete text; }
 orr_status orr_engine_create(const orr_engine_options* options, orr_engine** engine) {
     return boundary([&] {
         require(engine, "engine");
-        orr_engine_options o{};
-        o.log_level = ORR_LOG_WARNING;
-        if (options) {
-            if (options->header.abi_major != ORR_ABI_MAJOR)
-                throw Error(ORR_ABI_MISMATCH, "orr_engine_options: ABI major " + std::to_string(options->header.abi_major) + ", this library has " + std::to_string(ORR_ABI_MAJOR));
-            std::memcpy(&o, options, std::min<size_t>(options->header.struct_size, sizeof o));
-        }
+        orr_engine_options o = copy_options(options, "orr_engine_options");
+        if (!options || !ORR_HAS(options, orr_engine_options, log_level)) o.log_level = ORR_LOG_WARNING;
         *engine = new orr_engine{std::make_shared<Engine>(o)};
     });
 }

@@ -5,7 +5,7 @@
 
 #include "engine/run/session.hpp"
 #include "orrery/plugin.hpp"
-#include "orrery/tasks.h"
+#include "orrery/ext/tasks.h"
 
 struct orr_engine {
     std::shared_ptr<orrery::Engine> engine;

@@ -4,16 +4,15 @@
 #include "engine/abi/handles.hpp"
 #include "engine/platform/files.hpp"
 #include "engine/registry/error_text.hpp"
+#include "engine/run/options.hpp"
 
 using namespace orrery;
 
 namespace {
 
-orr_model_options copy_options(const orr_model_options* options) {
+orr_model_options model_options(const orr_model_options* options) {
     require(options, "options");
-    orr_model_options o{};
-    std::memcpy(&o, options, std::min<size_t>(options->header.struct_size, sizeof o));
-    return o;
+    return copy_options(options, "orr_model_options");
 }
 
 void append_ids(void* user, const int32_t* ids, uint64_t count) { static_cast<std::vector<int32_t>*>(user)->insert(static_cast<std::vector<int32_t>*>(user)->end(), ids, ids + count); }
@@ -27,7 +26,7 @@ orr_status orr_model_open(orr_engine* engine, const orr_model_options* options, 
     return boundary([&] {
         require(engine, "engine");
         require(model, "model");
-        *model = new orr_model{std::make_shared<Model>(engine->engine, copy_options(options), false)};
+        *model = new orr_model{std::make_shared<Model>(engine->engine, model_options(options), false)};
     });
 }
 
@@ -46,7 +45,7 @@ orr_status orr_model_estimate(orr_engine* engine, const orr_model_options* optio
     return boundary([&] {
         require(engine, "engine");
         require(estimate, "estimate");
-        const auto model = std::make_shared<Model>(engine->engine, copy_options(options), false);
+        const auto model = std::make_shared<Model>(engine->engine, model_options(options), false);
         const int64_t most = model->info().context_length;
         if (context < 0 || (most > 0 && context > most)) throw Error(ORR_LIMIT, "context " + std::to_string(context) + "; the model's is " + std::to_string(most));
         const int64_t tokens = context ? context : most > 0 ? most : 0;
@@ -66,7 +65,7 @@ orr_status orr_tokenizer_open(orr_engine* engine, const orr_model_options* optio
     return boundary([&] {
         require(engine, "engine");
         require(model, "model");
-        auto m = std::make_shared<Model>(engine->engine, copy_options(options), true);
+        auto m = std::make_shared<Model>(engine->engine, model_options(options), true);
         m->tokenizer();
         *model = new orr_model{std::move(m)};
     });

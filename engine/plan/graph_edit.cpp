@@ -6,13 +6,13 @@
 
 namespace orrery {
 
-GraphEdit::GraphEdit(const orr_host* host, Registry& registry, Program& program, const std::set<orr_value>& kept)
-    : host_(host), registry_(registry), program_(program), kept_(kept) {
+GraphEdit::GraphEdit(const Folding& folding, Program& program, const std::set<orr_value>& kept)
+    : folding_(folding), host_(folding.host), registry_(folding.registry), program_(program), kept_(kept) {
     table_.self = this;
     orr_graph_edit& t = table_.base;
     t = {};
     t.header = ORR_HEADER(orr_graph_edit);
-    t.host = host;
+    t.host = host_;
     t.node_count = [](const orr_graph_edit* g) { return static_cast<uint32_t>(of(g).program_.nodes.size()); };
     t.op = [](const orr_graph_edit* g, uint32_t n) -> const char* {
         const auto& nodes = of(g).program_.nodes;
@@ -58,6 +58,16 @@ GraphEdit::GraphEdit(const orr_host* host, Registry& registry, Program& program,
             return false;
         }
     };
+    t.constant = [](orr_graph_edit* g, const char* op_id, const char* attrs, uint32_t n_ins, const orr_value* ins) -> orr_value {
+        try {
+            return of(g).constant(op_id, attrs ? attrs : "", {ins, ins + n_ins});
+        } catch (const std::exception& e) {
+            of(g).host_->log(of(g).host_, ORR_LOG_WARNING, e.what());
+            return 0;
+        } catch (...) {
+            return 0;
+        }
+    };
 }
 
 uint32_t GraphEdit::uses(orr_value v) const {
@@ -66,6 +76,44 @@ uint32_t GraphEdit::uses(orr_value v) const {
         if (node.op) n += static_cast<uint32_t>(std::count(node.ins.begin(), node.ins.end(), v));
     for (const auto& s : program_.states) n += s.next == v;
     return n;
+}
+
+std::vector<orr_value_info> GraphEdit::infer(const orr_operator& op, const NodeAttrs& attrs, const std::vector<orr_value>& ins, size_t n_outs) const {
+    std::vector<bool> present;
+    std::vector<orr_value_info> infos(ins.size()), results(n_outs);
+    std::vector<const orr_value_info*> in_ptrs;
+    std::vector<orr_value_info*> out_ptrs;
+    for (size_t i = 0; i < ins.size(); i++) {
+        present.push_back(ins[i] != 0);
+        if (ins[i]) infos[i] = value_info(program_.values[ins[i]], registry_.type(program_.values[ins[i]].type));
+        in_ptrs.push_back(ins[i] ? &infos[i] : nullptr);
+    }
+    for (auto& r : results) {
+        r.header = ORR_HEADER(orr_value_info);
+        out_ptrs.push_back(&r);
+    }
+    check_arity(op, present, n_outs, "rewrite");
+    infer_node(host_, op, attrs, program_.dims->table(), in_ptrs, out_ptrs, "rewrite");
+    return results;
+}
+
+orr_value GraphEdit::constant(const char* op_id, const char* attrs, const std::vector<orr_value>& ins) {
+    for (const orr_value v : ins)
+        if (v && (v >= program_.values.size() || program_.values[v].kind != ValueKind::constant)) return 0;
+    const orr_operator& op = registry_.find_operator(op_id);
+    NodeDef node{&op, NodeAttrs(op, attrs), ins, {}};
+    const orr_value_info info = infer(op, node.attrs, ins, 1)[0];
+    ValueDef value;
+    value.type = info.type;
+    value.dims.assign(info.dims, info.dims + info.rank);
+    for (const orr_value v : ins)
+        if (v && value.name.empty()) value.name = program_.values[v].name;
+    const auto made = static_cast<orr_value>(program_.values.size());
+    program_.values.push_back(value);
+    node.outs = {made};
+    if (fold_node(folding_, program_, node)) return made;
+    program_.values.pop_back();
+    return 0;
 }
 
 bool GraphEdit::replace(const std::vector<uint32_t>& nodes, const char* op_id, const char* attrs, const std::vector<orr_value>& ins, const std::vector<orr_value>& outs) {
@@ -86,21 +134,7 @@ bool GraphEdit::replace(const std::vector<uint32_t>& nodes, const char* op_id, c
     const orr_operator& op = registry_.find_operator(op_id);
     NodeDef node{&op, NodeAttrs(op, attrs), ins, outs};
     // The shape function must agree with what the outputs are.
-    std::vector<bool> present;
-    std::vector<orr_value_info> infos(ins.size()), results(outs.size());
-    std::vector<const orr_value_info*> in_ptrs;
-    std::vector<orr_value_info*> out_ptrs;
-    for (size_t i = 0; i < ins.size(); i++) {
-        present.push_back(ins[i] != 0);
-        if (ins[i]) infos[i] = value_info(program_.values[ins[i]], registry_.type(program_.values[ins[i]].type));
-        in_ptrs.push_back(ins[i] ? &infos[i] : nullptr);
-    }
-    for (auto& r : results) {
-        r.header = ORR_HEADER(orr_value_info);
-        out_ptrs.push_back(&r);
-    }
-    check_arity(op, present, outs.size(), "rewrite");
-    infer_node(host_, op, node.attrs, program_.dims->table(), in_ptrs, out_ptrs, "rewrite");
+    const std::vector<orr_value_info> results = infer(op, node.attrs, ins, outs.size());
     for (size_t i = 0; i < outs.size(); i++) {
         const ValueDef& want = program_.values[outs[i]];
         bool same = results[i].type == want.type && results[i].rank == static_cast<int32_t>(want.dims.size());

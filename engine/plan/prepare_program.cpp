@@ -71,82 +71,16 @@ orr_tensor out_tensor(Registry& registry, uint32_t type, const std::vector<int64
     return t;
 }
 
-// Nodes over constants become constants, computed when first needed.
-uint32_t fold(const orr_host* host, Registry& registry, const std::shared_ptr<Memory>& memory, Weights& weights, Program& program) {
-    uint32_t count = 0;
-    for (NodeDef& node : program.nodes) {
-        if (!node.op || (node.op->traits & ORR_TRAIT_STATEFUL) || node.ins.empty()) continue;
-        const orr_operator& op = *node.op;
-        bool constant = true;
-        for (const orr_value v : node.ins) constant = constant && (v == 0 || program.values[v].kind == ValueKind::constant);
-        for (const orr_value v : node.outs)
-            for (const orr_dim d : program.values[v].dims) constant = constant && d >= 0;
-        const bool has_reference = std::any_of(op.kernels, op.kernels + op.n_kernels, [](const orr_kernel* k) { return k->flags & ORR_KERNEL_REFERENCE; });
-        if (!constant || (!has_reference && !op.view)) continue;
-
-        std::vector<std::shared_ptr<Constant>> ins;
-        std::string key = std::string("f:") + op.id + node.attrs.text() + "(";
-        for (size_t i = 0; i < node.ins.size(); i++) {
-            std::shared_ptr<Constant> c;
-            if (node.ins[i]) {
-                c = program.values[node.ins[i]].constant;
-                if (!port_takes(input_port(op, i), c->type_info().id) && port_takes(input_port(op, i), "f32")) c = weights.as_f32(c);
-            }
-            ins.push_back(c);
-            key += (c ? c->key() : "-") + ",";
-        }
-        std::vector<orr_tensor> outs;
-        for (const orr_value v : node.outs) {
-            std::vector<int64_t> shape(program.values[v].dims.begin(), program.values[v].dims.end());
-            outs.push_back(out_tensor(registry, program.values[v].type, shape));
-        }
-        bool viewed = false;
-        if ((op.traits & ORR_TRAIT_VIEW) && op.view && outs.size() == 1 && ins[0]) {
-            std::vector<orr_tensor> in_tensors(ins.size());
-            std::vector<const orr_tensor*> in_ptrs(std::max<size_t>(ins.size(), op.n_inputs), nullptr);
-            for (size_t i = 0; i < ins.size(); i++)
-                if (ins[i]) in_tensors[i] = weights.tensor(ins[i], false), in_ptrs[i] = &in_tensors[i];
-            const orr_tensor* out_ptr = &outs[0];
-            orr_prepare p{};
-            p.header = ORR_HEADER(orr_prepare);
-            p.host = host;
-            p.attrs = node.attrs.table();
-            p.n_inputs = static_cast<uint32_t>(in_ptrs.size());
-            p.n_outputs = 1;
-            p.inputs = in_ptrs.data();
-            p.outputs = &out_ptr;
-            orr_tensor as = outs[0];
-            as.offset = 0;
-            if (op.view(&p, &as)) {
-                program.values[node.outs[0]].constant = weights.view(short_key(key + ")v"), ins[0], as);
-                viewed = true;
-            }
-        }
-        if (!viewed) {
-            if (!has_reference) continue;
-            for (size_t o = 0; o < outs.size(); o++) {
-                const std::vector<int64_t> shape(outs[o].shape, outs[o].shape + outs[o].rank);
-                const NodeAttrs attrs = node.attrs;
-                program.values[node.outs[o]].constant =
-                    weights.derive(short_key(key + ")" + std::to_string(o)), program.values[node.outs[o]].name, outs[o].type, shape,
-                                   [host, memory, &weights, op_ptr = &op, attrs, ins, outs, o] { return fold_node(host, memory, weights, *op_ptr, attrs, ins, outs, o); });
-            }
-        }
-        for (const orr_value v : node.outs) program.values[v].kind = ValueKind::constant;
-        node.op = nullptr;
-        count++;
-    }
-    return count;
-}
-
 void remove_gaps(Program& program) {
     program.nodes.erase(std::remove_if(program.nodes.begin(), program.nodes.end(), [](const NodeDef& n) { return !n.op; }), program.nodes.end());
 }
 
-}  // namespace
-
-Buffer fold_node(const orr_host* host, const std::shared_ptr<Memory>& memory, Weights& weights, const orr_operator& op, const NodeAttrs& attrs,
-                 const std::vector<std::shared_ptr<Constant>>& ins, const std::vector<orr_tensor>& outs, size_t which) {
+// The reference kernel over constants, now.
+Buffer evaluate(const Folding& folding, const orr_operator& op, const NodeAttrs& attrs, const std::vector<std::shared_ptr<Constant>>& ins, const std::vector<orr_tensor>& outs,
+                size_t which) {
+    const orr_host* host = folding.host;
+    const std::shared_ptr<Memory>& memory = folding.memory;
+    Weights& weights = folding.weights;
     std::vector<orr_tensor> in_tensors(ins.size());
     std::vector<const orr_tensor*> in_ptrs(std::max<size_t>(ins.size(), op.n_inputs), nullptr);
     for (size_t i = 0; i < ins.size(); i++)
@@ -227,23 +161,101 @@ Buffer fold_node(const orr_host* host, const std::shared_ptr<Memory>& memory, We
     throw Error(ORR_UNSUPPORTED, std::string("folding ") + op.id + ": its reference refuses:" + reasons);
 }
 
+// The view that the operator gives of its first input, or nothing.
+std::shared_ptr<Constant> view_of(const Folding& folding, const orr_operator& op, const NodeAttrs& attrs, const std::vector<std::shared_ptr<Constant>>& ins, const orr_tensor& out,
+                                  const std::string& key) {
+    if (!(op.traits & ORR_TRAIT_VIEW) || !op.view || !ins[0]) return nullptr;
+    std::vector<orr_tensor> in_tensors(ins.size());
+    std::vector<const orr_tensor*> in_ptrs(std::max<size_t>(ins.size(), op.n_inputs), nullptr);
+    for (size_t i = 0; i < ins.size(); i++)
+        if (ins[i]) in_tensors[i] = folding.weights.tensor(ins[i], false), in_ptrs[i] = &in_tensors[i];
+    const orr_tensor* out_ptr = &out;
+    orr_prepare p{};
+    p.header = ORR_HEADER(orr_prepare);
+    p.host = folding.host;
+    p.attrs = attrs.table();
+    p.n_inputs = static_cast<uint32_t>(in_ptrs.size());
+    p.n_outputs = 1;
+    p.inputs = in_ptrs.data();
+    p.outputs = &out_ptr;
+    orr_tensor as = out;
+    as.offset = 0;
+    return op.view(&p, &as) ? folding.weights.view(key, ins[0], as) : nullptr;
+}
+
+}  // namespace
+
+bool fold_node(const Folding& folding, Program& program, const NodeDef& node) {
+    if (!node.op || (node.op->traits & ORR_TRAIT_STATEFUL) || node.ins.empty()) return false;
+    const orr_operator& op = *node.op;
+    for (const orr_value v : node.ins)
+        if (v && program.values[v].kind != ValueKind::constant) return false;
+    for (const orr_value v : node.outs)
+        for (const orr_dim d : program.values[v].dims)
+            if (d < 0) return false;
+    std::vector<std::shared_ptr<Constant>> ins;
+    std::string key = std::string("f:") + op.id + node.attrs.text() + "(";
+    for (size_t i = 0; i < node.ins.size(); i++) {
+        std::shared_ptr<Constant> c;
+        if (node.ins[i]) {
+            c = program.values[node.ins[i]].constant;
+            if (!port_takes(input_port(op, i), c->type_info().id) && port_takes(input_port(op, i), "f32")) c = folding.weights.as_f32(c);
+        }
+        ins.push_back(c);
+        key += (c ? c->key() : "-") + ",";
+    }
+    std::vector<orr_tensor> outs;
+    for (const orr_value v : node.outs) {
+        const std::vector<int64_t> shape(program.values[v].dims.begin(), program.values[v].dims.end());
+        outs.push_back(out_tensor(folding.registry, program.values[v].type, shape));
+    }
+    if (outs.size() == 1) program.values[node.outs[0]].constant = view_of(folding, op, node.attrs, ins, outs[0], short_key(key + ")v"));
+    if (outs.size() != 1 || !program.values[node.outs[0]].constant) {
+        if (std::none_of(op.kernels, op.kernels + op.n_kernels, [](const orr_kernel* k) { return k->flags & ORR_KERNEL_REFERENCE; })) return false;
+        for (size_t o = 0; o < outs.size(); o++) {
+            ValueDef& v = program.values[node.outs[o]];
+            const std::vector<int64_t> shape(outs[o].shape, outs[o].shape + outs[o].rank);
+            v.constant = folding.weights.derive(short_key(key + ")" + std::to_string(o)), v.name, outs[o].type, shape,
+                                                [folding, op_ptr = &op, attrs = node.attrs, ins, outs, o] { return evaluate(folding, *op_ptr, attrs, ins, outs, o); });
+        }
+    }
+    for (const orr_value v : node.outs) program.values[v].kind = ValueKind::constant;
+    return true;
+}
+
+namespace {
+
+// Folds every node that can be; how many there were.
+uint32_t fold(const Folding& folding, Program& program) {
+    uint32_t count = 0;
+    for (NodeDef& node : program.nodes)
+        if (fold_node(folding, program, node)) {
+            node.op = nullptr;
+            count++;
+        }
+    return count;
+}
+
+}  // namespace
+
 PreparedProgram prepare_program(const orr_host* host, Registry& registry, const std::shared_ptr<Memory>& memory, Weights& weights, const Program& source,
                                 const std::set<orr_value>& kept, bool rewrites, uint32_t numerics, const std::string& device) {
     PreparedProgram out;
     out.program = source;
     Program& program = out.program;
+    const Folding folding{host, registry, memory, weights};
     out.expanded = expand(host, registry, weights, program, device);
-    out.folded = fold(host, registry, memory, weights, program);
+    out.folded = fold(folding, program);
     remove_gaps(program);
     if (!rewrites) return out;
     for (const orr_rewrite* r : registry.rewrites()) {
         if (!(r->numerics_mask >> numerics & 1)) continue;
-        GraphEdit edit(host, registry, program, kept);
+        GraphEdit edit(folding, program, kept);
         const uint32_t applied = r->apply(edit.table());
         remove_gaps(program);
         out.rewrites.push_back({r->id, applied});
     }
-    out.folded += fold(host, registry, memory, weights, program);
+    out.folded += fold(folding, program);
     remove_gaps(program);
     return out;
 }

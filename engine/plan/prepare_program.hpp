@@ -18,9 +18,17 @@ struct PreparedProgram {
     uint32_t folded = 0, expanded = 0;
 };
 
-// Reference kernel over constant inputs, now. Used by folding.
-Buffer fold_node(const orr_host* host, const std::shared_ptr<Memory>& memory, Weights& weights, const orr_operator& op, const NodeAttrs& attrs,
-                 const std::vector<std::shared_ptr<Constant>>& ins, const std::vector<orr_tensor>& outs, size_t which);
+// What folding works with.
+struct Folding {
+    const orr_host* host;
+    Registry& registry;
+    std::shared_ptr<Memory> memory;
+    Weights& weights;
+};
+
+// Makes the outputs of a node constants, computed by its reference kernel (or its view) when first needed. False, and nothing changed, where an
+// input is not constant or the operator has neither.
+bool fold_node(const Folding& folding, Program& program, const NodeDef& node);
 
 // `kept`: values that must survive as they are (outputs and taps). Rewrites treat them as used elsewhere.
 PreparedProgram prepare_program(const orr_host* host, Registry& registry, const std::shared_ptr<Memory>& memory, Weights& weights, const Program& source,

@@ -4,17 +4,18 @@
 
 namespace orrery {
 namespace {
-constexpr size_t kMaxBytes = 2048;
-thread_local char text_of_thread[kMaxBytes];  // static storage: setting it cannot fail
+thread_local char text_of_thread[kErrorTextBytes];  // static storage: setting it cannot fail
 }  // namespace
 
 void set_error_text(const char* text) noexcept {
-    const size_t n = std::min(std::strlen(text), kMaxBytes - 1);
+    const size_t n = std::min(std::strlen(text), kErrorTextBytes - 1);
     std::memmove(text_of_thread, text, n);
     text_of_thread[n] = '\0';
 }
 
 const char* error_text() noexcept { return text_of_thread; }
+
+SavedErrorText::SavedErrorText() noexcept { std::memcpy(text_, text_of_thread, std::strlen(text_of_thread) + 1); }
 
 void check(orr_status status, const std::string& doing) {
     if (status == ORR_OK) return;

@@ -10,11 +10,25 @@ namespace orrery {
 void set_error_text(const char* text) noexcept;
 const char* error_text() noexcept;
 
+constexpr size_t kErrorTextBytes = 2048;
+
+// Keeps the text of the last failure through a call that may set others on its way and succeed all the same.
+class SavedErrorText {
+  public:
+    SavedErrorText() noexcept;
+    void restore() const noexcept { set_error_text(text_); }
+
+  private:
+    char text_[kErrorTextBytes];
+};
+
 // Runs fn at a C boundary: exceptions become statuses, their text is kept for this thread.
 template <class Fn>
 orr_status boundary(Fn&& fn) noexcept {
+    const SavedErrorText before;
     try {
         fn();
+        before.restore();
         return ORR_OK;
     } catch (const Error& e) {
         set_error_text(e.what());

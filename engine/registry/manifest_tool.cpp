@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "orrery/plugin.h"
-#include "orrery/tasks.h"
+#include "orrery/ext/tasks.h"
 
 using nlohmann::ordered_json;
 

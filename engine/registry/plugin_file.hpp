@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "orrery/plugin.h"
-#include "orrery/tasks.h"
+#include "orrery/ext/tasks.h"
 
 namespace orrery {
 

@@ -4,7 +4,7 @@
 #include "engine/platform/files.hpp"
 #include "engine/registry/error_text.hpp"
 #include "engine/run/driver.hpp"
-#include "orrery/tasks.h"
+#include "orrery/ext/tasks.h"
 
 namespace orrery {
 

@@ -30,6 +30,7 @@ Model::Model(std::shared_ptr<Engine> engine, const orr_model_options& options, b
         open_architecture();
         progress(0.6, "building");
         program(info_.entries[0]);
+        if (!options.allow_extra_tensors) check_extra_tensors();
         progress(1, "open");
     } catch (...) {
         programs_.clear();
@@ -98,6 +99,32 @@ void Model::open_architecture() {
         for (int32_t k = 0; k < e->rank; k++) mix(std::to_string(e->shape[k]) + ",");
     }
     fingerprint_ = hash;
+}
+
+// Whether text matches pattern, in which each * stands for any text.
+static bool matches_pattern(std::string_view text, std::string_view pattern) {
+    const size_t star = pattern.find('*');
+    if (star == std::string_view::npos) return text == pattern;
+    if (text.substr(0, star) != pattern.substr(0, star)) return false;
+    for (size_t at = star; at <= text.size(); at++)
+        if (matches_pattern(text.substr(at), pattern.substr(star + 1))) return true;
+    return false;
+}
+
+void Model::check_extra_tensors() {
+    for (const char* const* e = info_.entries; *e; e++) program(*e);
+    std::string first;
+    size_t count = 0;
+    for (const std::string& name : weights_->unused()) {
+        bool ignored = false;
+        for (const char* const* p = info_.ignored_tensors; p && *p && !ignored; p++) ignored = matches_pattern(name, *p);
+        if (ignored) continue;
+        const orr_tensor_entry* t = weights_->find(name);
+        if (count++ == 0) first = name + " " + shape_text({t->shape, t->shape + t->rank});
+    }
+    if (count == 0) return;
+    throw Error(ORR_INVALID_ARGUMENT, files_->path() + ": tensor " + first + (count > 1 ? " and " + std::to_string(count - 1) + " more are" : " is") + " not used by " + arch_->id +
+                                          " with this configuration; should that be right, allow extra tensors");
 }
 
 std::string Model::entry_name(const char* entry) const {

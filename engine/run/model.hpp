@@ -49,6 +49,7 @@ class Model : public std::enable_shared_from_this<Model> {
   private:
     void open_checkpoint();
     void open_architecture();
+    void check_extra_tensors();
     orr_model_source source() const;
     struct Source {
         orr_model_source base;

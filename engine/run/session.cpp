@@ -8,6 +8,7 @@
 #include "engine/registry/error_text.hpp"
 #include "engine/run/convert.hpp"
 #include "engine/run/driver.hpp"
+#include "engine/run/options.hpp"
 
 namespace orrery {
 namespace {
@@ -23,8 +24,7 @@ Session::Session(std::shared_ptr<Model> model, const orr_session_options* o)
     : model_(std::move(model)), pools_(std::make_shared<std::map<std::string, std::shared_ptr<PagePool>>>()), pools_mutex_(std::make_shared<std::mutex>()) {
     Engine& engine = model_->engine();
     const int64_t most = model_->info().context_length;
-    orr_session_options d{};
-    if (o) std::memcpy(&d, o, std::min<size_t>(o->header.struct_size, sizeof d));
+    const orr_session_options d = copy_options(o, "orr_session_options");
     if (d.context < 0 || d.batch < 0) throw Error(ORR_INVALID_ARGUMENT, "session options: context " + std::to_string(d.context) + ", batch " + std::to_string(d.batch) + ": neither may be negative");
     if (most > 0 && d.context > most)
         throw Error(ORR_LIMIT, "a context of " + std::to_string(d.context) + " tokens was asked for; the model's is " + std::to_string(most));

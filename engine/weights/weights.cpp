@@ -7,6 +7,9 @@
 #include "engine/registry/error_text.hpp"
 
 namespace orrery {
+namespace {
+constexpr uint64_t kPackSliceBytes = 16 << 20;
+}
 
 std::string shape_text(const std::vector<int64_t>& shape) {
     std::string out = "[";
@@ -260,24 +263,33 @@ const void* Weights::pack(const std::shared_ptr<Constant>& c, const orr_pack& pa
         const orr_pack* pack;
         const orr_tensor* src;
         void* dst;
-    } arg{&pack, &src, packed.data()};
-    parallel(
-        pack.chunks, [](void* a, int64_t chunk, uint32_t) { static_cast<Arg*>(a)->pack->pack(static_cast<Arg*>(a)->src, static_cast<Arg*>(a)->dst, chunk); }, &arg);
+        int64_t first;
+    } arg{&pack, &src, packed.data(), 0};
+    // In slices, whose source pages are let go: source and packed form of a large tensor are never both resident.
+    const int64_t slices = static_cast<int64_t>(c->bytes_ / kPackSliceBytes) + 1;
+    const int64_t step = std::max<int64_t>(16, (pack.chunks + slices - 1) / slices);
+    for (; arg.first < pack.chunks; arg.first += step) {
+        parallel(
+            std::min(step, pack.chunks - arg.first),
+            [](void* a, int64_t chunk, uint32_t) { static_cast<Arg*>(a)->pack->pack(static_cast<Arg*>(a)->src, static_cast<Arg*>(a)->dst, static_cast<Arg*>(a)->first + chunk); }, &arg);
+        if (arg.first + step < pack.chunks) release_mapped(c);
+    }
     const void* result = packed.data();
     c->packed_.emplace(pack.layout, Constant::Packed{std::move(packed), pack.bytes});
     release_source(c);
     return result;
 }
 
+// Pages of the file that the constant lies in: read again should anyone ask.
+bool Weights::release_mapped(const std::shared_ptr<Constant>& c) {
+    const void* base = c->base_ ? c->base_->mapped_ : c->mapped_;
+    if (base) platform::release_pages(static_cast<const char*>(base) + (c->base_ ? c->base_offset_ : 0), c->bytes_);
+    return base || c->base_;
+}
+
 void Weights::release_source(const std::shared_ptr<Constant>& c) {
     const std::lock_guard lock(mutex_);
-    if (c->base_) {
-        if (c->base_->mapped_) platform::release_pages(static_cast<const char*>(c->base_->mapped_) + c->base_offset_, c->bytes_);
-    } else if (c->mapped_) {
-        platform::release_pages(c->mapped_, c->bytes_);
-    } else if (!c->pinned_ && (!c->entries_.empty() || c->make_)) {
-        c->owned_ = Buffer();  // read or computed again should anyone ask
-    }
+    if (!release_mapped(c) && !c->pinned_ && (!c->entries_.empty() || c->make_)) c->owned_ = Buffer();  // read or computed again should anyone ask
 }
 
 std::vector<std::string> Weights::unused() const {

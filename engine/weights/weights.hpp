@@ -86,6 +86,7 @@ class Weights {
     nlohmann::ordered_json describe();
 
   private:
+    static bool release_mapped(const std::shared_ptr<Constant>& c);
     const void* data_locked(const std::shared_ptr<Constant>& c);
     const orr_host* host_;
     Registry& registry_;

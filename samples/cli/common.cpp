@@ -76,6 +76,7 @@ host::Model open_with_progress(const std::string& path, const Common& common, Op
     options.device = common.device.c_str();
     options.progress = [](void* user, double fraction, const char* what) { return static_cast<ProgressLine*>(user)->show(fraction, what); };
     options.progress_user = &line;
+    options.allow_extra_tensors = common.allow_extra_tensors;
     return open(options);
 }
 
@@ -94,6 +95,7 @@ void add_common(CLI::App& app, Common& c) {
     app.add_option("--context", c.context, "tokens that the session can hold; 0: the model's own, at most 8192")
         ->check(CLI::Range(int64_t{0}, int64_t{1} << 31))
         ->group(group);
+    app.add_flag("--allow-extra-tensors", c.allow_extra_tensors, "run a checkpoint that holds tensors which the architecture does not know")->group(group);
     app.add_flag("--json", c.json, "print JSON, and nothing else, on stdout")->group(group);
     app.add_flag("--verbose", c.verbose, "let the engine log details on stderr")->group(group);
 }
@@ -132,7 +134,12 @@ std::string read_file(const std::string& path) {
     if (path == "-") return {std::istreambuf_iterator<char>(std::cin), {}};
     std::ifstream file(path, std::ios::binary);
     if (!file) throw host::Error(ORR_NOT_FOUND, path + ": cannot be opened for reading");
-    std::string bytes{std::istreambuf_iterator<char>(file), {}};
+    std::string bytes;
+    try {
+        bytes.assign(std::istreambuf_iterator<char>(file), {});
+    } catch (const std::ios_base::failure&) {  // a folder, say
+        throw host::Error(ORR_IO, path + ": cannot be read as a file");
+    }
     if (file.bad()) throw host::Error(ORR_IO, path + ": reading failed");
     return bytes;
 }

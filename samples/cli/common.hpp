@@ -33,7 +33,7 @@ struct Common {
     std::optional<std::string> cache_type;
     std::optional<std::string> numerics;
     int64_t context = 0;  // 0: the model's own, at most 8192
-    bool json = false;
+    bool allow_extra_tensors = false, json = false;
     bool verbose = false;
 };
 

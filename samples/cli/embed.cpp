@@ -40,7 +40,7 @@ void add_embed(CLI::App& app, Common& common, Action& action) {
     CLI::App* sub = app.add_subcommand("embed", "Prints the vector of each text.");
     auto o = std::make_shared<Options>();
     sub->add_option("MODEL", o->model, "model folder or file")->required();
-    sub->add_option("TEXT", o->positional, "texts")->allow_extra_args(false);
+    sub->add_option("TEXT", o->positional, "texts");
     sub->add_option("-t,--text", o->texts, "a text; may be given several times")->allow_extra_args(false);
     sub->callback([&common, &action, o] { action = [&common, o] { return embed(common, *o); }; });
 }

@@ -22,6 +22,10 @@ int run_command(int argc, char** argv) {
     for (CLI::App* sub : app.get_subcommands({})) add_common(*sub, common);
     try {
         app.parse(argc, argv);
+    } catch (const CLI::RequiredError& e) {
+        const char* word = argc > 1 && argv[1][0] != '-' ? argv[1] : nullptr;
+        if (word && app.get_subcommands().empty()) throw UsageError(std::string("\"") + word + "\" is no command; orrery --help lists them");
+        return app.exit(e) == 0 ? kDone : kUsage;
     } catch (const CLI::ParseError& e) {
         return app.exit(e) == 0 ? kDone : kUsage;
     }

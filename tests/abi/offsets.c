@@ -4,7 +4,7 @@
 
 #include "orrery/orrery.h"
 #include "orrery/plugin.h"
-#include "orrery/tasks.h"
+#include "orrery/ext/tasks.h"
 
 #define SIZE(type) printf(#type " %zu\n", sizeof(type))
 #define AT(type, member) printf("  " #member " %zu\n", offsetof(type, member))

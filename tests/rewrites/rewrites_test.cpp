@@ -27,7 +27,7 @@ const orr_host* test_host() {
 
 class Rewrites : public testing::Test {
   protected:
-    Rewrites() : registry_(test_host()), weights_(test_host(), registry_, std::make_shared<Memory>(nullptr, 0), nullptr, nullptr) {
+    Rewrites() : registry_(test_host()), memory_(std::make_shared<Memory>(nullptr, 0)), weights_(test_host(), registry_, memory_, nullptr, nullptr) {
         registry_.add_static(orr_plugin_entry_core);
         registry_.load_all();
         builder_ = std::make_unique<GraphBuilder>(test_host(), registry_, weights_, "test", "forward");
@@ -56,7 +56,8 @@ class Rewrites : public testing::Test {
         const std::set<orr_value> kept(outputs.begin(), outputs.end());
         for (const orr_rewrite* r : registry_.rewrites()) {
             if (r->id != id) continue;
-            GraphEdit edit(test_host(), registry_, program_, kept);
+            const Folding folding{test_host(), registry_, memory_, weights_};
+            GraphEdit edit(folding, program_, kept);
             return r->apply(edit.table());
         }
         ADD_FAILURE() << "there is no rewrite " << id;
@@ -79,11 +80,18 @@ class Rewrites : public testing::Test {
         if (!found) throw std::runtime_error("no node of " + id);
         return *found;
     }
+    // The elements of a constant.
+    std::vector<float> numbers(orr_value v) {
+        const auto& c = program_.values[v].constant;
+        const auto* data = static_cast<const float*>(weights_.data(c));
+        return {data, data + c->bytes() / sizeof(float)};
+    }
     std::string text(const NodeDef& n, const char* name) const { return n.attrs.table()->get_string(n.attrs.table(), name); }
     double number(const NodeDef& n, const char* name) const { return n.attrs.table()->get_float(n.attrs.table(), name); }
 
     using Ops = std::vector<std::string>;
     Registry registry_;
+    std::shared_ptr<Memory> memory_;
     Weights weights_;
     std::unique_ptr<GraphBuilder> builder_;
     orr_value x_ = 0;
@@ -199,6 +207,53 @@ TEST_F(Rewrites, FactorKeepsOffBiasOffsetAndSiblings) {
     const orr_value inner = activation(x_, "relu"), with_offset = op("orr.affine/1", {linear(inner, weight(8))}, Attrs().set("scale", 0.5).set("offset", 1.0));
     const orr_value other = activation(x_, "silu"), q = op("orr.affine/1", {linear(other, weight(8))}, half), k = linear(other, weight(8));
     EXPECT_EQ(apply("orr.fold_scale/1", {with_bias, with_offset, q, k}), 0u);
+}
+
+TEST_F(Rewrites, NormWeightsGoIntoTheProducts) {
+    const orr_value w = bias(8), b = bias(8), q = weight(4), k = weight(2), kb = bias(2);
+    const orr_value y = op("orr.layer_norm/1", {x_, w, b}, Attrs().set("eps", 0.25));
+    const std::vector<orr_value> outs = {linear(y, q), linear(y, k, kb, Attrs().set("activation", "silu"))};
+    EXPECT_EQ(apply("orr.fold_norm/1", outs), 1u);
+    EXPECT_EQ(ops(), (Ops{"orr.layer_norm/1", "orr.linear/1", "orr.linear/1"}));
+    const NodeDef& norm = only("orr.layer_norm/1");
+    EXPECT_EQ(norm.ins, std::vector<orr_value>{x_});
+    EXPECT_EQ(number(norm, "eps"), 0.25);
+    const float norm_w = numbers(w)[0], norm_b = numbers(b)[0];
+    for (const NodeDef& n : program_.nodes) {
+        if (std::string(n.op->id) != "orr.linear/1") continue;
+        const bool second = n.outs[0] == outs[1];
+        const orr_value before = second ? k : q;
+        const float whole = numbers(before)[0];  // every element is the same
+        for (const float v : numbers(n.ins[1])) EXPECT_EQ(v, whole * norm_w);
+        for (const float v : numbers(n.ins[2])) EXPECT_EQ(v, 8 * whole * norm_b + (second ? numbers(kb)[0] : 0));
+        EXPECT_EQ(numbers(n.ins[1]).size(), numbers(before).size());
+        EXPECT_EQ(text(n, "activation"), second ? "silu" : "none");
+    }
+}
+
+TEST_F(Rewrites, NormWeightsWithAnOffset) {
+    const orr_value w = bias(8), m = weight(4), y = linear(op("orr.rms_norm/1", {x_, w}, Attrs().set("weight_offset", 1.0)), m);
+    EXPECT_EQ(apply("orr.fold_norm/1", {y}), 1u);
+    EXPECT_EQ(only("orr.rms_norm/1").ins, std::vector<orr_value>{x_});
+    EXPECT_EQ(number(only("orr.rms_norm/1"), "weight_offset"), 0);
+    for (const float v : numbers(only("orr.linear/1").ins[1])) EXPECT_EQ(v, numbers(m)[0] * (numbers(w)[0] + 1));
+}
+
+TEST_F(Rewrites, NormWeightsStayWhereSomethingElseReads) {
+    const orr_value y = op("orr.rms_norm/1", {x_, bias(8)});
+    EXPECT_EQ(apply("orr.fold_norm/1", {linear(y, weight(4)), activation(y, "silu")}), 0u);
+    EXPECT_EQ(only("orr.rms_norm/1").ins.size(), 2u);
+}
+
+TEST_F(Rewrites, NormWeightsStayWhereTheNormIsKept) {
+    const orr_value y = op("orr.rms_norm/1", {x_, bias(8)});
+    EXPECT_EQ(apply("orr.fold_norm/1", {linear(y, weight(4)), y}), 0u);
+}
+
+TEST_F(Rewrites, NormWeightsStayBeforeNarrowWeights) {
+    const std::vector<uint16_t> data(32, 0x3f80);
+    const orr_value narrow = builder_->constant(weights_.make("narrow", ORR_TYPE_BF16, {4, 8}, data.data()), "narrow");
+    EXPECT_EQ(apply("orr.fold_norm/1", {linear(op("orr.rms_norm/1", {x_, bias(8)}), narrow)}), 0u);
 }
 
 }  // namespace

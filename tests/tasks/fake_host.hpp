@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "orrery/tasks.h"
+#include "orrery/ext/tasks.h"
 
 struct orr_session {
     std::vector<int32_t> ids;
@@ -38,6 +38,7 @@ struct State {
     std::vector<std::string> order;  // names of files by number
     orr_session* session = nullptr;
     std::string hidden = "last_hidden_state";
+    std::string info_json = "{}";
 };
 inline State* state = nullptr;
 
@@ -159,6 +160,7 @@ inline const orr_model_info* info() {
     static const char* const entries[] = {"forward", "next", nullptr};
     static orr_model_info i{};
     i.header = ORR_HEADER(orr_model_info);
+    i.info_json = state->info_json.c_str();
     i.entries = entries;
     i.vocabulary = kVocabulary;
     return &i;

@@ -131,6 +131,45 @@ TEST_F(TextGeneration, LongPromptsRunInChunks) {
     EXPECT_EQ(sizes, (std::vector<size_t>{512, 512, 176}));
 }
 
+// LongRoPE: sequences of more than rotary_switch tokens rotate every key otherwise.
+TEST_F(TextGeneration, RunsTheWholeAgainBeyondTheRotarySwitch) {
+    TearDown();
+    state_.context = 4096;
+    state_.info_json = R"({"rotary_switch": 8})";
+    SetUp();
+    const auto sizes = [&] {
+        std::vector<size_t> out;
+        for (const auto& r : state_.session->runs) out.push_back(r.size());
+        state_.session->runs.clear();
+        return out;
+    };
+    // bos and four letters, then up to eight tokens one by one; the ninth runs all nine, the tenth is alone again.
+    ASSERT_EQ(run(greedy({{"prompt", "hell"}, {"max_tokens", 6}})), ORR_OK);
+    EXPECT_EQ(result_["text"], "mnopqr");
+    EXPECT_EQ(sizes(), (std::vector<size_t>{5, 1, 1, 1, 9, 1}));
+    // What it holds now is rotated for long sequences: a short prompt cannot use it, a long one can.
+    ASSERT_EQ(run(greedy({{"prompt", "hell"}, {"max_tokens", 1}})), ORR_OK);
+    EXPECT_EQ(result_["reused_tokens"], 0);
+    EXPECT_EQ(sizes(), (std::vector<size_t>{5}));
+    ASSERT_EQ(run(greedy({{"prompt", "hello, you all"}, {"max_tokens", 1}})), ORR_OK);
+    EXPECT_EQ(result_["reused_tokens"], 0);
+    EXPECT_EQ(sizes(), (std::vector<size_t>{15}));
+    ASSERT_EQ(run(greedy({{"prompt", "hello, your"}, {"max_tokens", 1}})), ORR_OK);
+    EXPECT_EQ(result_["reused_tokens"], 11);
+    EXPECT_EQ(sizes(), (std::vector<size_t>{1}));
+}
+
+TEST_F(TextGeneration, APromptBeyondTheRotarySwitchStartsWithARunThatPassesIt) {
+    TearDown();
+    state_.context = 4096;
+    state_.info_json = R"({"rotary_switch": 600})";
+    SetUp();
+    ASSERT_EQ(run(greedy({{"prompt", std::string(1199, 'x')}, {"max_tokens", 1}})), ORR_OK);
+    std::vector<size_t> sizes;
+    for (const auto& r : state_.session->runs) sizes.push_back(r.size());
+    EXPECT_EQ(sizes, (std::vector<size_t>{601, 512, 87}));
+}
+
 TEST_F(TextGeneration, ReusesTheCommonPrefix) {
     ASSERT_EQ(run(greedy({{"prompt", "hello"}, {"max_tokens", 3}})), ORR_OK);  // session: bos hello p q
     state_.session->runs.clear();

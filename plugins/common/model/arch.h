@@ -17,6 +17,7 @@ struct Summary {
     int64_t context_length = 0;
     int64_t vocabulary = 0;
     std::string info_json = "{}";
+    std::vector<std::string> ignored_tensors;  // patterns, see orr_model_info
 };
 
 // C is a configuration with a member `Summary summary`. Read and Build may throw orrery::Error.
@@ -32,7 +33,7 @@ class ModelArch {
   private:
     struct Held {
         C config;
-        std::vector<const char*> entries, tasks;
+        std::vector<const char*> entries, tasks, ignored;
     };
     static void list(const std::vector<std::string>& from, std::vector<const char*>& to) {
         for (const auto& s : from) to.push_back(s.c_str());
@@ -40,7 +41,7 @@ class ModelArch {
     }
     static orr_status configure(const orr_model_source* source, void** config, orr_model_info* info) {
         return guard(source->host, [&] {
-            auto held = std::make_unique<Held>(Held{Read(*source), {}, {}});
+            auto held = std::make_unique<Held>(Held{Read(*source), {}, {}, {}});
             const Summary& s = held->config.summary;
             list(s.entries, held->entries);
             list(s.tasks, held->tasks);
@@ -49,6 +50,8 @@ class ModelArch {
             info->context_length = s.context_length;
             info->vocabulary = s.vocabulary;
             info->info_json = s.info_json.c_str();
+            list(s.ignored_tensors, held->ignored);
+            info->ignored_tensors = held->ignored.data();
             *config = held.release();
         });
     }

@@ -168,6 +168,13 @@ std::vector<int64_t> tensor_shape(const orr_model_source& source, const std::str
     return {t->shape, t->shape + t->rank};
 }
 
+int64_t gguf_vocabulary(const ModelConfig& c, const orr_model_source& source) {
+    const int64_t rows = tensor_shape(source, "token_embd.weight", 2)[0];
+    if (c.has("vocab_size") && c.size("vocab_size") != rows)
+        throw Error(ORR_CORRUPT, c.label("vocab_size") + " is " + std::to_string(c.size("vocab_size")) + ", token_embd.weight has " + std::to_string(rows) + " rows");
+    return rows;
+}
+
 std::vector<float> read_f32(const orr_model_source& source, const std::string& name) {
     const int64_t n = tensor_shape(source, name, 1)[0];
     const orr_tensor_entry* t = source.find_tensor(&source, name.c_str());

@@ -74,6 +74,8 @@ bool has_tensor(const orr_model_source& source, const std::string& name);
 std::string tensor_prefix(const orr_model_source& source, std::initializer_list<const char*> prefixes, const std::string& name);
 // Shape of a tensor that must exist and have this rank.
 std::vector<int64_t> tensor_shape(const orr_model_source& source, const std::string& name, int32_t rank);
+// GGUF: the rows of token_embd.weight. Throws where vocab_size, should it be there, says otherwise.
+int64_t gguf_vocabulary(const ModelConfig& c, const orr_model_source& source);
 // All elements of an f32 tensor.
 std::vector<float> read_f32(const orr_model_source& source, const std::string& name);
 // Elements of all tensors of the checkpoint.

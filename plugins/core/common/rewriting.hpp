@@ -48,6 +48,16 @@ class Edit {
         return g_->replace(g_, static_cast<uint32_t>(nodes.size()), nodes.data(), op, attrs.json().c_str(), static_cast<uint32_t>(ins.size()),
                            ins.data(), static_cast<uint32_t>(outs.size()), outs.data());
     }
+    // op over constants, as a constant. 0 where it cannot be.
+    orr_value make_constant(const char* op, const Attrs& attrs, const std::vector<orr_value>& ins) {
+        return g_->constant(g_, op, attrs.json().c_str(), static_cast<uint32_t>(ins.size()), ins.data());
+    }
+    uint32_t uses(orr_value value) const { return g_->uses(g_, value); }
+    bool is_f32(orr_value value) const {
+        orr_value_info info{};
+        info.header = ORR_HEADER(orr_value_info);
+        return g_->info(g_, value, &info) && info.type == ORR_TYPE_F32;
+    }
 
   private:
     orr_graph_edit* g_;

@@ -106,7 +106,7 @@ DecoderConfig decoder_from_gguf(const ModelConfig& c, const orr_model_source& so
         throw Error(ORR_UNSUPPORTED, c.label("attention.value_length") + " " + std::to_string(c.size("attention.value_length")) +
                                          " differs from the key length " + std::to_string(d.head_dim));
     d.ffn = c.size("feed_forward_length");
-    d.vocabulary = tensor_shape(source, "token_embd.weight", 2)[0];
+    d.vocabulary = gguf_vocabulary(c, source);
     d.context = c.size("context_length");
     d.norm_eps = c.positive("attention.layer_norm_rms_epsilon");
     d.tied = !has_tensor(source, "output.weight");
@@ -174,12 +174,17 @@ void finish_decoder(DecoderConfig& d, const ModelConfig& c, const orr_model_sour
     s.context_length = d.context;
     for (const RopeTable& r : d.ropes) s.context_length = std::max(s.context_length, r.reach);
     s.vocabulary = d.vocabulary;
+    // A buffer that older checkpoints keep; GGUF's are read with the configuration.
+    s.ignored_tensors = {"*rotary_emb.inv_freq", "rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"};
+    if (d.tied) s.ignored_tensors.push_back("lm_head.weight");
     Json info = {{"layers", d.layers},         {"heads", d.heads},   {"kv_heads", d.kv_heads},
                  {"head_dim", d.head_dim},     {"hidden", d.hidden}, {"ffn", d.ffn},
                  {"vocabulary", d.vocabulary}, {"tied", d.tied},     {"parameters", parameter_count(source)}};
     if (d.experts) info.update({{"experts", d.experts}, {"experts_per_token", d.top_k}, {"expert_ffn", d.expert_ffn}});
     const int64_t window = *std::max_element(d.layer_windows.begin(), d.layer_windows.end());
     if (window) info["window"] = window;
+    for (const RopeTable& r : d.ropes)
+        if (r.switch_length > 0) info["rotary_switch"] = r.switch_length;
     if (!c.gguf()) info["ignored"] = c.unused();
     s.info_json = info.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

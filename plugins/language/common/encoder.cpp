@@ -156,6 +156,8 @@ void finish_encoder(EncoderConfig& e, const ModelConfig& c, const orr_model_sour
     s.tasks = {"embedding"};
     s.context_length = longest;
     s.vocabulary = e.vocabulary;
+    // A buffer, the heads of pre-training, and a pooler that the class does not use.
+    s.ignored_tensors = {"*position_ids", "cls.*", "lm_head.*", "vocab_*", "*pooler.*"};
     Json info = {{"layers", e.layers},
                  {"heads", e.heads},
                  {"kv_heads", e.heads},

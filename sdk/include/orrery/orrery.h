@@ -29,7 +29,7 @@ typedef struct orr_text orr_text; /* a string owned by the caller */
 
 /* ---------------------------------------------------------------- version, errors, strings */
 
-/* "1.0.0"; static. [any-thread] */
+/* "0.1.0", say; static. [any-thread] */
 ORR_API const char* orr_version(void);
 /* ABI of the loaded library: (major << 16) | minor. [any-thread] */
 ORR_API uint32_t orr_abi_version(void);
@@ -123,6 +123,7 @@ typedef struct orr_model_options {
     const char* device; /* "cpu" (default), "vulkan", "vulkan:1" */
     orr_progress_fn progress;
     void* progress_user;
+    bool allow_extra_tensors; /* tensors in the checkpoint that the architecture does not know are no error */
 } orr_model_options;
 
 /* Maps the checkpoint, chooses architecture and plugins, checks configuration and tensors. [any-thread] */

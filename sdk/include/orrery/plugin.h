@@ -19,7 +19,7 @@ typedef struct orr_host orr_host;
 /* Given by the engine. Every member may be called on any thread. */
 struct orr_host {
     orr_header header;
-    /* An engine table by id ("orr.host_api/1", see hostapi.h), or NULL. Owned by the engine. */
+    /* An engine table by id ("orr.host_api/1", see ext/tasks.h), or NULL. Owned by the engine. */
     const void* (*get_extension)(const orr_host* host, const char* id);
     /* The host application's allocator. alignment is a power of two. NULL when refused. */
     void* (*allocate)(const orr_host* host, size_t bytes, size_t alignment);
@@ -448,6 +448,9 @@ typedef struct orr_model_info {
     int64_t context_length;           /* longest sequence in tokens, 0: none */
     int64_t vocabulary;               /* 0: none */
     const char* info_json;            /* object: sizes for people (layers, heads …), ignored keys */
+    /* Names of checkpoint tensors that the model has no use for, NULL-terminated, or NULL; * stands for any text. One that
+     * is neither used nor named here makes opening fail, unless the host allows it. */
+    const char* const* ignored_tensors;
 } orr_model_info;
 
 typedef struct orr_model_arch {
@@ -491,6 +494,9 @@ struct orr_graph_edit {
      * when something else still reads what would vanish, no place fits, or a shape would change. */
     bool (*replace)(orr_graph_edit* g, uint32_t n_nodes, const uint32_t* nodes, const char* op_id, const char* attrs_json, uint32_t n_ins,
                     const orr_value* ins, uint32_t n_outs, const orr_value* outs);
+    /* A new constant: the one output of an operator over constants, computed when it is first needed. 0 when an input is
+     * not constant or the operator has no reference kernel. */
+    orr_value (*constant)(orr_graph_edit* g, const char* op_id, const char* attrs_json, uint32_t n_ins, const orr_value* ins);
 };
 
 typedef struct orr_rewrite {

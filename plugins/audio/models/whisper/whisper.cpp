@@ -86,6 +86,7 @@ Whisper::Whisper(const orr_model_source& source) {
     info["parameters"] = parameter_count(source);
     info["ignored"] = c.unused();
     summary.info_json = info.dump();
+    summary.ignored_tensors = {"proj_out.weight"};  // tied
 }
 
 Attention Whisper::attention(const std::string& name, int64_t heads) const {

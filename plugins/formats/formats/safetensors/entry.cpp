@@ -88,7 +88,8 @@ orr_checkpoint* open_safetensors(const orr_files* files) {
     std::string config = read_text(files, config_file);
     ConfigReader reader;
     read_json("config.json", config, reader);
-    if (!reader.model_type.empty()) reader.architectures.push_back(reader.model_type);
+    // A class that nobody knows is not run as another one of its family.
+    if (reader.architectures.empty() && !reader.model_type.empty()) reader.architectures.push_back(reader.model_type);
 
     // As upstream, the single file wins where both are there.
     const int32_t single = files->open(files, "model.safetensors");

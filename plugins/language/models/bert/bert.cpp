@@ -22,7 +22,7 @@ EncoderConfig read_gguf(const ModelConfig& c, const orr_model_source& source) {
     e.heads = c.size("attention.head_count");
     require_multiple(c, "embedding_length", e.hidden, "attention.head_count", e.heads);
     e.ffn = c.size("feed_forward_length");
-    e.vocabulary = tensor_shape(source, "token_embd.weight", 2)[0];
+    e.vocabulary = gguf_vocabulary(c, source);
     e.positions = tensor_shape(source, "position_embd.weight", 2)[0];
     e.norm_eps = c.positive("attention.layer_norm_epsilon");
     c.require_flag("attention.causal", false);

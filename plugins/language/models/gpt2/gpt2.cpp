@@ -72,7 +72,7 @@ void read_gguf(Gpt2& m, const ModelConfig& c, const orr_model_source& source) {
     require_multiple(c, "embedding_length", m.hidden, "attention.head_count", m.heads);
     // Converters write 4 * hidden as feed_forward_length whatever the width; the tensor knows.
     m.ffn = tensor_shape(source, "blk.0.ffn_up.weight", 2)[0];
-    m.vocabulary = tensor_shape(source, "token_embd.weight", 2)[0];
+    m.vocabulary = gguf_vocabulary(c, source);
     m.context = tensor_shape(source, "position_embd.weight", 2)[0];
     m.norm_eps = c.positive("attention.layer_norm_epsilon");
     m.tied = !has_tensor(source, "output.weight");
@@ -91,6 +91,8 @@ Gpt2 read(const orr_model_source& source) {
     m.summary.tasks = {"text_generation"};
     m.summary.context_length = m.context;
     m.summary.vocabulary = m.vocabulary;
+    m.summary.ignored_tensors = {"*.attn.bias", "*.attn.masked_bias"};  // older checkpoints keep the causal mask
+    if (m.tied) m.summary.ignored_tensors.push_back("lm_head.weight");
     Json info = {
         {"layers", m.layers}, {"heads", m.heads},           {"kv_heads", m.heads}, {"head_dim", m.hidden / m.heads},       {"hidden", m.hidden},
         {"ffn", m.ffn},       {"vocabulary", m.vocabulary}, {"tied", m.tied},      {"parameters", parameter_count(source)}};

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "orrery/tasks.h"
+#include "orrery/ext/tasks.h"
 #include "recipe.hpp"
 
 namespace orrery::embedding {

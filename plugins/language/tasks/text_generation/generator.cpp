@@ -81,6 +81,8 @@ Generator::Generator(const orr_host* host, orr_model* model, orr_session* sessio
     for (const char* const* e = info ? info->entries : nullptr; e && *e; e++) has_next = has_next || !std::strcmp(*e, "next");
     if (!has_next) throw Error(ORR_UNSUPPORTED, "text_generation: the model has no entry \"next\", it predicts no tokens");
     entry_ = "next";
+    const json about = json::parse(info->info_json ? info->info_json : "{}", nullptr, false);
+    if (about.is_object()) rotary_switch_ = about.value("rotary_switch", uint64_t{0});
     if (own_session_) check(api_->session_create(model, nullptr, &session_));
 }
 
@@ -136,6 +138,7 @@ std::vector<int32_t> Generator::prompt_ids(const Request& r) const {
 // Takes the session back to what it shares with the prompt; at least one token is left to run. Returns how much is shared.
 uint64_t Generator::reuse_prefix(const std::vector<int32_t>& prompt) {
     if (api_->session_position(session_) != static_cast<int64_t>(held_.size())) held_.clear();  // the host has used the session
+    if (rotary_switch_ && (held_.size() > rotary_switch_) != (prompt.size() > rotary_switch_)) held_.clear();  // its keys are rotated otherwise
     const uint64_t most = std::min(held_.size(), prompt.size() - 1);
     const uint64_t shared =
         static_cast<uint64_t>(std::mismatch(held_.begin(), held_.begin() + static_cast<ptrdiff_t>(most), prompt.begin()).first - held_.begin());
@@ -168,8 +171,27 @@ void Generator::forward(const int32_t* ids, uint64_t count) {
 }
 
 void Generator::prefill(const std::vector<int32_t>& prompt, uint64_t from) {
-    for (uint64_t at = from; at < prompt.size(); at += kChunk) forward(prompt.data() + at, std::min(kChunk, prompt.size() - at));
+    for (uint64_t at = from, count; at < prompt.size(); at += count) {
+        count = std::min(kChunk, prompt.size() - at);
+        // The run that ends beyond the switch rotates all its keys in the new way.
+        if (prompt.size() > rotary_switch_ && at + count <= rotary_switch_) count = rotary_switch_ + 1 - at;
+        forward(prompt.data() + at, count);
+    }
     read_logits();
+}
+
+// One more token. Where it makes the sequence so long that all keys are rotated in another way (LongRoPE), the whole is run again.
+void Generator::step(int32_t id) {
+    if (!rotary_switch_ || held_.size() != rotary_switch_) {
+        forward(&id, 1);
+        read_logits();
+        return;
+    }
+    std::vector<int32_t> all = held_;
+    all.push_back(id);
+    check(api_->session_reset(session_));
+    held_.clear();
+    prefill(all, 0);
 }
 
 // A copy of the last run's row: the callback and the penalties write into it.
@@ -262,13 +284,12 @@ void Generator::generate(Answer& a) {
         if (static_cast<int64_t>(a.ids.size()) == a.request.max_tokens) return;
         if (most > 0 && static_cast<int64_t>(held_.size()) >= most) return;  // the context is full
         try {
-            forward(&id, 1);
+            step(id);
         } catch (const Error& e) {
             if (e.code() != ORR_LIMIT) throw;
             return;
         }
         a.steps++;
-        read_logits();
     }
 }
 

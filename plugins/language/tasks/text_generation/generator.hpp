@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "orrery/tasks.h"
+#include "orrery/ext/tasks.h"
 #include "request.hpp"
 #include "stop_text.hpp"
 
@@ -35,6 +35,7 @@ class Generator {
     uint64_t reuse_prefix(const std::vector<int32_t>& prompt);
     void forward(const int32_t* ids, uint64_t count);
     void prefill(const std::vector<int32_t>& prompt, uint64_t from);
+    void step(int32_t id);
     void read_logits();
     void generate(Answer& answer);
     bool logits_event(Answer& answer);
@@ -49,6 +50,7 @@ class Generator {
     bool own_session_;
     const orr_tokenizer* tokenizer_;
     const char* entry_;
+    uint64_t rotary_switch_ = 0;  // "rotary_switch" of the model's info: sequences of more tokens rotate all keys in another way; 0: none
     std::vector<int32_t> held_;  // ids that the session has consumed
     std::vector<float> logits_;
     std::atomic<bool> cancelled_{false};

@@ -117,6 +117,8 @@ void Clip::describe_sizes(const orr_model_source& source, const ModelConfig& c) 
     info["parameters"] = parameter_count(source);
     info["ignored"] = c.unused();
     summary.info_json = info.dump();
+    summary.ignored_tensors = {"*position_ids"};
+    if (!both_) summary.ignored_tensors.insert(summary.ignored_tensors.end(), {"logit_scale", has_text_ ? "vision_model.*" : "text_model.*", has_text_ ? "visual_projection.*" : "text_projection.*"});
 }
 
 PreNormBlock Clip::block(const Tower& tower, int64_t layer) const {

@@ -74,7 +74,7 @@ void read_gguf(Mamba& m, const ModelConfig& c, const orr_model_source& source) {
     m.state = c.size("ssm.state_size");
     m.kernel = c.size("ssm.conv_kernel");
     m.rank = c.size("ssm.time_step_rank");
-    m.vocabulary = tensor_shape(source, "token_embd.weight", 2)[0];
+    m.vocabulary = gguf_vocabulary(c, source);
     m.norm_eps = c.positive("attention.layer_norm_rms_epsilon");
     m.use_bias = has_tensor(source, "blk.0.ssm_in.bias");
     m.conv_bias = has_tensor(source, "blk.0.ssm_conv1d.bias");
@@ -94,6 +94,7 @@ Mamba read(const orr_model_source& source) {
     m.summary.entries = {"forward", "next"};
     m.summary.tasks = {"text_generation"};
     m.summary.vocabulary = m.vocabulary;
+    if (m.tied) m.summary.ignored_tensors = {"lm_head.weight"};
     Json info = {{"layers", m.layers},         {"hidden", m.hidden},      {"inner", m.inner},
                  {"state", m.state},           {"conv_kernel", m.kernel}, {"time_step_rank", m.rank},
                  {"vocabulary", m.vocabulary}, {"tied", m.tied},          {"parameters", parameter_count(source)}};

@@ -133,6 +133,8 @@ void PatchTst::describe_sizes(const orr_model_source& source, const ModelConfig&
     info["parameters"] = parameter_count(source);
     info["ignored"] = c.unused();
     summary.info_json = info.dump();
+    summary.ignored_tensors = {"*num_batches_tracked"};
+    if (!prediction_) summary.ignored_tensors.push_back("head.*");
 }
 
 // loc = mean of what was observed, scale = sqrt(its variance + minimum_scale)

@@ -101,6 +101,7 @@ void Swin::describe_sizes(const orr_model_source& source, const ModelConfig& c) 
     info["parameters"] = parameter_count(source);
     info["ignored"] = c.unused();
     summary.info_json = info.dump();
+    summary.ignored_tensors = {"*relative_position_index", "*mask_token"};
 }
 
 Value Swin::embed(Net& net, Value pixels) const {

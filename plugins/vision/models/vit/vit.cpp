@@ -61,6 +61,7 @@ Vit::Vit(const orr_model_source& source) {
     info["parameters"] = parameter_count(source);
     info["ignored"] = c.unused();
     summary.info_json = info.dump();
+    summary.ignored_tensors = {"*pooler.*", "*mask_token"};
 }
 
 // Patches as tokens, the class token before them, learned positions added.
