@@ -79,7 +79,7 @@ orr_status orr_tokenize(orr_model* model, const char* text, uint64_t size, uint3
         if (capacity) require(ids, "ids");
         const orr_tokenizer& t = model->model->tokenizer();
         std::vector<int32_t> out;
-        check(t.encode(&t, text ? text : "", size, flags & ORR_NO_SPECIAL ? 0 : ORR_TOKENIZE_ADD_SPECIAL, append_ids, &out), "");
+        call_plugin([&] { return t.encode(&t, text ? text : "", size, flags & ORR_NO_SPECIAL ? 0 : ORR_TOKENIZE_ADD_SPECIAL, append_ids, &out); }, [] { return std::string(); });
         std::copy_n(out.begin(), std::min<uint64_t>(out.size(), capacity), ids);
         *count = out.size();
     });
@@ -92,7 +92,7 @@ orr_status orr_detokenize(orr_model* model, const int32_t* ids, uint64_t count, 
         if (count) require(ids, "ids");
         const orr_tokenizer& t = model->model->tokenizer();
         std::string out;
-        check(t.decode(&t, ids, count, flags & ORR_SKIP_SPECIAL ? ORR_DETOKENIZE_SKIP_SPECIAL : 0, append_text, &out), "");
+        call_plugin([&] { return t.decode(&t, ids, count, flags & ORR_SKIP_SPECIAL ? ORR_DETOKENIZE_SKIP_SPECIAL : 0, append_text, &out); }, [] { return std::string(); });
         *text = make_text(std::move(out));
     });
 }
@@ -104,7 +104,7 @@ orr_status orr_apply_chat_template(orr_model* model, const char* messages_json, 
         require(text, "text");
         const orr_tokenizer& t = model->model->tokenizer();
         std::string out;
-        check(t.chat(&t, messages_json, options_json, append_text, &out), "");
+        call_plugin([&] { return t.chat(&t, messages_json, options_json, append_text, &out); }, [] { return std::string(); });
         *text = make_text(std::move(out));
     });
 }

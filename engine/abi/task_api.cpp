@@ -61,7 +61,7 @@ orr_status orr_task_create(orr_model* model, const char* task, orr_session* sess
         made->model_handle.reset(new orr_model{model->model});
         if (session) made->session_handle.reset(new orr_session{session->session});
         made->kind = &m.engine().registry().find_task(id);
-        check(made->kind->create(m.engine().host(), made->model_handle.get(), made->session_handle.get(), &made->task), "task " + id);
+        call_plugin([&] { return made->kind->create(m.engine().host(), made->model_handle.get(), made->session_handle.get(), &made->task); }, [&] { return "task " + id; });
         *out = made.release();
     });
 }
@@ -77,9 +77,7 @@ orr_status orr_task_run(orr_task* task, const char* request_json, orr_event_fn o
         require(task, "task");
         require(request_json, "request_json");
         orr_text* text = nullptr;
-        set_error_text("");
-        const orr_status status = task->kind->run(task->task, request_json, on_event, user, result ? &text : nullptr);
-        check(status, "");
+        call_plugin([&] { return task->kind->run(task->task, request_json, on_event, user, result ? &text : nullptr); }, [] { return std::string(); });
         if (result) *result = text;
     });
 }

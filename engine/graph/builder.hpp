@@ -16,6 +16,7 @@ class GraphBuilder {
 
     orr_builder* table() { return &table_.base; }
     // The finished graph. Throws the first failure.
+    bool failed() const { return failed_; }
     Program finish();
 
     orr_value input(const std::string& name, uint32_t type, const std::vector<orr_dim>& dims, uint32_t flags, bool positions);

@@ -43,6 +43,7 @@ void check_arity(const orr_operator& op, const std::vector<bool>& present, size_
         if (!(op.inputs[i]->flags & ORR_PORT_OPTIONAL) && !here)
             throw Error(ORR_INVALID_ARGUMENT, who + ": input " + std::to_string(i) + " (" + op.inputs[i]->name + ") is missing");
     }
+    if (n_outs == 0) throw Error(ORR_INVALID_ARGUMENT, who + " was asked for 0 outputs, it gives " + std::to_string(op.n_outputs));
     const bool out_tail = op.n_outputs && (op.outputs[op.n_outputs - 1]->flags & ORR_PORT_VARIADIC);
     if (n_outs > op.n_outputs && !out_tail)
         throw Error(ORR_INVALID_ARGUMENT, who + " was asked for " + std::to_string(n_outs) + " outputs, it gives " + std::to_string(op.n_outputs));
@@ -53,7 +54,7 @@ void infer_node(const orr_host* host, const orr_operator& op, const NodeAttrs& a
     std::vector<const orr_value_info*> padded = ins;
     while (padded.size() < op.n_inputs) padded.push_back(nullptr);
     orr_infer i{ORR_HEADER(orr_infer), host, dims, attrs.table(), static_cast<uint32_t>(padded.size()), static_cast<uint32_t>(outs.size()), padded.data(), outs.data()};
-    check(op.infer(&i), where + ": " + op.id);
+    call_plugin([&] { return op.infer(&i); }, [&] { return where + ": " + op.id; });
     for (const auto* o : outs)
         if (o->type == 0) throw Error(ORR_INTERNAL, where + ": " + op.id + "'s shape function left an output without a type");
 }

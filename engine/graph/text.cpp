@@ -127,6 +127,7 @@ std::vector<std::string> split(const std::string& list) {
 
 std::string graph_text(const Program& g, Registry& registry) {
     std::ostringstream out;
+    out.imbue(std::locale::classic());
     out << kHeader << "\nprogram " << json_quote(g.model) << " " << json_quote(g.entry) << "\n";
     const auto constant_line = [&](size_t v) {
         const Constant& c = *g.values[v].constant;
@@ -180,6 +181,7 @@ std::string graph_text(const Program& g, Registry& registry) {
 
 Program parse_graph(const std::string& text, Registry& registry, const orr_host* host, Weights& weights) {
     std::istringstream in(text);
+    in.imbue(std::locale::classic());
     std::string raw;
     size_t number = 1;
     if (!std::getline(in, raw) || raw != kHeader) throw Error(ORR_CORRUPT, std::string("graph text: does not begin with \"") + kHeader + "\"");

@@ -75,17 +75,22 @@ void run_chain(PlanStep& step) {
 
 }  // namespace
 
+void check_team(Team& team, const std::string& doing) {
+    if (const std::string what = team.take_failure(); !what.empty()) throw Error(ORR_INTERNAL, doing + ": the plugin threw an exception in parallel_for: " + what);
+}
+
 void Plan::run_step(PlanStep& step) {
     const auto started = profile_ ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point{};
+    const auto doing = [&] {
+        std::string what = step.kind == PlanStep::Kind::kernel ? std::string(step.op->id) + ", kernel " + step.kernel->name : "elementwise chain";
+        return what + (step.label.empty() ? "" : " (" + step.label + ")");
+    };
     switch (step.kind) {
-        case PlanStep::Kind::kernel: {
-            const orr_status status = step.kernel->run(&step.run.base);
-            if (status != ORR_OK) check(status, std::string(step.op->id) + (step.label.empty() ? "" : " (" + step.label + ")"));
-            break;
-        }
+        case PlanStep::Kind::kernel: call_plugin([&] { return step.kernel->run(&step.run.base); }, doing); break;
         case PlanStep::Kind::copy: run_copy(step); break;
         case PlanStep::Kind::chain: run_chain(step); break;
     }
+    if (step.run.team->failed()) check_team(*step.run.team, doing());
     if (profile_) {
         step.time_ns += static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - started).count());
         step.runs++;

@@ -132,6 +132,9 @@ class Plan {
     bool profile_ = false;
 };
 
+// Throws what a chunk threw on one of the team's threads.
+void check_team(Team& team, const std::string& doing);
+
 // What a plan is made for.
 struct Binding {
     Bindings symbols;                 // "B", "T" … from the inputs' shapes; "S…" from the session

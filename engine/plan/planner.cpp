@@ -381,7 +381,7 @@ class Planner {
         const orr_prepare p = base_prepare(node, ins, outs);
         orr_tensor as = *outs[0];
         as.offset = 0;
-        if (!node.op->view(&p, &as)) return false;
+        if (!ask_plugin([&] { return node.op->view(&p, &as); }, [&] { return where() + ": " + node.op->id; })) return false;
         const uint64_t offset = as.offset;
         as.offset = 0;
         auto* out = const_cast<orr_tensor*>(outs[0]);
@@ -480,7 +480,8 @@ class Planner {
                 continue;
             }
             char reason[512] = "no reason given";
-            if (!kernel->supports || kernel->supports(&p, reason, sizeof reason)) return kernel;
+            const auto doing = [&] { return where() + ": " + node.op->id + ": kernel " + kernel->name; };
+            if (!kernel->supports || ask_plugin([&] { return kernel->supports(&p, reason, sizeof reason); }, doing)) return kernel;
             refusals.push_back({kernel->name, reason});
         }
         return nullptr;
@@ -530,13 +531,13 @@ class Planner {
                 } catch (...) {
                 }
             };
-            check(kernel.prepare(&c.base), where() + ": preparing " + node.op->id + (label.empty() ? "" : " (" + label + ")"));
+            call_plugin([&] { return kernel.prepare(&c.base); }, [&] { return where() + ": preparing " + node.op->id + (label.empty() ? "" : " (" + label + ")"); });
         }
         for (const orr_tensor*& t : step.ins)  // constants that were not packed are used where they lie
             if (t && constants_.count(t) && !t->data && t->layout == plain_) const_cast<orr_tensor*>(t)->data = const_cast<void*>(weights_.data(constants_[t]));
         if (node.op->flops) {
             const orr_prepare p = base_prepare(node, step.ins, step.outs);
-            step.flops = node.op->flops(&p);
+            step.flops = ask_plugin([&] { return node.op->flops(&p); }, [&] { return where() + ": " + node.op->id; });
         }
         max_workspace_ = std::max(max_workspace_, step.workspace_bytes);
         for (const orr_tensor* t : step.ins)
@@ -565,6 +566,7 @@ class Planner {
                 },
                 &each);
             team.end();
+            check_team(team, "packing " + it->second->name() + " for " + c.step->op->id);
             if (cancelled()) throw_cancelled();  // what was packed so far is dropped
         });
         orr_tensor as = *t;

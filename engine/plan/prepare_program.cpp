@@ -43,7 +43,8 @@ uint32_t expand(const orr_host* host, Registry& registry, Weights& weights, Prog
         b.graph() = std::move(program);
         b.table()->dims = b.graph().dims->table();
         std::vector<orr_value> outs(node.outs.size(), 0);
-        check(node.op->decompose(b.table(), node.attrs.table(), static_cast<uint32_t>(node.ins.size()), node.ins.data(), outs.data()), std::string("decomposing ") + node.op->id);
+        call_plugin([&] { return node.op->decompose(b.table(), node.attrs.table(), static_cast<uint32_t>(node.ins.size()), node.ins.data(), outs.data()); },
+                    [&] { return std::string("decomposing ") + node.op->id; });
         program = b.finish();
         // The new values take the places of the old ones.
         for (size_t i = 0; i < outs.size(); i++) {
@@ -133,11 +134,12 @@ Buffer evaluate(const Folding& folding, const orr_operator& op, const NodeAttrs&
         const orr_kernel& kernel = *op.kernels[k];
         if (!(kernel.flags & ORR_KERNEL_REFERENCE) || std::string(kernel.device) != "cpu") continue;
         char reason[256] = "";
-        if (kernel.supports && !kernel.supports(&p, reason, sizeof reason)) {
+        const auto doing = [&] { return std::string("folding ") + op.id; };
+        if (kernel.supports && !ask_plugin([&] { return kernel.supports(&p, reason, sizeof reason); }, doing)) {
             reasons += std::string(" ") + reason;
             continue;
         }
-        if (kernel.prepare) check(kernel.prepare(&p), std::string("folding ") + op.id);
+        if (kernel.prepare) call_plugin([&] { return kernel.prepare(&p); }, doing);
         Buffer workspace(memory, context.workspace_bytes, 64, "workspace");
         orr_run run{};
         run.header = ORR_HEADER(orr_run);
@@ -153,7 +155,7 @@ Buffer evaluate(const Folding& folding, const orr_operator& op, const NodeAttrs&
         run.parallel_for = [](const orr_run*, int64_t chunks, orr_chunk_fn fn, void* arg) {
             for (int64_t c = 0; c < chunks; c++) fn(arg, c, 0);
         };
-        check(kernel.run(&run), std::string("folding ") + op.id);
+        call_plugin([&] { return kernel.run(&run); }, doing);
         for (const auto& c : ins)
             if (c) weights.release_source(c);
         return std::move(buffers[which]);
@@ -180,7 +182,8 @@ std::shared_ptr<Constant> view_of(const Folding& folding, const orr_operator& op
     p.outputs = &out_ptr;
     orr_tensor as = out;
     as.offset = 0;
-    return op.view(&p, &as) ? folding.weights.view(key, ins[0], as) : nullptr;
+    const bool is_view = ask_plugin([&] { return op.view(&p, &as); }, [&] { return std::string("viewing ") + op.id; });
+    return is_view ? folding.weights.view(key, ins[0], as) : nullptr;
 }
 
 }  // namespace
@@ -251,7 +254,7 @@ PreparedProgram prepare_program(const orr_host* host, Registry& registry, const 
     for (const orr_rewrite* r : registry.rewrites()) {
         if (!(r->numerics_mask >> numerics & 1)) continue;
         GraphEdit edit(folding, program, kept);
-        const uint32_t applied = r->apply(edit.table());
+        const uint32_t applied = ask_plugin([&] { return r->apply(edit.table()); }, [&] { return std::string("rewrite ") + r->id; });
         remove_gaps(program);
         out.rewrites.push_back({r->id, applied});
     }

@@ -103,6 +103,11 @@ std::string own_folder() {
 
 bool is_elevated() { return ::getauxval(AT_SECURE) != 0; }
 
+void keep_library(const void* code) {
+    Dl_info info{};
+    if (::dladdr(code, &info) && info.dli_fname) ::dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
+}
+
 void name_thread(const char* name) { ::pthread_setname_np(::pthread_self(), name); }
 
 }  // namespace orrery::platform

@@ -39,5 +39,7 @@ std::string own_folder();
 // Whether the process runs with raised rights, where environment overrides are ignored.
 bool is_elevated();
 void name_thread(const char* name);
+// The library that holds this code stays mapped to the end of the process.
+void keep_library(const void* code);
 
 }  // namespace orrery::platform

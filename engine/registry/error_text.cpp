@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "orrery/orrery.h"
+
 namespace orrery {
 namespace {
 thread_local char text_of_thread[kErrorTextBytes];  // static storage: setting it cannot fail
@@ -19,8 +21,11 @@ SavedErrorText::SavedErrorText() noexcept { std::memcpy(text_, text_of_thread, s
 
 void check(orr_status status, const std::string& doing) {
     if (status == ORR_OK) return;
-    const std::string why = error_text();
-    throw Error(status, doing.empty() ? why : why.empty() ? doing + " failed with status " + std::to_string(status) : doing + ": " + why);
+    std::string why = error_text();
+    if (why.empty()) why = std::string("a plugin failed with ") + orr_status_name(status) + " (" + std::to_string(status) + ") and gave no reason";
+    throw Error(status, doing.empty() ? why : doing + ": " + why);
 }
+
+Error threw(const std::string& doing, const char* what) { return {ORR_INTERNAL, (doing.empty() ? "" : doing + ": ") + "the plugin threw an exception: " + what}; }
 
 }  // namespace orrery

@@ -2,6 +2,7 @@
 #pragma once
 #include <string>
 
+#include "engine/platform/float_mode.hpp"
 #include "orrery/plugin.hpp"
 
 namespace orrery {
@@ -22,9 +23,11 @@ class SavedErrorText {
     char text_[kErrorTextBytes];
 };
 
-// Runs fn at a C boundary: exceptions become statuses, their text is kept for this thread.
+// Runs fn at a C boundary: exceptions become statuses, their text is kept for this thread; the thread computes in the
+// default float mode meanwhile.
 template <class Fn>
 orr_status boundary(Fn&& fn) noexcept {
+    const platform::DefaultFloatMode mode;
     const SavedErrorText before;
     try {
         fn();
@@ -47,5 +50,26 @@ orr_status boundary(Fn&& fn) noexcept {
 
 // A plugin's status as an exception, with the text that it recorded and what was being done.
 void check(orr_status status, const std::string& doing);
+
+Error threw(const std::string& doing, const char* what);
+
+// Asks a plugin something. What it throws, against the rules, is told as its failure; doing() is only called then.
+template <class Fn, class Doing>
+auto ask_plugin(Fn&& fn, Doing&& doing) {
+    try {
+        return fn();
+    } catch (const std::exception& e) {
+        throw threw(doing(), e.what());
+    } catch (...) {
+        throw threw(doing(), "of a type that is no std::exception");
+    }
+}
+// The same of a call that gives a status.
+template <class Fn, class Doing>
+void call_plugin(Fn&& fn, Doing&& doing) {
+    set_error_text("");
+    const orr_status status = ask_plugin(fn, doing);
+    if (status != ORR_OK) check(status, doing());
+}
 
 }  // namespace orrery

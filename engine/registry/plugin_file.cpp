@@ -1,8 +1,10 @@
 #include "engine/registry/plugin_file.hpp"
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 
+#include "engine/registry/check_tables.hpp"
 #include "engine/registry/error_text.hpp"
 
 namespace orrery {
@@ -12,10 +14,13 @@ using Json = nlohmann::json;
 
 std::vector<std::string> words(const std::string& text) {
     std::istringstream in(text);
+    in.imbue(std::locale::classic());
     std::vector<std::string> out;
     for (std::string w; in >> w;) out.push_back(w);
     return out;
 }
+
+bool is_hex(const std::string& text) { return text.size() % 2 == 0 && text.find_first_not_of("0123456789abcdefABCDEF") == std::string::npos; }
 
 class Manifest {
   public:
@@ -57,6 +62,12 @@ class Manifest {
     Json json_;
 };
 
+std::string listed(const std::vector<std::string>& list) {
+    std::string out;
+    for (const auto& s : list) out += (out.empty() ? "" : " ") + s;
+    return "[" + out + "]";
+}
+
 std::vector<std::string> c_list(const char* const* list) {
     std::vector<std::string> out;
     for (; list && *list; list++) out.emplace_back(*list);
@@ -83,8 +94,11 @@ PluginFile PluginFile::from_manifest(const std::string& path) {
     p.types_ = m.list(m.root(), "types");
     p.rewrites_ = m.list(m.root(), "rewrites");
     p.tokenizers_ = m.list(m.root(), "tokenizers");
-    for (const auto& f : m.objects("formats"))
+    for (const auto& f : m.objects("formats")) {
         p.formats_.push_back({m.text(f, "id"), words(m.text(f, "endings")), words(m.text(f, "folder_files")), words(m.text(f, "magic_hex"))});
+        for (const auto& magic : p.formats_.back().magics)
+            if (!is_hex(magic)) m.fail("\"magic_hex\" of format " + p.formats_.back().id + " is \"" + magic + "\", wanted pairs of hexadecimal digits");
+    }
     for (const auto& a : m.objects("models"))
         p.models_.push_back({m.text(a, "id"), m.text(a, "summary"), m.list(a, "architectures"), m.list(a, "gguf_architectures"), m.list(a, "operators")});
     for (const auto& t : m.objects("tasks")) p.tasks_.push_back({m.text(t, "id"), m.text(t, "summary"), m.text(t, "request")});
@@ -95,12 +109,10 @@ PluginFile PluginFile::from_entry(orr_plugin_entry_fn entry, const orr_host* hos
     PluginFile p;
     p.path_ = "(linked statically)";
     p.abi_major_ = ORR_ABI_MAJOR;
-    set_error_text("");
-    const orr_plugin* plugin = entry(host);
-    if (!plugin) throw Error(ORR_UNSUPPORTED, std::string("the entry of a statically linked plugin failed: ") + error_text());
-    p.check_entry(plugin);
+    const orr_plugin* plugin = p.enter(entry, host);
     p.plugin_ = plugin;
     p.id_ = plugin->id;
+    p.path_ = p.id_ + " " + p.path_;
     p.version_ = plugin->version;
     p.licence_ = plugin->licence;
     p.sanitizer_ = plugin->sanitizer;
@@ -108,14 +120,23 @@ PluginFile PluginFile::from_entry(orr_plugin_entry_fn entry, const orr_host* hos
     return p;
 }
 
-void PluginFile::check_entry(const orr_plugin* plugin) const {
-    if (plugin->header.abi_major != ORR_ABI_MAJOR)
-        throw Error(ORR_ABI_MISMATCH, path_ + ": built for plugin ABI " + std::to_string(plugin->header.abi_major) + ", this engine has " + std::to_string(ORR_ABI_MAJOR));
-    if (!ORR_HAS(plugin, orr_plugin, get_extension))
-        throw Error(ORR_ABI_MISMATCH, path_ + ": its orr_plugin is " + std::to_string(plugin->header.struct_size) + " bytes, at least " +
-                                          std::to_string(offsetof(orr_plugin, get_extension) + sizeof(plugin->get_extension)) + " are needed");
-    if (std::string(plugin->sanitizer) != ORR_SANITIZER)
-        throw Error(ORR_ABI_MISMATCH, path_ + ": built with sanitizer \"" + plugin->sanitizer + "\", the engine with \"" ORR_SANITIZER "\"");
+// What the entry returns, seen to be whole.
+const orr_plugin* PluginFile::enter(orr_plugin_entry_fn entry, const orr_host* host) const {
+    set_error_text("");
+    const orr_plugin* plugin = nullptr;
+    try {
+        plugin = entry(host);
+        if (!plugin) throw Error(ORR_UNSUPPORTED, path_ + ": its entry failed: " + (*error_text() ? error_text() : "no reason was given"));
+        check_plugin(*plugin, path_);
+        check_tables(*plugin, path_);
+    } catch (const Error&) {
+        throw;
+    } catch (const std::exception& e) {
+        throw Error(ORR_ABI_MISMATCH, path_ + ": its entry threw an exception: " + e.what());
+    } catch (...) {
+        throw Error(ORR_ABI_MISMATCH, path_ + ": its entry threw an exception of a type that is no std::exception");
+    }
+    return plugin;
 }
 
 const orr_plugin* PluginFile::load(const orr_host* host) {
@@ -129,17 +150,7 @@ const orr_plugin* PluginFile::load(const orr_host* host) {
     library.load(boost::dll::fs::path(path_), boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local, failed);
     if (failed) throw Error(ORR_NOT_FOUND, path_ + " (of " + manifest_path_ + ") cannot be loaded: " + failed.message());
     if (!library.has("orr_plugin_entry")) throw Error(ORR_ABI_MISMATCH, path_ + ": exports no orr_plugin_entry");
-    const orr_plugin* plugin = nullptr;
-    set_error_text("");
-    try {
-        plugin = library.get<const orr_plugin*(const orr_host*)>("orr_plugin_entry")(host);
-    } catch (const std::exception& e) {
-        throw Error(ORR_ABI_MISMATCH, path_ + ": its entry threw an exception: " + e.what());
-    } catch (...) {
-        throw Error(ORR_ABI_MISMATCH, path_ + ": its entry threw an exception");
-    }
-    if (!plugin) throw Error(ORR_UNSUPPORTED, path_ + ": its entry failed: " + (*error_text() ? error_text() : "no reason was given"));
-    check_entry(plugin);
+    const orr_plugin* plugin = enter(library.get<const orr_plugin*(const orr_host*)>("orr_plugin_entry"), host);
     if (id_ != plugin->id) throw Error(ORR_CORRUPT, path_ + ": says that it is \"" + plugin->id + "\", its manifest says \"" + id_ + "\"");
     library_ = std::move(library);
     plugin_ = plugin;
@@ -166,6 +177,8 @@ void PluginFile::read_contents() {
         for (uint32_t i = 0; i < t->count; i++) {
             const orr_format& f = *t->items[i];
             formats_.push_back({f.id, words(f.endings), words(f.folder_files), words(f.magic_hex)});
+            for (const auto& magic : formats_.back().magics)
+                if (!is_hex(magic)) throw Error(ORR_CORRUPT, path_ + ": magic_hex of format " + f.id + " is \"" + magic + "\", wanted pairs of hexadecimal digits");
         }
     if (const auto* t = extension<orr_models>(ORR_EXT_MODELS))
         for (uint32_t i = 0; i < t->count; i++) {
@@ -178,19 +191,28 @@ void PluginFile::read_contents() {
 
 void PluginFile::check_contents() const {
     PluginFile found;
+    found.path_ = path_;
     found.plugin_ = plugin_;
     found.read_contents();
-    const auto same = [&](const std::vector<std::string>& manifest, const std::vector<std::string>& library, const char* what) {
-        if (manifest != library)
-            throw Error(ORR_CORRUPT, path_ + ": its manifest lists " + std::to_string(manifest.size()) + " " + what + ", the library holds " +
-                                         std::to_string(library.size()) + " or others: build it again");
+    // The first difference, with both sides.
+    const auto same = [&](const auto& manifest, const auto& library, const char* what, const auto& text) {
+        for (size_t i = 0; i < std::max(manifest.size(), library.size()); i++) {
+            const std::string says = i < manifest.size() ? text(manifest[i]) : "nothing", holds = i < library.size() ? text(library[i]) : "nothing";
+            if (says != holds)
+                throw Error(ORR_CORRUPT, path_ + ": its manifest lists " + std::to_string(manifest.size()) + " " + what + ", the library holds " + std::to_string(library.size()) +
+                                             "; number " + std::to_string(i) + " is " + says + " in the manifest, " + holds + " in the library: build it again");
+        }
     };
-    same(operators_, found.operators_, "operators");
-    same(types_, found.types_, "types");
-    same(rewrites_, found.rewrites_, "rewrites");
-    same(tokenizers_, found.tokenizers_, "tokenizers");
-    if (formats_.size() != found.formats_.size() || models_.size() != found.models_.size() || tasks_.size() != found.tasks_.size())
-        throw Error(ORR_CORRUPT, path_ + ": its manifest lists other formats, models or tasks than the library holds: build it again");
+    const auto plain = [](const std::string& id) { return "\"" + id + "\""; };
+    same(operators_, found.operators_, "operators", plain);
+    same(types_, found.types_, "types", plain);
+    same(rewrites_, found.rewrites_, "rewrites", plain);
+    same(tokenizers_, found.tokenizers_, "tokenizers", plain);
+    same(formats_, found.formats_, "formats", [](const Format& f) { return "\"" + f.id + "\" (endings " + listed(f.endings) + ", files " + listed(f.folder_files) + ", first bytes " + listed(f.magics) + ")"; });
+    same(models_, found.models_, "models", [](const Model& m) {
+        return "\"" + m.id + "\" (architectures " + listed(m.architectures) + ", GGUF " + listed(m.gguf_architectures) + ", operators " + listed(m.operators) + ")";
+    });
+    same(tasks_, found.tasks_, "tasks", [](const Task& t) { return "\"" + t.id + "\""; });
 }
 
 }  // namespace orrery

@@ -52,7 +52,7 @@ class PluginFile {
     const std::vector<Task>& tasks() const { return tasks_; }
 
   private:
-    void check_entry(const orr_plugin* plugin) const;
+    const orr_plugin* enter(orr_plugin_entry_fn entry, const orr_host* host) const;
     void check_contents() const;
     void read_contents();
     std::string id_, version_, licence_, path_, manifest_path_, sanitizer_;

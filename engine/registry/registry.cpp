@@ -24,10 +24,12 @@ std::string join(const std::vector<std::string>& v) {
     return out;
 }
 
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }  // whatever the host's locale
+
 bool ends_with(const std::string& text, const std::string& end) {
     if (text.size() < end.size()) return false;
     return std::equal(end.begin(), end.end(), text.end() - static_cast<std::ptrdiff_t>(end.size()),
-                      [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == std::tolower(static_cast<unsigned char>(b)); });
+                      [](char a, char b) { return lower(a) == lower(b); });
 }
 
 bool starts_with(const std::vector<uint8_t>& bytes, const std::string& hex) {

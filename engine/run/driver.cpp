@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/platform/files.hpp"
+#include "engine/platform/float_mode.hpp"
 #include "engine/run/session.hpp"
 
 namespace orrery {
@@ -75,6 +76,7 @@ void Driver::finish(const Session& session) {
 }
 
 void Driver::work(std::shared_ptr<Shared> shared) {
+    const platform::DefaultFloatMode mode;  // a thread begins with its maker's
     platform::name_thread("orrery-runs");
     std::unique_lock lock(shared->mutex);
     while (!shared->stop) {

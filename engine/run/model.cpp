@@ -62,10 +62,14 @@ void Model::open_checkpoint() {
     std::string problems;
     orr_status status = ORR_UNSUPPORTED;
     for (const orr_format* format : formats) {
-        set_error_text("");
-        status = format->open(files_->table(), &checkpoint_);
-        if (status == ORR_OK) return;
-        problems += (problems.empty() ? "" : "; ") + std::string(error_text());
+        try {
+            call_plugin([&] { return format->open(files_->table(), &checkpoint_); }, [] { return std::string(); });
+            return;
+        } catch (const Error& e) {
+            checkpoint_ = nullptr;
+            status = e.code();
+            problems += (problems.empty() ? "" : "; ") + std::string(e.what());
+        }
     }
     throw Error(status, problems);
 }
@@ -85,7 +89,7 @@ void Model::open_architecture() {
     source_.base = {ORR_HEADER(orr_model_source), engine_->host(), checkpoint_, files_->table(),
                     [](const orr_model_source* s, const char* name) { return reinterpret_cast<const Source*>(s)->self->weights_->find(name); }};
     info_.header = ORR_HEADER(orr_model_info);
-    check(arch_->configure(&source_.base, &config_, &info_), files_->path());
+    call_plugin([&] { return arch_->configure(&source_.base, &config_, &info_); }, [&] { return files_->path(); });
     if (!info_.entries || !info_.entries[0]) throw Error(ORR_INTERNAL, std::string(arch_->id) + ": the architecture names no entry");
     uint64_t hash = 1469598103934665603u;
     const auto mix = [&](const std::string& text) {
@@ -142,14 +146,16 @@ const Program& Model::program(const std::string& entry) {
     const std::lock_guard lock(mutex_);
     if (const auto it = programs_.find(entry); it != programs_.end()) return it->second;
     GraphBuilder builder(engine_->host(), engine_->registry(), *weights_, arch_->id, entry);
-    const orr_status status = arch_->build(config_, &source_.base, entry.c_str(), builder.table());
+    const auto doing = [&] { return files_->path(); };
+    set_error_text("");
+    const orr_status status = ask_plugin([&] { return arch_->build(config_, &source_.base, entry.c_str(), builder.table()); }, doing);
+    if (!builder.failed()) check(status, doing());  // else what the builder saw comes first
     Program program;
     try {
         program = builder.finish();
     } catch (const Error& e) {
         throw Error(e.code(), files_->path() + ": " + e.what());
     }
-    check(status, files_->path());
     return programs_.emplace(entry, std::move(program)).first->second;
 }
 
@@ -176,14 +182,17 @@ const orr_tokenizer* Model::tokenizer_or_null() {
     if (tokenizer_tried_) return tokenizer_;
     tokenizer_tried_ = true;
     for (const orr_tokenizer_kind* kind : engine_->registry().tokenizers()) {
-        if (!kind->probe(files_->table(), checkpoint_)) continue;
-        set_error_text("");
-        const orr_status status = kind->open(files_->table(), checkpoint_, &tokenizer_);
-        if (status == ORR_OK) return tokenizer_;
-        tokenizer_ = nullptr;
-        tokenizer_status_ = status;
-        tokenizer_problem_ = error_text();
-        return nullptr;
+        const auto doing = [] { return std::string(); };
+        try {
+            if (!ask_plugin([&] { return kind->probe(files_->table(), checkpoint_); }, doing)) continue;
+            call_plugin([&] { return kind->open(files_->table(), checkpoint_, &tokenizer_); }, doing);
+            return tokenizer_;
+        } catch (const Error& e) {
+            tokenizer_ = nullptr;
+            tokenizer_status_ = e.code();
+            tokenizer_problem_ = e.what();
+            return nullptr;
+        }
     }
     tokenizer_status_ = ORR_NOT_FOUND;
     tokenizer_problem_ = files_->path() + ": has no tokeniser that a plugin can read";

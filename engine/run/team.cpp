@@ -1,7 +1,11 @@
 #include "engine/run/team.hpp"
 
 #include <algorithm>
+#include <cstdio>
+#include <exception>
 #include <thread>
+
+#include "engine/platform/float_mode.hpp"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -43,7 +47,22 @@ struct Team::Shared {
     std::atomic<uint32_t> references{1};
     std::atomic<uint32_t> submitted{0};  // jobs that have not started yet
     uint32_t threads = 1;
+    std::atomic<bool> failed{false};  // a chunk threw; the first text is kept
+    char failure[256] = "";
 
+    void call(orr_chunk_fn fn, void* arg, int64_t chunk, uint32_t index) noexcept {
+        try {
+            fn(arg, chunk, index);
+        } catch (const std::exception& e) {
+            note(e.what());
+        } catch (...) {
+            note("of a type that is no std::exception");
+        }
+    }
+    // Read when the chunks of the job are done, this one among them.
+    void note(const char* text) noexcept {
+        if (!failed.exchange(true, std::memory_order_acq_rel)) std::snprintf(failure, sizeof failure, "%s", *text ? text : "without a text");
+    }
     void unref() {
         if (references.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
     }
@@ -57,7 +76,7 @@ struct Team::Shared {
             void* arg = job.arg.load(std::memory_order_relaxed);
             if (next >= job.chunks.load(std::memory_order_relaxed)) return t;
             if (!ticket.compare_exchange_weak(t, t + 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
-            fn(arg, next, index);
+            call(fn, arg, next, index);
             job.done.fetch_add(1, std::memory_order_release);
             t = ticket.load(std::memory_order_acquire);
         }
@@ -113,6 +132,7 @@ void Team::end() {
 }
 
 void Team::help(void* arg) {
+    const platform::DefaultFloatMode mode;
     Shared& s = *static_cast<Shared*>(arg);
     s.submitted.fetch_sub(1, std::memory_order_acq_rel);
     const int index = s.open.load(std::memory_order_acquire) ? s.take_index() : -1;
@@ -132,10 +152,19 @@ void Team::help(void* arg) {
     s.unref();
 }
 
+bool Team::failed() const { return shared_->failed.load(std::memory_order_relaxed); }
+
+std::string Team::take_failure() {
+    if (!shared_->failed.load(std::memory_order_acquire)) return "";
+    std::string text = shared_->failure;
+    shared_->failed.store(false, std::memory_order_release);
+    return text;
+}
+
 void Team::parallel_for(int64_t chunks, orr_chunk_fn fn, void* arg) {
     if (chunks <= 0) return;
     if (chunks == 1 || threads_ == 1 || !shared_->open.load(std::memory_order_relaxed)) {
-        for (int64_t c = 0; c < chunks; c++) fn(arg, c, 0);
+        for (int64_t c = 0; c < chunks; c++) shared_->call(fn, arg, c, 0);
         return;
     }
     Shared& s = *shared_;

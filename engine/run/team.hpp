@@ -4,6 +4,7 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <string>
 
 #include "engine/backend/tbb/executor.hpp"
 #include "orrery/plugin.h"
@@ -21,8 +22,13 @@ class Team {
     uint32_t threads() const { return threads_; }
     void begin();  // calls helpers in
     void end();    // sends them away
-    // fn(arg, chunk, thread) for every chunk, in order of claiming. Returns when all are done.
+    // fn(arg, chunk, thread) for every chunk, in order of claiming. Returns when all are done. A chunk that throws counts
+    // as done; its text waits in take_failure.
     void parallel_for(int64_t chunks, orr_chunk_fn fn, void* arg);
+
+    bool failed() const;
+    // Text of the first chunk that threw since it was last asked, "" when none did.
+    std::string take_failure();
 
   private:
     struct Shared;

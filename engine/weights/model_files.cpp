@@ -106,7 +106,13 @@ class IoFiles : public ModelFiles {
     IoFiles(const orr_host* host, const orr_io& io) : ModelFiles(host, "(host I/O)"), io_(io) {
         if (!io_.open || !io_.size || !io_.read) throw Error(ORR_INVALID_ARGUMENT, "orr_io: open, size and read must be given");
     }
-    int32_t number(const std::string& name) override { return is_inside(name) ? io_.open(io_.user, name.c_str()) : -1; }
+    int32_t number(const std::string& name) override {
+        const int32_t file = is_inside(name) ? io_.open(io_.user, name.c_str()) : -1;
+        if (file < 0) return -1;
+        if (const uint64_t bytes = size(file); bytes > INT64_MAX)  // what a host gives that cannot tell
+            throw Error(ORR_IO, "host I/O: the size of file \"" + name + "\" is told as " + std::to_string(bytes) + " bytes");
+        return file;
+    }
     uint64_t size(int32_t file) override { return io_.size(io_.user, file); }
     void read(int32_t file, uint64_t offset, uint64_t bytes, void* dst) override {
         check_range(path(), size(file), offset, bytes);

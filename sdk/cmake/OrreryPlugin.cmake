@@ -8,7 +8,10 @@
 #   tokenizers/<name>/    -> const orr_tokenizer_kind* orr_tokenizer_<name>()
 #   tasks/<name>/*.cpp    -> const orr_task_kind* orr_task_<name>()
 #   common/*.cpp          -> shared by the above
-# and generates the entry. DIR/plugin.cmake may set ORRERY_PLUGIN_LIBS (libraries to link) and ORRERY_PLUGIN_PACKAGES.
+# and generates the entry.
+# Statically: target_link_libraries(host PRIVATE orrery_static_<FAMILY>) links the same objects, their entry renamed to
+# orr_plugin_entry_<FAMILY>; the host declares it and gives it to orr_engine_add_plugin. Built only where it is linked.
+# DIR/plugin.cmake may set ORRERY_PLUGIN_LIBS (libraries to link) and ORRERY_PLUGIN_PACKAGES.
 
 set(_orrery_cmake_dir ${CMAKE_CURRENT_LIST_DIR})
 

@@ -9,14 +9,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Json about(orr_engine* engine, const char* what) {
-    orr_text* text = nullptr;
-    check(orr_engine_describe(engine, what, &text));
-    const Json j = Json::parse(orr_text_data(text));
-    orr_text_release(text);
-    return j;
-}
-
 // A folder of plugins: links to those of this build, with manifests to be changed.
 class Plugins : public testing::Test {
   protected:

@@ -157,6 +157,14 @@ Tensor feed(const Session& session, const std::vector<int32_t>& ids, const char*
 
 std::vector<int32_t> part(const std::vector<int32_t>& ids, size_t from, size_t to) { return {ids.begin() + static_cast<ptrdiff_t>(from), ids.begin() + static_cast<ptrdiff_t>(to)}; }
 
+Json about(orr_engine* engine, const char* what) {
+    orr_text* text = nullptr;
+    check(orr_engine_describe(engine, what, &text));
+    Json j = Json::parse(orr_text_data(text));
+    orr_text_release(text);
+    return j;
+}
+
 std::string describe(const Session& session, const char* what, const char* entry) {
     orr_text* text = nullptr;
     check(orr_session_describe(session.get(), what, entry, &text));

@@ -80,6 +80,7 @@ std::vector<int32_t> some_ids(size_t count, int32_t vocabulary, uint32_t seed = 
 Tensor feed(const Session& session, const std::vector<int32_t>& ids, const char* entry = "next");
 std::vector<int32_t> part(const std::vector<int32_t>& ids, size_t from, size_t to);
 
+Json about(orr_engine* engine, const char* what);  // orr_engine_describe
 std::string describe(const Session& session, const char* what, const char* entry = nullptr);
 // A list in a description, by value: made for loops over it.
 Json description(const Session& session, const char* what, const char* list, const char* entry = nullptr);

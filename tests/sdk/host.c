@@ -1,6 +1,11 @@
-/* host MODEL [PLUGIN_FOLDER]: runs a model on two rows of ones and twos, prints what it gives. */
+/* host MODEL [PLUGIN_FOLDER]: runs a model on two rows of ones and twos, prints what it gives. With LINKED_ENTRY defined
+ * it adds the plugin that is linked into it. */
 #include <orrery/orrery.h>
 #include <stdio.h>
+
+#ifdef LINKED_ENTRY
+const struct orr_plugin* LINKED_ENTRY(const struct orr_host* host);
+#endif
 
 static int failed(const char* what) {
     fprintf(stderr, "%s: %s\n", what, orr_error_text());
@@ -23,6 +28,9 @@ int main(int argc, char** argv) {
     engine_options.plugin_dirs = folders;
     model_options.path = argv[1];
     if (orr_engine_create(&engine_options, &engine)) return failed("engine");
+#ifdef LINKED_ENTRY
+    if (orr_engine_add_plugin(engine, LINKED_ENTRY)) return failed("plugin");
+#endif
     if (orr_model_open(engine, &model_options, &model)) return failed("model");
     if (orr_session_create(model, NULL, &session)) return failed("session");
     in.name = "x";

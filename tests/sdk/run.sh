@@ -29,6 +29,9 @@ got=$("$work/build/host" "$work/model" "$work/build/lib/orrery")
 # Without the folder the architecture is unknown, and the message says so.
 if "$work/build/host" "$work/model" 2> "$work/refusal"; then echo "it ran without its plugin"; exit 1; fi
 grep -q TriplerModel "$work/refusal" || { cat "$work/refusal"; exit 1; }
+# Linked statically it needs no folder.
+linked=$("$work/build/host_static" "$work/model")
+[ "$linked" = "$got" ] || { echo "linked statically the model gave: $linked"; exit 1; }
 # The installed command finds its library and its plugins.
 "$work/prefix/bin/orrery" plugins --json | grep -q '"orr.core"'
 # pkg-config, where it is installed

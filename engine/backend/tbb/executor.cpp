@@ -2,9 +2,12 @@
 
 #include <tbb/global_control.h>
 #include <tbb/task_arena.h>
+#include <tbb/version.h>
 
 #include <atomic>
 #include <thread>
+
+#include "engine/platform/files.hpp"
 
 namespace orrery {
 namespace {
@@ -15,9 +18,14 @@ class TbbExecutor : public Executor {
         // Enough workers even where oneTBB counts fewer processors than the host asks for.
         if (threads > 1) limit_ = std::make_unique<tbb::global_control>(tbb::global_control::max_allowed_parallelism, threads + 1);
     }
-    // No job is left when the engine is gone: the host may unload the library next.
+    // No job is left when the engine is gone, and no thread: the host may unload the library next.
     ~TbbExecutor() override {
         while (outstanding_.load(std::memory_order_acquire) > 0) std::this_thread::yield();
+        arena_.terminate();
+        limit_.reset();
+        // oneTBB ends its threads unless somebody else uses them, or a thread that has asked for work still lives. Then its
+        // code must stay where it is.
+        if (!tbb::finalize(scheduler_, std::nothrow)) platform::keep_library(reinterpret_cast<const void*>(&TBB_runtime_interface_version));
     }
     void submit(void (*job)(void*), void* arg) override {
         outstanding_.fetch_add(1, std::memory_order_relaxed);
@@ -36,6 +44,7 @@ class TbbExecutor : public Executor {
   private:
     uint32_t helpers_;
     std::atomic<int64_t> outstanding_{0};
+    tbb::task_scheduler_handle scheduler_{tbb::attach{}};
     std::unique_ptr<tbb::global_control> limit_;
     tbb::task_arena arena_;
 };

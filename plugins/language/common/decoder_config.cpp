@@ -84,7 +84,10 @@ DecoderConfig decoder_from_hf(const ModelConfig& c, const orr_model_source& sour
     d.context = c.size("max_position_embeddings");
     d.norm_eps = c.positive_or("rms_norm_eps", o.norm_eps);
     d.activation = activation_name(c, o.activation_key, o.activation);
-    d.tied = c.flag_or("tie_word_embeddings", o.tied) || !has_tensor(source, d.names.head + ".weight");
+    const bool tied = c.flag_or("tie_word_embeddings", o.tied), has_head = has_tensor(source, d.names.head + ".weight");
+    if (c.has("tie_word_embeddings") && !tied && !has_head)
+        throw Error(ORR_CORRUPT, c.label("tie_word_embeddings") + " is false, but the checkpoint has no tensor " + d.names.head + ".weight");
+    d.tied = tied || !has_head;
     RopeDefaults rope = o.rope;
     rope.head_dim = d.head_dim;
     rope.max_positions = d.context;

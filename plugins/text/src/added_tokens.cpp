@@ -1,7 +1,6 @@
 #include "added_tokens.hpp"
 
 #include <algorithm>
-#include <cctype>
 
 #include "unicode.hpp"
 
@@ -186,7 +185,7 @@ void SpecialPartition::find(std::string_view text, std::vector<Section>& out) co
     for (size_t i = 0; i < out.size(); ++i) {
         const auto at = out[i].id == kNone ? strips_.end() : strips_.find(out[i].id);
         if (at == strips_.end()) continue;
-        const auto space = [&](size_t k) { return std::isspace(static_cast<unsigned char>(text[k])) != 0; };
+        const auto space = [&](size_t k) { return ascii_is_space(text[k]); };
         if ((at->second & 1) && i > 0 && out[i - 1].id == kNone)
             while (out[i - 1].end > out[i - 1].begin && space(out[i - 1].end - 1)) --out[i - 1].end;
         if ((at->second & 2) && i + 1 < out.size() && out[i + 1].id == kNone)

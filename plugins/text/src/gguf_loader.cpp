@@ -1,6 +1,5 @@
 // A tokeniser from GGUF metadata, with llama.cpp's semantics (src/llama-vocab.cpp): what encodes and decodes there does so here.
 #include <algorithm>
-#include <cctype>
 #include <cfloat>
 
 #include "byte_level.hpp"
@@ -276,7 +275,7 @@ class GgufLoader {
     void strips(uint32_t id, bool& left, bool& right) const {
         const std::string& text = texts_[id];
         std::string name = v_.model_name;
-        for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+        for (char& c : name) c = ascii_lower(c);
         const auto has = [](std::string_view s, std::string_view part) { return s.find(part) != std::string_view::npos; };
         if (has(v_.pre, "jina-v2-de") || has(v_.pre, "jina-v2-es") || has(v_.pre, "jina-v2-code") || has(v_.architecture, "nomic-bert-moe") || has(v_.architecture, "jina-bert-v3"))
             left = text == "<mask>";

@@ -1,5 +1,6 @@
 // Filters and tests, as Jinja2 3.1 has them (filters.py, tests.py); tojson is transformers'.
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <unordered_map>
 
@@ -166,9 +167,11 @@ Value round_number(const Value& v, const Arguments& args) {
     if (!v.is_real()) return Value::integer(v.integer());
     // Python rounds the decimal text, halves to even.
     if (precision < 0 || precision > 20) return Value::real(std::nearbyint(x * scale) / scale);
-    char digits[400];
-    std::snprintf(digits, sizeof digits, "%.*f", static_cast<int>(precision), x);
-    return Value::real(std::strtod(digits, nullptr));
+    char digits[400];  // not printf: the host's locale has no say here
+    const char* const end = std::to_chars(digits, digits + sizeof digits, x, std::chars_format::fixed, static_cast<int>(precision)).ptr;
+    double rounded = x;
+    std::from_chars(digits, end, rounded);
+    return Value::real(rounded);
 }
 
 std::string escape(const std::string& s) {
@@ -184,6 +187,16 @@ std::string escape(const std::string& s) {
     return out;
 }
 
+// The whole of a text as a number, with a point whatever the host's locale.
+bool read_real(const std::string& s, double& d) {
+    const char *at = s.data(), *const end = at + s.size();
+    while (at < end && ascii_is_space(*at)) ++at;
+    if (at < end && *at == '+' && (end - at < 2 || at[1] != '-')) ++at;
+    const auto [stop, code] = std::from_chars(at, end, d);
+    if (code == std::errc::result_out_of_range) d = *at == '-' ? -HUGE_VAL : HUGE_VAL;
+    return stop == end && code != std::errc::invalid_argument;
+}
+
 Value to_integer(const Value& v, const Arguments& args) {
     const Value otherwise = args.get(0, "default", Value::integer(0));
     if (v.is_real()) return std::isfinite(v.number()) && std::fabs(v.number()) < 9.2e18 ? Value::integer(static_cast<int64_t>(v.number())) : otherwise;
@@ -195,17 +208,16 @@ Value to_integer(const Value& v, const Arguments& args) {
     const long long n = std::strtoll(s.c_str(), &end, static_cast<int>(std::clamp<int64_t>(args.integer(1, "base", 10), 2, 36)));
     while (end && (*end == ' ' || *end == '\n')) ++end;
     if (end == s.c_str() + s.size() && end != s.c_str() && errno == 0) return Value::integer(n);
-    const double d = std::strtod(s.c_str(), &end);
-    return end == s.c_str() + s.size() && end != s.c_str() && std::isfinite(d) && std::fabs(d) < 9.2e18 ? Value::integer(static_cast<int64_t>(d)) : otherwise;
+    double d = 0;
+    return read_real(s, d) && std::isfinite(d) && std::fabs(d) < 9.2e18 ? Value::integer(static_cast<int64_t>(d)) : otherwise;
 }
 
 Value to_real(const Value& v, const Arguments& args) {
     if (v.is_number()) return Value::real(v.number());
     const Value otherwise = args.get(0, "default", Value::real(0));
     if (!v.is_string()) return otherwise;
-    char* end = nullptr;
-    const double d = std::strtod(v.string().c_str(), &end);
-    return end == v.string().c_str() + v.string().size() && end != v.string().c_str() ? Value::real(d) : otherwise;
+    double d = 0;
+    return read_real(v.string(), d) ? Value::real(d) : otherwise;
 }
 
 Value dict_items(const Value& v) {
@@ -307,7 +319,7 @@ Value url_encode(Interpreter& in, const Value& v) {
     std::string out;
     for (char c : s) {
         const auto b = static_cast<unsigned char>(c);
-        if (std::isalnum(b) || std::string_view("-_.~/").find(c) != std::string_view::npos) {
+        if (ascii_is_alnum(c) || std::string_view("-_.~/").find(c) != std::string_view::npos) {
             out += c;
         } else {
             char code[8];

@@ -1,5 +1,6 @@
 // Text forms of values: JSON as transformers' tojson writes it (Python's json.dumps), "%" and str.format().
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 
@@ -167,10 +168,11 @@ std::string number_text(const Value& v, const Spec& spec) {
         if (spec.type == '\0' && spec.precision < 0) {
             digits = real_repr(std::fabs(d));
         } else {
-            const char type = spec.type == '%' ? 'f' : spec.type == '\0' ? 'g' : spec.type;
-            const char format[] = {'%', '.', '*', type, '\0'};
-            std::snprintf(text, sizeof text, format, precision, std::fabs(d));
-            digits = text;
+            const bool capitals = spec.type == 'F' || spec.type == 'E' || spec.type == 'G';
+            const char type = spec.type == '%' ? 'f' : spec.type == '\0' ? 'g' : capitals ? static_cast<char>(spec.type - 'A' + 'a') : spec.type;
+            const auto style = type == 'f' ? std::chars_format::fixed : type == 'e' ? std::chars_format::scientific : std::chars_format::general;
+            digits.assign(text, std::to_chars(text, text + sizeof text, std::fabs(d), style, precision).ptr);  // not printf: the host's locale has no say here
+            if (capitals) std::transform(digits.begin(), digits.end(), digits.begin(), ascii_upper);
         }
         if (spec.type == '%') digits += '%';
     }

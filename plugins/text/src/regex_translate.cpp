@@ -1,6 +1,5 @@
 // Oniguruma's Ruby syntax to PCRE2's. Syntax: Oniguruma's doc/RE; PCRE2's: pcre2pattern(3).
 #include <algorithm>
-#include <cctype>
 #include <cstdio>
 #include <cstring>
 #include <vector>
@@ -43,7 +42,7 @@ std::string word_items() {
 std::string property_items(std::string name) {
     std::string plain;
     for (char c : name)
-        if (c != '_' && c != ' ' && c != '-') plain += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+        if (c != '_' && c != ' ' && c != '-') plain += ascii_lower(c);
     struct Alias {
         const char *from, *to;
     };
@@ -61,7 +60,7 @@ std::string property_items(std::string name) {
     if (plain == "punct") return category_items("P") + "$+<=>^`|~";
     if (plain == "any") return "\\x{0}-\\x{10ffff}";
     if (plain.size() <= 2 && !plain.empty() && std::strchr("lmnpszc", plain[0])) {
-        plain[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(plain[0])));
+        plain[0] = ascii_upper(plain[0]);
         return category_items(plain);
     }
     return "\\p{" + name + "}";
@@ -207,8 +206,8 @@ class Translator {
 
     // The items of \s \d \w \h; negated for the capitals. Empty: not one of them.
     static std::string shorthand(char c, bool& negated) {
-        negated = std::isupper(static_cast<unsigned char>(c)) != 0;
-        switch (std::tolower(static_cast<unsigned char>(c))) {
+        negated = ascii_is_upper(c);
+        switch (ascii_lower(c)) {
             case 's': return kSpace;
             case 'd': return category_items("Nd");
             case 'w': return word_items();
@@ -330,7 +329,7 @@ class Translator {
             at_ += 2;
             return;
         }
-        if (std::isalnum(static_cast<unsigned char>(e))) {
+        if (ascii_is_alnum(e)) {
             now.items += e;  // an unknown escape stands for its letter
         } else {
             now.items += '\\';

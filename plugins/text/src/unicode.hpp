@@ -21,6 +21,14 @@ std::string utf8_lossy(std::string_view s);
 // Appends the whole characters of `bytes` to out, lossily, and keeps an unfinished tail in bytes.
 void utf8_drain(std::string& bytes, std::string& out);
 
+// Of ASCII alone; those of <cctype> follow the host's locale.
+constexpr bool ascii_is_upper(char c) { return c >= 'A' && c <= 'Z'; }
+constexpr bool ascii_is_lower(char c) { return c >= 'a' && c <= 'z'; }
+constexpr bool ascii_is_alnum(char c) { return ascii_is_upper(c) || ascii_is_lower(c) || (c >= '0' && c <= '9'); }
+constexpr bool ascii_is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+constexpr char ascii_lower(char c) { return ascii_is_upper(c) ? static_cast<char>(c - 'A' + 'a') : c; }
+constexpr char ascii_upper(char c) { return ascii_is_lower(c) ? static_cast<char>(c - 'a' + 'A') : c; }
+
 bool is_white_space(char32_t c);   // Unicode White_Space
 bool is_numeric(char32_t c);       // Nd Nl No
 bool is_punctuation(char32_t c);   // ASCII punctuation and P*

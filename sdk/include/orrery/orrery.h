@@ -4,8 +4,10 @@
  * must not overlap (another thread may take over between calls). Releasing NULL does nothing. An object keeps what it
  * was made from alive: engine, model and sessions may be released in any order.
  * Callbacks come on the thread that made the call, except in an asynchronous run (orr_session_start), where they come
- * on a thread of the engine's. Threads of the engine need 256 KiB of stack. Signal handlers, locale, environment, MXCSR
- * and the working directory are left alone. */
+ * on a thread of the engine's once it is planned. Threads of the engine need 256 KiB of stack. Signal handlers, locale, environment, MXCSR
+ * and the working directory are left alone, and have no say in results: the engine computes (and calls back) in the
+ * default float mode and gives each thread its own back. Once all objects are released the library may be unloaded;
+ * jobs that an orr_executor has not run yet must be run before. */
 #ifndef ORRERY_ORRERY_H
 #define ORRERY_ORRERY_H
 

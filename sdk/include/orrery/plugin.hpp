@@ -3,6 +3,7 @@
 #ifndef ORRERY_PLUGIN_HPP
 #define ORRERY_PLUGIN_HPP
 
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <deque>
@@ -79,9 +80,9 @@ class Attrs {
         return put(name, std::to_string(static_cast<long long>(v)));
     }
     Attrs& set(std::string_view name, double v) {
-        char buffer[40];
-        std::snprintf(buffer, sizeof buffer, "%.17g", v);
-        return put(name, buffer);
+        char buffer[40];  // the shortest text that reads back as v, whatever the locale
+        const auto end = std::to_chars(buffer, buffer + sizeof buffer, v).ptr;
+        return put(name, std::string(buffer, end));
     }
     Attrs& set(std::string_view name, const std::vector<int64_t>& v) {
         std::string list = "[";
