@@ -60,7 +60,12 @@ orr_status orr_session_begin(orr_session* session, const char* entry, uint32_t i
 orr_status orr_session_step(orr_session* session, uint64_t budget_ns, bool* done) {
     return boundary([&] {
         require(done, "done");
-        *done = of(session).step(budget_ns);
+        try {
+            *done = of(session).step(budget_ns);
+        } catch (...) {
+            *done = !of(session).running();
+            throw;
+        }
     });
 }
 

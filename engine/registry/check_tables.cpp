@@ -1,7 +1,7 @@
 #include "engine/registry/check_tables.hpp"
 
 #include "orrery/plugin.hpp"
-#include "orrery/tasks.h"
+#include "orrery/ext/tasks.h"
 
 namespace orrery {
 namespace {

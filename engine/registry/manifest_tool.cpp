@@ -7,7 +7,9 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 
+#include "engine/registry/check_tables.hpp"
 #include "orrery/plugin.h"
 #include "orrery/ext/tasks.h"
 
@@ -90,12 +92,20 @@ int main(int argc, char** argv) {
         return 1;
     }
     const orr_host host = {ORR_HEADER(orr_host), no_extension, host_allocate, host_release, host_log, host_fail};
-    const orr_plugin* plugin = entry(&host);
-    if (!plugin) {
-        std::fprintf(stderr, "orrery-manifest: the entry of %s returned NULL\n", file.c_str());
+    ordered_json manifest;
+    try {
+        const orr_plugin* plugin = entry(&host);
+        if (!plugin) throw std::runtime_error(file.string() + ": its entry returned NULL");
+        orrery::check_plugin(*plugin, file.string());
+        orrery::check_tables(*plugin, file.string());
+        manifest = contents(plugin);
+    } catch (const std::exception& e) {
+        std::fprintf(stderr, "orrery-manifest: %s\n", e.what());
+        return 1;
+    } catch (...) {
+        std::fprintf(stderr, "orrery-manifest: the entry of %s threw what is no std::exception\n", file.c_str());
         return 1;
     }
-    ordered_json manifest = contents(plugin);
     manifest["file"] = file.filename().string();
     auto out = file;
     out.replace_extension(".orrery.json");

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "engine/platform/files.hpp"
 #include "engine/registry/check_tables.hpp"
 #include "engine/registry/error_text.hpp"
 
@@ -145,10 +146,13 @@ const orr_plugin* PluginFile::load(const orr_host* host) {
         throw Error(ORR_ABI_MISMATCH, path_ + ": built for plugin ABI " + std::to_string(abi_major_) + ", this engine has " + std::to_string(ORR_ABI_MAJOR));
     if (sanitizer_ != ORR_SANITIZER)
         throw Error(ORR_ABI_MISMATCH, path_ + ": built with sanitizer \"" + sanitizer_ + "\", the engine with \"" ORR_SANITIZER "\"");
-    boost::dll::fs::error_code failed;
     boost::dll::shared_library library;
-    library.load(boost::dll::fs::path(path_), boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local, failed);
-    if (failed) throw Error(ORR_NOT_FOUND, path_ + " (of " + manifest_path_ + ") cannot be loaded: " + failed.message());
+    try {
+        if (!platform::is_file(path_)) throw Error(ORR_NOT_FOUND, "there is no such file");
+        library.load(boost::dll::fs::path(path_), boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local);
+    } catch (const std::exception& e) {
+        throw Error(ORR_NOT_FOUND, path_ + " (of " + manifest_path_ + ") cannot be loaded: " + e.what());
+    }
     if (!library.has("orr_plugin_entry")) throw Error(ORR_ABI_MISMATCH, path_ + ": exports no orr_plugin_entry");
     const orr_plugin* plugin = enter(library.get<const orr_plugin*(const orr_host*)>("orr_plugin_entry"), host);
     if (id_ != plugin->id) throw Error(ORR_CORRUPT, path_ + ": says that it is \"" + plugin->id + "\", its manifest says \"" + id_ + "\"");

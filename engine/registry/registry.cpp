@@ -1,13 +1,17 @@
 #include "engine/registry/registry.hpp"
 
 #include <algorithm>
+#include <boost/dll/shared_library.hpp>
 #include <filesystem>
 #include <functional>
 
+#include "engine/platform/files.hpp"
 #include "engine/registry/error_text.hpp"
 
 namespace orrery {
 namespace {
+
+const std::string kManifestEnding = ".orrery.json";
 
 struct Plain {
     uint32_t number;
@@ -58,23 +62,33 @@ Registry::Registry(const orr_host* host) : host_(host) {
 void Registry::scan(const std::string& folder, bool required) {
     const std::lock_guard lock(mutex_);
     std::error_code failed;
-    std::vector<std::string> manifests;
-    for (std::filesystem::directory_iterator it(folder, failed), end; !failed && it != end; it.increment(failed))
-        if (ends_with(it->path().filename().string(), ".orrery.json")) manifests.push_back(it->path().string());
+    std::vector<std::string> manifests, libraries;
+    for (std::filesystem::directory_iterator it(folder, failed), end; !failed && it != end; it.increment(failed)) {
+        if (ends_with(it->path().filename().string(), kManifestEnding)) manifests.push_back(it->path().string());
+        if (it->path().extension() == boost::dll::shared_library::suffix().string()) libraries.push_back(it->path().string());
+    }
     if (failed && required) throw Error(ORR_NOT_FOUND, folder + ": cannot be searched for plugins: " + failed.message());
     if (std::find(folders_.begin(), folders_.end(), folder) == folders_.end()) folders_.push_back(folder);
     std::sort(manifests.begin(), manifests.end());
+    for (const auto& path : libraries) {
+        const std::string manifest = std::filesystem::path(path).replace_extension().string() + kManifestEnding;
+        if (std::find(manifests.begin(), manifests.end(), manifest) == manifests.end()) add_problem(path + ": has no manifest " + manifest + " beside it, and is not loaded");
+    }
     for (const auto& path : manifests) {
         if (std::any_of(files_.begin(), files_.end(), [&](const PluginFile& f) { return f.manifest_path() == path; })) continue;
         try {
+            if (!platform::is_file(path)) throw Error(ORR_CORRUPT, path + ": is not a file");
             add(PluginFile::from_manifest(path));
         } catch (const Error& e) {
-            if (std::find(problems_.begin(), problems_.end(), e.what()) == problems_.end()) {
-                problems_.emplace_back(e.what());
-                host_->log(host_, ORR_LOG_WARNING, e.what());
-            }
+            add_problem(e.what());
         }
     }
+}
+
+void Registry::add_problem(const std::string& text) {
+    if (std::find(problems_.begin(), problems_.end(), text) != problems_.end()) return;
+    problems_.push_back(text);
+    host_->log(host_, ORR_LOG_WARNING, text.c_str());
 }
 
 void Registry::rescan() {

@@ -55,6 +55,7 @@ class Registry {
     const char* intern(const std::string& text);  // equal texts give equal pointers, for the registry's life
 
   private:
+    void add_problem(const std::string& text);  // told once
     void add(PluginFile file);
     void load(PluginFile& file);
     PluginFile* owner(const std::map<std::string, PluginFile*>& index, const std::string& id);

@@ -37,12 +37,18 @@ int embed(const Common& common, const Options& o) {
 }  // namespace
 
 void add_embed(CLI::App& app, Common& common, Action& action) {
-    CLI::App* sub = app.add_subcommand("embed", "Prints the vector of each text.");
+    CLI::App* sub = app.add_subcommand("embed", "Prints the vector of each text: orrery embed MODEL TEXT...");
     auto o = std::make_shared<Options>();
     sub->add_option("MODEL", o->model, "model folder or file")->required();
-    sub->add_option("TEXT", o->positional, "texts");
+    sub->allow_extras();  // the texts; as an option CLI11 would split "[a,b]"
     sub->add_option("-t,--text", o->texts, "a text; may be given several times")->allow_extra_args(false);
-    sub->callback([&common, &action, o] { action = [&common, o] { return embed(common, *o); }; });
+    sub->callback([&common, &action, o, sub] {
+        for (const std::string& text : sub->remaining()) {
+            if (text.size() > 1 && text[0] == '-') throw UsageError("embed has no option " + text + "; a text that begins so is given with --text=TEXT");
+            o->positional.push_back(text);
+        }
+        action = [&common, o] { return embed(common, *o); };
+    });
 }
 
 }  // namespace orrery::cli

@@ -8,10 +8,16 @@
 
 namespace orrery::cli {
 
+namespace {
+// Range takes nan.
+const CLI::Validator kNumber([](const std::string& text) { return CLI::detail::to_lower(text).find("nan") == std::string::npos ? "" : text + " is no number"; }, "");
+const CLI::Validator kNonEmpty([](const std::string& text) { return text.empty() ? std::string("the text is empty") : ""; }, "");
+}  // namespace
+
 void add_sampling(CLI::App& app, Sampling& s) {
     const std::string group = "Generation";
     app.add_option("-n,--max-tokens", s.max_tokens, "most tokens to generate")->check(CLI::Range(int64_t{0}, int64_t{1} << 31))->group(group);
-    app.add_option("--temperature", s.temperature, "0: the likeliest token each time")->check(CLI::Range(0.0, 1e6))->group(group);
+    app.add_option("--temperature", s.temperature, "0: the likeliest token each time")->check(CLI::Range(0.0, 1e6))->check(kNumber)->group(group);
     app.add_option("--top-k", s.top_k, "keep the k likeliest tokens; 0: all")->check(CLI::Range(int64_t{0}, int64_t{1} << 31))->group(group);
     app.add_option("--top-p", s.top_p, "keep the likeliest tokens that make up this probability")->check(CLI::Range(0.0, 1.0))->group(group);
     app.add_option("--min-p", s.min_p, "keep tokens at least this likely relative to the likeliest")->check(CLI::Range(0.0, 1.0))->group(group);
@@ -19,7 +25,7 @@ void add_sampling(CLI::App& app, Sampling& s) {
     app.add_option("--presence-penalty", s.presence_penalty, "subtracted once from tokens generated before")->group(group);
     app.add_option("--frequency-penalty", s.frequency_penalty, "subtracted each time a token was generated before")->group(group);
     app.add_option("--seed", s.seed, "of the random generator; the same seed gives the same text")->group(group);
-    app.add_option("--stop", s.stop, "text that ends the answer; may be given several times")->allow_extra_args(false)->group(group);
+    app.add_option("--stop", s.stop, "text that ends the answer; may be given several times")->check(kNonEmpty)->allow_extra_args(false)->group(group);
     app.add_flag("--ignore-eog", s.ignore_eog, "go on after tokens that end an answer")->group(group);
 }
 

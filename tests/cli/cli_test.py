@@ -74,6 +74,10 @@ class Usage(Case):
                           ["bench", self.llama, "--entry", "next"], ["tokenize", self.llama], ["tokenize", self.llama, "--text", "a", "--file", "b"],
                           ["embed", self.bert], ["perplexity", self.llama], ["inspect", self.llama, "soul"], ["plugins", "soul"]):
             self.bad(2, *arguments)
+        self.bad(2, "nothing", named="nothing")
+        self.bad(2, "run", self.llama, "a", "--temperature", "nan", named="nan")
+        self.bad(2, "run", self.llama, "a", "--stop", "")
+        self.bad(1, "tokenize", self.llama, "--file", os.path.dirname(self.llama), named=os.path.dirname(self.llama))
 
     def test_help_and_version(self):
         for arguments in (["--help"], ["--version"], *([name, "--help"] for name in
@@ -329,6 +333,7 @@ class Embed(Case):
         ids = self.good("tokenize", self.bert, "--text", "Cab Fed")["ids"]
         one = self.good("embed", self.bert, "--text", "Cab Fed")["vector"]
         self.close(one, self.pooled(ids))
+        self.assertEqual(self.good("embed", self.bert, "Cab Fed", "[b,c]")["vectors"][0], one)
         many = self.good("embed", self.bert, "Cab Fed", "--text", "[b,c]")["vectors"]
         self.assertEqual(many[0], one)
         self.assertEqual(len(many), 2)
@@ -400,8 +405,13 @@ class Installation(Case):
         os.makedirs(folder, exist_ok=True)
         with open(os.path.join(folder, "broken.orrery.json"), "w", encoding="utf-8") as f:
             f.write("{")
+        os.makedirs(os.path.join(folder, "folder.orrery.json"), exist_ok=True)
+        with open(os.path.join(folder, "alone.so"), "w", encoding="utf-8") as f:
+            f.write("no library")
         r = run("run", self.llama, "a", "--max-tokens", "1", "--plugins", folder)
         self.assertEqual(r.returncode, 0, r.stderr)
+        for name in ("broken.orrery.json", "folder.orrery.json: is not a file", "alone.so: has no manifest"):
+            self.assertIn(name, r.stderr)
 
 
 @unittest.skipUnless(os.environ.get("ORRERY_GEMMA"), "ORRERY_GEMMA is not set")

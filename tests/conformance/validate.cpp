@@ -104,9 +104,10 @@ fs::path find_cases(const fs::path& root, const std::string& family, const std::
     const fs::path inside = fs::path("ops") / op / (op + ".cases");
     if (fs::exists(root / family / inside)) return root / family / inside;
     if (fs::exists(root / inside)) return root / inside;
-    for (const auto& entry : fs::directory_iterator(root))
-        if (fs::exists(entry.path() / inside)) return entry.path() / inside;
-    return root / family / inside;
+    std::error_code failed;
+    for (fs::directory_iterator it(root, failed), end; !failed && it != end; it.increment(failed))
+        if (fs::exists(it->path() / inside)) return it->path() / inside;
+    throw std::runtime_error(inside.string() + " is not below " + root.string() + "; --cases-root names the folder that it is in");
 }
 
 const Checker* active = nullptr;

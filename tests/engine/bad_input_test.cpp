@@ -90,7 +90,29 @@ TEST(BadCheckpoint, Tensors) {
     wrong.tensors.at(name).shape = {24, 36};
     expect_failure([&] { wrong.open(); }, ORR_INVALID_ARGUMENT, {name, "24", "36"});
     extra.tensors["left.over"] = extra.tensors.at(name);
-    feed(make_session(extra.open()), {1});  // nothing asks for it
+    expect_failure([&] { extra.open(); }, ORR_INVALID_ARGUMENT, {"left.over [36, 24]", "is not used by llama"});
+    extra.tensors["left.over.too"] = extra.tensors.at(name);
+    expect_failure([&] { extra.open(); }, ORR_INVALID_ARGUMENT, {"left.over [36, 24] and 1 more are"});
+    extra.allow_extra_tensors = true;
+    EXPECT_SAME_BITS(feed(make_session(extra.open()), {1}), feed(make_session(Checkpoint::golden("llama").open()), {1}));
+    extra.allow_extra_tensors = false;
+    extra.tensors.erase("left.over");
+    extra.tensors.erase("left.over.too");
+    extra.tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = extra.tensors.at("model.norm.weight");  // a buffer of older checkpoints
+    feed(make_session(extra.open()), {1});
+}
+
+TEST(BadCheckpoint, FewerLayersThanTheTensors) {
+    Checkpoint c = Checkpoint::golden("llama", {{"num_hidden_layers", 1}});
+    expect_failure([&] { c.open(); }, ORR_INVALID_ARGUMENT, {"model.layers.1.", "8 more are not used by llama"});
+}
+
+// A class that nobody knows is not run as its family's language model.
+TEST(BadCheckpoint, UnknownClassOfAKnownFamily) {
+    Checkpoint c = Checkpoint::golden("llama", {{"architectures", {"LlamaForSequenceClassification"}}, {"model_type", "llama"}});
+    expect_checkpoint(c, ORR_UNSUPPORTED, {"LlamaForSequenceClassification", "LlamaForCausalLM"});
+    Checkpoint unnamed = Checkpoint::golden("llama", {{"architectures", nullptr}, {"model_type", "llama"}});
+    unnamed.open();
 }
 
 }  // namespace

@@ -15,6 +15,7 @@ FaultyPlugin::FaultyPlugin(const std::string& fault) : fault_(fault), folder_(sc
     write(manifest(), fault_ + ".orrery.json");
     checkpoint_.config = {{"architectures", {"FaultyModel"}}};
     checkpoint_.tensors["w"] = {ORR_TYPE_F32, {1}, std::vector<char>(4)};
+    checkpoint_.allow_extra_tensors = true;  // a checkpoint has at least one, the model uses none
 }
 
 Json FaultyPlugin::manifest() const {

@@ -108,6 +108,7 @@ Model Checkpoint::open(orr_engine* engine) {
     options.blobs = pointers;
     options.blob_count = 2;
     orr_model* model = nullptr;
+    options.allow_extra_tensors = allow_extra_tensors;
     check(orr_model_open(engine ? engine : shared_engine(), &options, &model));
     return Model(model);
 }

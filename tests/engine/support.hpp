@@ -63,6 +63,7 @@ struct Checkpoint {
     // A folder of golden/ with another config (merge patch).
     static Checkpoint golden(const std::string& name, const Json& change = Json::object());
     std::string safetensors() const;
+    bool allow_extra_tensors = false;
     Model open(orr_engine* engine = nullptr);  // shared_engine() when null
 
   private:

@@ -136,7 +136,7 @@ Session open_session(const Model& model, const SessionOptions& o) {
     options.header = ORR_HEADER(orr_session_options);
     options.threads = o.threads;
     options.batch = o.batch;
-    options.numerics = ORR_NUMERICS_EXACT;
+    options.numerics = o.numerics;
     options.cache_type = "f32";
     options.reference_kernels = o.reference;
     options.no_rewrites = o.no_rewrites;

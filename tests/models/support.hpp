@@ -56,8 +56,9 @@ struct SessionOptions {
     uint32_t threads = 2;
     int64_t batch = 1;
     bool reference = false, no_rewrites = false;
+    uint32_t numerics = ORR_NUMERICS_EXACT;
 };
-// exact numerics, f32 states
+// f32 states
 Session open_session(const Model& model, const SessionOptions& options = {});
 Tensors run(const Session& session, const Tensors& inputs, const char* entry = nullptr, const std::vector<std::string>& outputs = {});
 

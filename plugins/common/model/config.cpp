@@ -17,6 +17,8 @@ ModelConfig::ModelConfig(const orr_model_source& source) {
     Json root = Json::parse(source.checkpoint->config_json, nullptr, false);
     if (!root.is_object()) throw Error(ORR_CORRUPT, gguf_ ? "the GGUF metadata is not an object" : "config.json is not a JSON object");
     root_ = std::make_shared<const Json>(std::move(root));
+    if (const auto q = root_->find("quantization_config"); !gguf_ && q != root_->end() && q->is_object())
+        throw Error(ORR_UNSUPPORTED, label("quantization_config") + " names " + shown(q->value("quant_method", Json("no method"))) + "; checkpoints are read with plain weights, or quantised as GGUF");
     if (!gguf_) return;
     const auto it = root_->find("general.architecture");
     if (it == root_->end() || !it->is_string()) throw Error(ORR_CORRUPT, "general.architecture is missing");

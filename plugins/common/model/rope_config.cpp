@@ -154,6 +154,13 @@ RopeTable hf_rope(const Json* parameters, const std::string& label, const RopeDe
 RopeTable hf_rope(const ModelConfig& config, RopeDefaults d) {
     d.theta = config.positive_or("rope_theta", d.theta);
     d.partial = config.positive_or("partial_rotary_factor", d.partial);
+    const Json *now = config.find("rope_parameters"), *before = config.find("rope_scaling");
+    if (now && before && now->is_object() && before->is_object())
+        for (const auto& [key, value] : before->items())
+            if (const auto it = now->find(key == "type" ? "rope_type" : key); it != now->end() && *it != value)
+                throw Error(ORR_CORRUPT, config.label("rope_scaling") + "." + key + " is " + value.dump() + ", rope_parameters says " + it->dump());
+    if (now && now->is_object() && config.has("rope_theta") && now->contains("rope_theta") && now->at("rope_theta") != *config.find("rope_theta"))
+        throw Error(ORR_CORRUPT, config.label("rope_theta") + " is " + config.find("rope_theta")->dump() + ", rope_parameters says " + now->at("rope_theta").dump());
     for (const char* key : {"rope_parameters", "rope_scaling"})
         if (const Json* p = config.find(key)) return hf_rope(p, config.label(key), d);
     return hf_rope(nullptr, "", d);
