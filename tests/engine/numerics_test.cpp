@@ -190,5 +190,36 @@ TEST(Numerics, QuantisedCache) {
     EXPECT_SAME_BITS(feed(quantised, {3}), next);
 }
 
+// bf16 weights meet activations rounded to bf16 where the processor multiplies them, in fast numerics alone.
+TEST(Bf16, ProductsOfFastNumerics) {
+    const Model model = open_golden("llama_bf16_llama3");
+    const std::vector<int32_t> ids = some_ids(26, kVocabulary, 4);
+    const auto used = [&](const Session& s) {
+        int count = 0;
+        for (const auto& step : description(s, "plan", "steps", "forward")) count += step.value("variant", "") == "avx512_bf16";
+        return count;
+    };
+    const auto with = [&](uint32_t numerics, uint32_t threads) {
+        return make_session(model, [&](orr_session_options& o) { o.numerics = numerics, o.threads = threads; });
+    };
+    const Session fast = with(ORR_NUMERICS_FAST, 1), more = with(ORR_NUMERICS_FAST, 3), exact = with(ORR_NUMERICS_EXACT, 1), usual = with(ORR_NUMERICS_DEFAULT, 1);
+    const Tensor got = feed(fast, ids, "forward");
+    EXPECT_SAME_BITS(feed(more, ids, "forward"), got);
+    EXPECT_LE(difference(got, feed(exact, ids, "forward")), 5e-2);  // bf16 has 8 significant bits
+    feed(usual, ids, "forward");
+    EXPECT_EQ(used(exact), 0);
+    EXPECT_EQ(used(usual), 0);
+    const Session narrow = make_session(model, [](orr_session_options& o) { o.numerics = ORR_NUMERICS_FAST, o.isa = ORR_ISA_GENERIC; });
+    feed(narrow, ids, "forward");
+    EXPECT_EQ(used(narrow), 0);
+    orr_session* best = nullptr;
+    orr_session_options options{};
+    options.header = ORR_HEADER(orr_session_options);
+    options.isa = ORR_ISA_AVX512_BF16;
+    const bool here = orr_session_create(model.get(), &options, &best) == ORR_OK;
+    orr_session_release(best);
+    if (here) EXPECT_GE(used(fast), 7) << "products of two layers and the head";
+}
+
 }  // namespace
 }  // namespace engine_tests

@@ -62,7 +62,7 @@ void pack_columns(const orr_tensor* src, void* dst, int64_t chunk) {
 
 }  // namespace
 
-const char* Weight::variant() const { return method == Method::kGemm ? flt::isa_name(float_isa) : variant_name(isa); }
+const char* Weight::variant() const { return method == Method::kGemm ? flt::isa_name(float_isa) : method == Method::kBf16 ? "avx512_bf16" : variant_name(isa); }
 
 const quant::TypeInfo* find_type(const orr_tensor& weight) { return weight.type_id ? quant::find_type(weight.type_id) : nullptr; }
 
@@ -93,6 +93,8 @@ Weight describe_weight(const orr_prepare* p, const orr_tensor& weight, bool tran
     if (!(weight.flags & ORR_TENSOR_CONSTANT)) result.method = Method::kSource;
     else if (weight.type == ORR_TYPE_F32 && shape.stack == 1 && weight.rank == 2) result.method = Method::kGemm;
     else if (result.format->quantised && p->numerics != ORR_NUMERICS_EXACT) result.method = Method::kInt8;
+    else if (weight.type == ORR_TYPE_BF16 && p->numerics == ORR_NUMERICS_FAST && p->isa == ORR_ISA_AVX512_BF16 && quant::bf16_dot_supported() && shape.cols % 2 == 0)
+        result.method = Method::kBf16;
     else result.method = Method::kF32;
     return result;
 }
@@ -136,6 +138,7 @@ void multiply(const Weight& weight, const void* data, int64_t matrix, const Rows
     }
     switch (weight.method) {
         case Method::kInt8: quant::matmul(product, q, tile_begin, tile_end, weight.isa); break;
+        case Method::kBf16: quant::matmul_bf16(product, rows, x.x_stride, tile_begin, tile_end); break;
         case Method::kF32:
         case Method::kGemm: quant::matmul_f32(product, rows, x.x_stride, tile_begin, tile_end, weight.isa); break;
         case Method::kSource:

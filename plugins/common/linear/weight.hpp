@@ -12,6 +12,7 @@ namespace orrery::linear {
 enum class Method : int32_t {
     kInt8,    // packed block type, activations in int8
     kF32,     // packed, f32 activations: exact numerics of block types; f16 and bf16 weights
+    kBf16,    // bf16 weights, activations rounded to bf16 on the fly
     kGemm,    // packed f32 weights by the float library's GEMM
     kSource,  // weights as they come: they are not constant
 };

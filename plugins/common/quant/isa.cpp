@@ -8,6 +8,7 @@
 namespace orrery::quant {
 namespace {
 
+constexpr uint32_t kBf16Dot = 1u << kIsaCount;
 constexpr const char* kNames[kIsaCount] = {"scalar", "sse4.1", "avx2", "avx-vnni", "avx512-vnni"};
 
 #ifdef ORR_QUANT_X86
@@ -45,6 +46,7 @@ uint32_t detect() {
     if (extended.eax >= 1 && bit(cpuid(7, 1).eax, 4)) supported |= 1u << static_cast<int>(Isa::kAvxVnni);
     const bool avx512 = zmm && bit(extended.ebx, 16) && bit(extended.ebx, 17) && bit(extended.ebx, 30) && bit(extended.ebx, 31);  // F DQ BW VL
     if (avx512 && bit(extended.ecx, 11)) supported |= 1u << static_cast<int>(Isa::kAvx512Vnni);
+    if (avx512 && extended.eax >= 1 && bit(cpuid(7, 1).eax, 5)) supported |= kBf16Dot;
     return supported;
 }
 #else
@@ -59,6 +61,14 @@ uint32_t supported_mask() {
 }  // namespace
 
 bool isa_supported(Isa isa) { return static_cast<int>(isa) < kIsaCount && ((supported_mask() >> static_cast<int>(isa)) & 1); }
+
+bool bf16_dot_supported() {
+#ifdef ORR_QUANT_HAVE_BF16
+    return supported_mask() & kBf16Dot;
+#else
+    return false;
+#endif
+}
 
 Isa best_isa() {
     for (int i = kIsaCount - 1; i > 0; --i) {

@@ -46,5 +46,6 @@ const KernelTable& sse41_kernels();
 const KernelTable& avx2_kernels();
 const KernelTable& avxvnni_kernels();
 const KernelTable& avx512vnni_kernels();
+void avx512bf16_product(const FloatCall& call);  // bf16 weights from packed, an even number of columns
 
 }  // namespace orrery::quant

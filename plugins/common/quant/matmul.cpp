@@ -132,6 +132,14 @@ Isa matmul_f32(const Product& product, const float* x, int64_t x_stride, int64_t
     return isa;
 }
 
+void matmul_bf16(const Product& product, const float* x, int64_t x_stride, int64_t tile_begin, int64_t tile_end) {
+    const FloatCall call = make_float_call(product, x, x_stride, tile_begin, tile_end);
+    if (call.cols == 0) return write_empty(call);
+#ifdef ORR_QUANT_HAVE_BF16
+    avx512bf16_product(call);
+#endif
+}
+
 Isa matmul_f32_source(const Product& product, const TypeInfo& type, const void* src, const float* x, int64_t x_stride, int64_t tile_begin,
                       int64_t tile_end, Isa isa) {
     const KernelTable& table = kernels(&isa);

@@ -74,7 +74,9 @@ struct Product {
 Isa matmul(const Product& product, const QuantisedRows& x, int64_t tile_begin, int64_t tile_end, Isa isa);
 // f32 activations. Quantised weights are expanded to f32 (exact numerics); float weights are used as they are.
 Isa matmul_f32(const Product& product, const float* x, int64_t x_stride, int64_t tile_begin, int64_t tile_end, Isa isa);
-// The same numbers, bit for bit, straight from the file layout (product.format and product.packed are ignored): for weights that are not
+// bf16 weights, activations rounded to bf16, sums in f32. Needs bf16_dot_supported() and an even number of columns. [any-thread]
+void matmul_bf16(const Product& product, const float* x, int64_t x_stride, int64_t tile_begin, int64_t tile_end);
+// The same numbers as matmul_f32, bit for bit, straight from the file layout (product.format and product.packed are ignored): for weights that are not
 // packed. src: rows of row_bytes(type, cols) bytes; cols a multiple of the type's block.
 Isa matmul_f32_source(const Product& product, const TypeInfo& type, const void* src, const float* x, int64_t x_stride, int64_t tile_begin,
                       int64_t tile_end, Isa isa);

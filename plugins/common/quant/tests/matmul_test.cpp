@@ -257,6 +257,43 @@ TEST_P(EveryType, NotFiniteActivationsAreSeen) {
 INSTANTIATE_TEST_SUITE_P(All, EveryType, testing::Range(0, kFormatCount),
                          [](const testing::TestParamInfo<int>& info) { return std::string(kSpecs[info.param].type); });
 
+// bf16 x bf16 in f32: against f64 products of the rounded activations; one token, ranges and gathering give the same bits.
+TEST(Bf16Dot, AgreesWithDoublePrecisionOfRoundedActivations) {
+    if (!bf16_dot_supported()) GTEST_SKIP() << "this processor has no AVX512_BF16";
+    const TypeInfo& bf16 = *find_type("bf16");
+    for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{1, 2}, {16, 32}, {17, 34}, {33, 510}, {48, 1026}, {50, 514}}) {
+        Weights w("bf16", rows, cols, 7);
+        for (const int64_t tokens : {1, 2, 5, 6, 7, 13}) {
+            const std::vector<float> x = random_rows(tokens, cols, 11), bias = random_rows(1, rows, 13);
+            std::vector<uint16_t> narrow(x.size());
+            std::vector<float> rounded(x.size());
+            bf16.quantise(x.data(), narrow.data(), tokens * cols);
+            bf16.dequantise(narrow.data(), rounded.data(), tokens * cols);
+            std::vector<float> got(static_cast<size_t>(tokens * rows), kGuard), again(got.size());
+            Product product;
+            product.format = &w.format, product.packed = w.packed.data(), product.rows = rows, product.cols = cols, product.tokens = tokens;
+            product.dst = got.data(), product.dst_stride = rows, product.bias = bias.data();
+            matmul_bf16(product, x.data(), cols, 0, w.format.tiles(rows));
+            for (int64_t t = 0; t < tokens; ++t)
+                for (int64_t n = 0; n < rows; ++n) {
+                    double want = bias[static_cast<size_t>(n)], size = std::fabs(want);
+                    for (int64_t k = 0; k < cols; ++k) {
+                        const double term = static_cast<double>(w.values[static_cast<size_t>(n * cols + k)]) * rounded[static_cast<size_t>(t * cols + k)];
+                        want += term, size += std::fabs(term);
+                    }
+                    ASSERT_NEAR(got[static_cast<size_t>(t * rows + n)], want, size * 1e-6) << rows << "x" << cols << " token " << t << " row " << n;
+                }
+            for (int64_t t = tokens; t-- > 0;)  // token by token, tile by tile, through an index
+                for (int64_t tile = 0; tile < w.format.tiles(rows); ++tile) {
+                    const auto row = static_cast<int32_t>(t);
+                    product.tokens = 1, product.dst = again.data() + t * rows, product.row_index = &row;
+                    matmul_bf16(product, x.data(), cols, tile, tile + 1);
+                }
+            EXPECT_EQ(std::memcmp(got.data(), again.data(), got.size() * 4), 0);
+        }
+    }
+}
+
 TEST(QuantiseRows, CodesAndSums) {
     for (const Isa isa : isas()) {
         Activations a(3, 96, 14, isa);
