@@ -180,7 +180,9 @@ typedef struct orr_session_options {
     int64_t context;        /* tokens that states can hold; 0: the model's own, at most 8192 */
     int64_t batch;          /* sequences stepped in lockstep; 0: 1 */
     uint32_t threads;       /* 0: all that the executor has */
-    uint32_t numerics;      /* ORR_NUMERICS_* */
+    /* ORR_NUMERICS_*: EXACT computes in f32; DEFAULT rounds activations to int8 where weights are quantised; FAST also to
+     * bf16 where weights are and the processor multiplies them, and folds norm weights. */
+    uint32_t numerics;
     const char* cache_type; /* "f16" (default), "f32", "bf16", "q8_0" */
     uint32_t isa;           /* ORR_ISA_*; AUTO: the engine's */
     /* Called between nodes of long runs, and while a plan is made ("planning": the first repacks weights); returning false cancels. NULL: none. */
