@@ -1,6 +1,7 @@
 #include <cstring>
 
 #include "engine/abi/handles.hpp"
+#include "engine/platform/json_text.hpp"
 #include "engine/registry/error_text.hpp"
 #include "engine/run/options.hpp"
 
@@ -39,7 +40,7 @@ orr_status orr_engine_describe(orr_engine* engine, const char* what, orr_text** 
         require(engine, "engine");
         require(what, "what");
         require(json, "json");
-        *json = make_text(dump(engine->engine->describe(what)));
+        *json = make_text(json_text(engine->engine->describe(what)));
     });
 }
 

@@ -33,6 +33,5 @@ inline void require(const void* p, const char* what) {
     if (!p) throw Error(ORR_INVALID_ARGUMENT, std::string(what) + " is NULL");
 }
 inline orr_text* make_text(std::string s) { return new orr_text{std::move(s)}; }
-inline std::string dump(const nlohmann::ordered_json& j) { return j.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace); }
 
 }  // namespace orrery

@@ -3,6 +3,7 @@
 
 #include "engine/abi/handles.hpp"
 #include "engine/platform/files.hpp"
+#include "engine/platform/json_text.hpp"
 #include "engine/registry/error_text.hpp"
 #include "engine/run/options.hpp"
 
@@ -37,7 +38,7 @@ orr_status orr_model_describe(orr_model* model, const char* what, const char* en
         require(model, "model");
         require(what, "what");
         require(json, "json");
-        *json = make_text(dump(model->model->describe(what, entry)));
+        *json = make_text(json_text(model->model->describe(what, entry)));
     });
 }
 

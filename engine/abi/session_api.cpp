@@ -1,4 +1,5 @@
 #include "engine/abi/handles.hpp"
+#include "engine/platform/json_text.hpp"
 #include "engine/registry/error_text.hpp"
 
 using namespace orrery;
@@ -156,7 +157,7 @@ orr_status orr_session_describe(orr_session* session, const char* what, const ch
     return boundary([&] {
         require(what, "what");
         require(json, "json");
-        *json = make_text(dump(of(session).describe(what, entry)));
+        *json = make_text(json_text(of(session).describe(what, entry)));
     });
 }
 

@@ -1,5 +1,8 @@
 #include "engine/graph/attrs.hpp"
 
+#include <nlohmann/json.hpp>
+
+#include "engine/platform/json_text.hpp"
 #include "orrery/plugin.hpp"
 
 namespace orrery {
@@ -32,7 +35,7 @@ const NodeAttrs::Value* NodeAttrs::find(const orr_attrs* a, const char* name) {
 
 NodeAttrs::Value NodeAttrs::convert(const orr_operator& op, const orr_attr_desc& desc, const Json& j) {
     const auto wrong = [&](const char* kind) {
-        return Error(ORR_INVALID_ARGUMENT, std::string(op.id) + ": attribute " + desc.name + " is " + j.dump() + ", wanted " + kind);
+        return Error(ORR_INVALID_ARGUMENT, std::string(op.id) + ": attribute " + desc.name + " is " + json_text(j) + ", wanted " + kind);
     };
     Value v;
     switch (desc.kind) {
@@ -77,12 +80,12 @@ NodeAttrs::Value NodeAttrs::convert(const orr_operator& op, const orr_attr_desc&
 }
 
 NodeAttrs::NodeAttrs(const orr_operator& op, const std::string& text) : NodeAttrs() {
-    const Json given = text.empty() ? Json::object() : Json::parse(text, nullptr, false);
+    const Json given = text.empty() ? Json::object() : parse_json(text);
     if (!given.is_object()) throw Error(ORR_INVALID_ARGUMENT, std::string(op.id) + ": attributes are not a JSON object: " + text);
     Json kept = Json::object();
     for (uint32_t i = 0; i < op.n_attrs; i++) {
         const orr_attr_desc& desc = *op.attrs[i];
-        const Json fallback = desc.default_json ? Json::parse(desc.default_json, nullptr, false) : Json(nullptr);
+        const Json fallback = desc.default_json ? parse_json(desc.default_json) : Json(nullptr);
         if (desc.default_json && fallback.is_discarded())
             throw Error(ORR_INVALID_ARGUMENT, std::string(op.id) + ": default of attribute " + desc.name + " is not JSON: " + desc.default_json);
         const auto it = given.find(desc.name);
@@ -96,7 +99,7 @@ NodeAttrs::NodeAttrs(const orr_operator& op, const std::string& text) : NodeAttr
     }
     for (const auto& [key, value] : given.items())
         if (!values_.count(key)) throw Error(ORR_INVALID_ARGUMENT, std::string(op.id) + " has no attribute " + key);
-    text_ = kept.dump();
+    text_ = json_text(kept);
 }
 
 }  // namespace orrery

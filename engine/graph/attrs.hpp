@@ -1,7 +1,7 @@
 // Attribute values of one node, checked against the operator's declaration, defaults filled in.
 #pragma once
 #include <map>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 

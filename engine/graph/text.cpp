@@ -1,8 +1,10 @@
 // The text form of a program: one line a thing, in order of definition; parse_graph reads it back to an equal program.
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "engine/graph/builder.hpp"
+#include "engine/platform/json_text.hpp"
 #include "engine/registry/registry.hpp"
 #include "orrery/plugin.hpp"
 
@@ -81,7 +83,7 @@ class Line {
             while (end < text_.size() && text_[end] != '"') end += text_[end] == '\\' ? 2 : 1;
             const std::string raw = text_.substr(at_, end + 1 - at_);
             at_ = std::min(end + 1, text_.size());
-            return nlohmann::json::parse(raw, nullptr, false);
+            return parse_json(raw);
         }();
         if (!j.is_string()) fail("wanted a quoted name");
         return j.get<std::string>();
@@ -222,7 +224,7 @@ Program parse_graph(const std::string& text, Registry& registry, const orr_host*
             for (const auto& d : split(line.inside('[', ']'))) shape.push_back(pool.parse(d));
             std::vector<std::string> names;
             for (const auto& n : split(line.inside('[', ']'))) {
-                const auto j = nlohmann::json::parse(n, nullptr, false);
+                const auto j = parse_json(n);
                 if (!j.is_string()) line.fail("\"" + n + "\" is no tensor name");
                 names.push_back(j.get<std::string>());
             }

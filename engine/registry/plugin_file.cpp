@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "engine/platform/files.hpp"
+#include "engine/platform/json_text.hpp"
 #include "engine/registry/check_tables.hpp"
 #include "engine/registry/error_text.hpp"
 
@@ -30,7 +31,7 @@ class Manifest {
         if (!in) throw Error(ORR_IO, path + ": cannot be read");
         const std::string text((std::istreambuf_iterator<char>(in)), {});
         if (text.size() > (1u << 20)) fail("is " + std::to_string(text.size()) + " bytes, the most is 1048576");
-        json_ = Json::parse(text, nullptr, false);
+        json_ = parse_json(text);
         if (!json_.is_object()) fail("is not a JSON object");
     }
     [[noreturn]] void fail(const std::string& why) const { throw Error(ORR_CORRUPT, path_ + ": " + why); }

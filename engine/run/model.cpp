@@ -4,6 +4,7 @@
 
 #include "engine/graph/builder.hpp"
 #include "engine/platform/cpu.hpp"
+#include "engine/platform/json_text.hpp"
 #include "engine/registry/error_text.hpp"
 #include "engine/run/state.hpp"
 
@@ -56,7 +57,7 @@ void Model::open_checkpoint() {
     }
     const auto formats = engine_->registry().formats_for(files_->path(), first, [&](const std::string& name) { return files_->exists(name); });
     if (formats.empty()) {
-        const std::string known = engine_->registry().describe("formats").dump();
+        const std::string known = json_text(engine_->registry().describe("formats"));
         throw Error(ORR_UNSUPPORTED, files_->path() + ": no format plugin knows this; formats: " + known);
     }
     std::string problems;
@@ -248,14 +249,14 @@ Json Model::describe(const std::string& what, const char* entry_or_null) {
     };
     if (what == "tokenizer") {
         const orr_tokenizer& t = tokenizer();
-        Json j = Json::parse(t.info_json ? t.info_json : "{}", nullptr, false);
+        Json j = parse_ordered_json(t.info_json ? t.info_json : "{}");
         Json eog = Json::array();
         for (uint32_t i = 0; i < t.n_eog; i++) eog.push_back(t.eog[i]);
         return {{"vocabulary", t.vocabulary}, {"bos", t.bos}, {"eos", t.eos}, {"pad", t.pad}, {"unk", t.unk}, {"eog", eog}, {"info", j}};
     }
-    if (what == "config") return Json::parse(checkpoint_ && checkpoint_->config_json ? checkpoint_->config_json : "{}", nullptr, false);
+    if (what == "config") return parse_ordered_json(checkpoint_ && checkpoint_->config_json ? checkpoint_->config_json : "{}");
     const std::string entry = entry_name(entry_or_null);
-    Json model_info = Json::parse(info_.info_json ? info_.info_json : "{}", nullptr, false);
+    Json model_info = parse_ordered_json(info_.info_json ? info_.info_json : "{}");
     if (what == "summary")
         return {{"architecture", arch_->id},         {"summary", arch_->summary},         {"path", files_->path()},
                 {"format", checkpoint_->format},     {"entries", strings(info_.entries)}, {"tasks", strings(info_.tasks)},

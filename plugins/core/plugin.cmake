@@ -1,1 +1,2 @@
 list(APPEND ORRERY_PLUGIN_LIBS orrery_linear orrery_float_abi)
+set(ORRERY_PLUGIN_PRECOMPILE <algorithm> <cmath> <orrery/plugin.hpp>)

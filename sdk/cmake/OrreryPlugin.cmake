@@ -11,7 +11,8 @@
 # and generates the entry.
 # Statically: target_link_libraries(host PRIVATE orrery_static_<FAMILY>) links the same objects, their entry renamed to
 # orr_plugin_entry_<FAMILY>; the host declares it and gives it to orr_engine_add_plugin. Built only where it is linked.
-# DIR/plugin.cmake may set ORRERY_PLUGIN_LIBS (libraries to link) and ORRERY_PLUGIN_PACKAGES.
+# DIR/plugin.cmake may set ORRERY_PLUGIN_LIBS (libraries to link) and ORRERY_PLUGIN_PRECOMPILE (headers, as
+# "<string>", that so many of its sources read that compiling them once saves time).
 
 set(_orrery_cmake_dir ${CMAKE_CURRENT_LIST_DIR})
 
@@ -61,6 +62,7 @@ endfunction()
 
 function(orrery_add_plugin family dir)
     set(ORRERY_PLUGIN_LIBS "")
+    set(ORRERY_PLUGIN_PRECOMPILE "")
     set(ORRERY_PLUGIN_ID "orr.${family}")
     set(ORRERY_PLUGIN_LICENCE "MIT")
     set(ORRERY_PLUGIN_VERSION "${PROJECT_VERSION}")
@@ -116,6 +118,10 @@ function(orrery_add_plugin family dir)
     add_library(orrery_${family}_objects OBJECT ${sources})
     target_include_directories(orrery_${family}_objects PRIVATE ${dir})
     target_link_libraries(orrery_${family}_objects PUBLIC ${sdk} ${ORRERY_PLUGIN_LIBS})
+    if(ORRERY_PLUGIN_PRECOMPILE)
+        target_precompile_headers(orrery_${family}_objects PRIVATE ${ORRERY_PLUGIN_PRECOMPILE})
+        target_compile_options(orrery_${family}_objects PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)
+    endif()
     set_target_properties(orrery_${family}_objects PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
     target_compile_features(orrery_${family}_objects PUBLIC cxx_std_20)
 

@@ -171,7 +171,7 @@ void Held::hold_rows(const Value& v, bool filled) {
     for (int64_t b = 0; b < v.shape[0]; b++) {
         memory_.push_back(std::make_unique<Guarded>(bytes));
         rows_.push_back(memory_.back()->data());
-        if (filled) std::memcpy(rows_.back(), v.bytes.data() + static_cast<size_t>(b) * bytes, bytes);
+        if (filled && bytes) std::memcpy(rows_.back(), v.bytes.data() + static_cast<size_t>(b) * bytes, bytes);
     }
     tensor_.data = rows_.data();
 }

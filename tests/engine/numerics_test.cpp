@@ -139,7 +139,9 @@ TEST_P(Numerics, ForcedInstructionSets) {
             EXPECT_TRUE(allowed.contains(variant)) << step;
         }
         EXPECT_GT(counted, 5u) << "kernels do not say which instruction set they use";
-        if (set == "generic" || set == "sse4" || set == "avx2" || set == "avx512") EXPECT_GT(best, 0u) << "no kernel uses the set";
+        // Sanitized builds hold two sets of kernels.
+        const bool built = set == "generic" || set == "avx2" || (!kSanitizer && (set == "sse4" || set == "avx512"));
+        if (built) EXPECT_GT(best, 0u) << "no kernel uses the set";
     }
 }
 

@@ -6,7 +6,7 @@ namespace orrery {
 
 namespace {
 std::string shown(const Json& v) {
-    const std::string text = v.dump();
+    const std::string text = json_text(v);
     return text.size() > 60 ? text.substr(0, 57) + "..." : text;
 }
 }  // namespace
@@ -14,7 +14,7 @@ std::string shown(const Json& v) {
 ModelConfig::ModelConfig(const orr_model_source& source) {
     gguf_ = std::string_view(source.checkpoint->format) == "gguf";
     label_ = gguf_ ? "" : "config.json: ";
-    Json root = Json::parse(source.checkpoint->config_json, nullptr, false);
+    Json root = parse_json(source.checkpoint->config_json);
     if (!root.is_object()) throw Error(ORR_CORRUPT, gguf_ ? "the GGUF metadata is not an object" : "config.json is not a JSON object");
     root_ = std::make_shared<const Json>(std::move(root));
     if (const auto q = root_->find("quantization_config"); !gguf_ && q != root_->end() && q->is_object())

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "model/json_text.h"
 #include "orrery/plugin.hpp"
 
 namespace orrery {

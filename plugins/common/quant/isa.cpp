@@ -54,7 +54,11 @@ uint32_t detect() { return 1u << static_cast<int>(Isa::kScalar); }
 #endif
 
 uint32_t supported_mask() {
+#ifdef ORR_QUANT_ONE_ISA
+    static const uint32_t mask = detect() & (1u << static_cast<int>(Isa::kScalar) | 1u << static_cast<int>(Isa::kAvx2));
+#else
     static const uint32_t mask = detect();
+#endif
     return mask;
 }
 

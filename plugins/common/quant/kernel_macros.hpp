@@ -3,7 +3,9 @@
 
 #define ORR_INLINE inline __attribute__((always_inline))
 #define ORR_NOINLINE __attribute__((noinline))
-#if defined(__clang__)
+#if defined(ORR_QUANT_ONE_ISA)
+#define ORR_UNROLL  // sanitized builds: what is unrolled is instrumented as often
+#elif defined(__clang__)
 #define ORR_UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define ORR_UNROLL _Pragma("GCC unroll 8")

@@ -11,11 +11,13 @@ namespace {
 const KernelTable& kernels(Isa* isa) {
 #ifdef ORR_QUANT_HAVE_X86
     switch (*isa) {
+#ifndef ORR_QUANT_ONE_ISA
         case Isa::kAvx512Vnni: return avx512vnni_kernels();
         case Isa::kAvxVnni: return avxvnni_kernels();
-        case Isa::kAvx2: return avx2_kernels();
         case Isa::kSse41: return sse41_kernels();
-        case Isa::kScalar: break;
+#endif
+        case Isa::kAvx2: return avx2_kernels();
+        default: break;
     }
 #endif
     *isa = Isa::kScalar;

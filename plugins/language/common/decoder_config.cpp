@@ -189,7 +189,7 @@ void finish_decoder(DecoderConfig& d, const ModelConfig& c, const orr_model_sour
     for (const RopeTable& r : d.ropes)
         if (r.switch_length > 0) info["rotary_switch"] = r.switch_length;
     if (!c.gguf()) info["ignored"] = c.unused();
-    s.info_json = info.dump(-1, ' ', false, Json::error_handler_t::replace);
+    s.info_json = json_text(info);
 }
 
 }  // namespace orrery

@@ -168,7 +168,7 @@ void finish_encoder(EncoderConfig& e, const ModelConfig& c, const orr_model_sour
                  {"pooler", !e.names.pooler.empty()},
                  {"parameters", parameter_count(source)}};
     if (!c.gguf()) info["ignored"] = c.unused();
-    s.info_json = info.dump(-1, ' ', false, Json::error_handler_t::replace);
+    s.info_json = json_text(info);
 }
 
 void build_encoder(const EncoderConfig& e, const orr_model_source&, std::string_view, Graph& g) { Builder(e, g).build(); }

@@ -157,7 +157,8 @@ std::string number_text(const Value& v, const Spec& spec) {
         negative = v.integer() < 0;
         uint64_t n = negative ? 0 - static_cast<uint64_t>(v.integer()) : static_cast<uint64_t>(v.integer());
         const uint64_t base = spec.type == 'x' || spec.type == 'X' ? 16 : spec.type == 'o' ? 8 : spec.type == 'b' ? 2 : 10;
-        do digits += (spec.type == 'X' ? "0123456789ABCDEF" : "0123456789abcdef")[n % base];
+        const char* const digit = spec.type == 'X' ? "0123456789ABCDEF" : "0123456789abcdef";
+        do digits += digit[n % base];
         while (n /= base);
         std::reverse(digits.begin(), digits.end());
     } else {

@@ -1,4 +1,4 @@
-// A plugin with one operator (y = 2 x) and one model of it, and one fault: FAULT, set by CMake for each library. "none"
+// A plugin with one operator (y = 2 x) and one model of it, and one fault: faulty_plugin_fault, which each library brings. "none"
 // has none; "float_mode" gives the control bits of MXCSR that its chunks see, and the thread that ran each.
 #include <chrono>
 #include <cstring>
@@ -11,9 +11,11 @@
 #include <xmmintrin.h>
 #endif
 
+extern "C" const char faulty_plugin_fault[];
+
 namespace {
 
-constexpr bool fault(std::string_view name) { return name == FAULT; }
+bool fault(std::string_view name) { return name == faulty_plugin_fault; }
 
 // What runs can be told by their data: only a negative first element is met with the fault, so that the same session can
 // go on afterwards.

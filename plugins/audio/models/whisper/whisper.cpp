@@ -85,7 +85,7 @@ Whisper::Whisper(const orr_model_source& source) {
     info["ffn"] = decoder_.inner;
     info["parameters"] = parameter_count(source);
     info["ignored"] = c.unused();
-    summary.info_json = info.dump();
+    summary.info_json = json_text(info);
     summary.ignored_tensors = {"proj_out.weight"};  // tied
 }
 

@@ -32,7 +32,8 @@ orr_status run_reference(const orr_run* run) {
         for_each_index(y.rank, shape_of(y), [&](const Index& at) {
             Index place{}, src{};
             for (int32_t k = 0; k < indices.rank; k++) place[k] = at[axis + k];
-            for (int32_t k = 0; k < x.rank; k++) src[k] = k < axis ? at[k] : at[k + indices.rank - 1];
+            for (int32_t k = 0; k < axis; k++) src[k] = at[k];
+            for (int32_t k = axis + 1; k < x.rank; k++) src[k] = at[k + indices.rank - 1];
             src[axis] = checked(integer_at(indices, offset_of(place, indices.rank, strides_of(indices))), x.shape[axis]);
             std::memcpy(static_cast<char*>(y.data) + offset_of(at, y.rank, strides_of(y)),
                         static_cast<const char*>(x.data) + offset_of(src, x.rank, strides_of(x)), x.block_bytes);

@@ -97,7 +97,7 @@ Gpt2 read(const orr_model_source& source) {
         {"layers", m.layers}, {"heads", m.heads},           {"kv_heads", m.heads}, {"head_dim", m.hidden / m.heads},       {"hidden", m.hidden},
         {"ffn", m.ffn},       {"vocabulary", m.vocabulary}, {"tied", m.tied},      {"parameters", parameter_count(source)}};
     if (!c.gguf()) info["ignored"] = c.unused();
-    m.summary.info_json = info.dump(-1, ' ', false, Json::error_handler_t::replace);
+    m.summary.info_json = json_text(info);
     return m;
 }
 

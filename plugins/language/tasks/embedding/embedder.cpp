@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "model/json_text.h"
 #include "orrery/plugin.hpp"
 
 namespace orrery::embedding {
@@ -28,7 +29,7 @@ struct Request {
 };
 
 Request parse_request(const char* request) {
-    const json value = json::parse(request ? request : "", nullptr, false);
+    const json value = parse_json(request ? request : "");
     if (!value.is_object()) bad("the request is not a valid JSON object");
     Request r;
     for (const auto& [name, item] : value.items()) {
@@ -183,7 +184,7 @@ std::string Embedder::run(const char* request_json, orr_event_fn on_event, void*
             throw Error(ORR_CANCELLED, "embedding: cancelled after " + std::to_string(vectors.size() + 1) + " texts");
         vectors.push_back(vector);
     }
-    return (request.single ? json{{"vector", vectors[0]}} : json{{"vectors", vectors}}).dump();
+    return json_text(request.single ? json{{"vector", vectors[0]}} : json{{"vectors", vectors}});
 }
 
 void Embedder::cancel() {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "model/json_text.h"
 #include "orrery/plugin.hpp"
 
 namespace orrery::embedding {
@@ -23,7 +24,7 @@ std::optional<json> read_json(const orr_files* files, const std::string& name) {
         throw Error(ORR_CORRUPT, name + ": has " + std::to_string(size) + " bytes, the most is " + std::to_string(kMaxFileBytes));
     std::string bytes(size, '\0');
     if (files->read(files, file, 0, size, bytes.data()) != ORR_OK) throw Error(ORR_IO, name + ": reading failed");
-    json value = json::parse(bytes, nullptr, false);
+    json value = parse_json(bytes);
     if (value.is_discarded()) throw Error(ORR_CORRUPT, name + ": is not valid JSON");
     return value;
 }
@@ -93,7 +94,7 @@ void read_modules(const orr_files* files, const json& modules, Recipe& recipe) {
 // llama.cpp's numbering: 0 none, 1 mean, 2 cls, 3 last, 4 rank. Its embeddings are normalised unless told otherwise.
 void read_gguf(const orr_checkpoint* checkpoint, Recipe& recipe) {
     recipe.normalise = true;
-    const json config = json::parse(checkpoint->config_json ? checkpoint->config_json : "{}", nullptr, false);
+    const json config = parse_json(checkpoint->config_json ? checkpoint->config_json : "{}");
     if (!config.is_object()) return;
     const std::string architecture = config.value("general.architecture", json("")).is_string() ? config.value("general.architecture", "") : "";
     const auto type = config.find(architecture + ".pooling_type");
@@ -104,7 +105,7 @@ void read_gguf(const orr_checkpoint* checkpoint, Recipe& recipe) {
     if (number == 3) recipe.modes = {Pooling::kLastToken};
     if (number < 1 || number > 3)
         throw Error(ORR_UNSUPPORTED,
-                    architecture + ".pooling_type is " + type->dump() + ", which gives no vector of a text; known: 1 mean, 2 cls, 3 last");
+                    architecture + ".pooling_type is " + json_text(*type) + ", which gives no vector of a text; known: 1 mean, 2 cls, 3 last");
 }
 
 }  // namespace
@@ -121,7 +122,7 @@ Recipe read_recipe(const orr_files* files, const orr_checkpoint* checkpoint, int
     if (const std::optional<json> config = read_json(files, "sentence_bert_config.json"); config && config->is_object()) {
         const json& most = config->contains("max_seq_length") ? (*config)["max_seq_length"] : json();
         if (!most.is_null() && (!most.is_number_integer() || most.get<int64_t>() < 1))
-            throw Error(ORR_CORRUPT, "sentence_bert_config.json: max_seq_length is " + most.dump() + ", it takes an integer from 1 on");
+            throw Error(ORR_CORRUPT, "sentence_bert_config.json: max_seq_length is " + json_text(most) + ", it takes an integer from 1 on");
         if (!most.is_null()) recipe.max_tokens = context > 0 ? std::min(context, most.get<int64_t>()) : most.get<int64_t>();
         recipe.lower_case = flag(*config, "do_lower_case", "sentence_bert_config.json");
     }

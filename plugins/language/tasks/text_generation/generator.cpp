@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "model/json_text.h"
 #include "orrery/plugin.hpp"
 
 namespace orrery::text_generation {
@@ -122,9 +123,9 @@ std::vector<int32_t> Generator::prompt_ids(const Request& r) const {
     } else {
         if (!tokenizer_) throw Error(ORR_UNSUPPORTED, "text_generation: the model has no tokeniser; give the prompt as ids");
         json options = {{"add_generation_prompt", true}};
-        if (!r.chat_options_json.empty()) options.update(json::parse(r.chat_options_json));
+        if (!r.chat_options_json.empty()) options.update(parse_json(r.chat_options_json));
         std::string text;
-        check(tokenizer_->chat(tokenizer_, r.messages_json->c_str(), options.dump().c_str(), append_text, &text));
+        check(tokenizer_->chat(tokenizer_, r.messages_json->c_str(), json_text(options).c_str(), append_text, &text));
         ids = encode(text, 0);  // the template writes the special tokens itself
         if (ids.empty()) throw Error(ORR_INVALID_ARGUMENT, "text_generation: the chat template made an empty text of the messages");
     }
@@ -335,7 +336,7 @@ std::string Generator::run(const char* request_json, orr_event_fn on_event, void
                          {"prompt_tokens_per_s", prompt_s > 0 ? ran / prompt_s : 0},
                          {"generate_tokens_per_s", generate_s > 0 ? static_cast<double>(answer->steps) / generate_s : 0},
                          {"seed", request.sampler.seed}};
-    const std::string text = result.dump(-1, ' ', false, json::error_handler_t::replace);
+    const std::string text = json_text(result);
     emit(*answer, "done", -1, text);
     if (cancelled) throw Error(ORR_CANCELLED, "text_generation: cancelled after " + std::to_string(answer->ids.size()) + " tokens");
     return text;

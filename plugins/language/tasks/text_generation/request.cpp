@@ -5,6 +5,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "model/json_text.h"
 #include "orrery/plugin.hpp"
 
 namespace orrery::text_generation {
@@ -28,7 +29,7 @@ using nlohmann::json;
 [[noreturn]] void bad(const std::string& text) { throw Error(ORR_INVALID_ARGUMENT, "text_generation: " + text); }
 
 std::string shown(const json& value) {
-    std::string text = value.is_structured() ? value.type_name() : value.dump(-1, ' ', false, json::error_handler_t::replace);
+    std::string text = value.is_structured() ? value.type_name() : json_text(value);
     return text.size() > 60 ? text.substr(0, 60) + "…" : text;
 }
 
@@ -79,7 +80,7 @@ std::vector<std::pair<int32_t, float>> biases(const json& value, int64_t vocabul
     if (!value.is_object()) bad("logit_bias is " + shown(value) + ", it takes an object of token id to number");
     std::vector<std::pair<int32_t, float>> out;
     for (const auto& [key, bias] : value.items()) {
-        const json id = json::parse(key, nullptr, false);
+        const json id = parse_json(key);
         const int32_t token = token_id("logit_bias key", id.is_number_integer() ? id : json(key), vocabulary);
         out.emplace_back(token, static_cast<float>(number("logit_bias " + key, bias, -1e30, 1e30, "a finite number")));
     }
@@ -90,7 +91,7 @@ const std::string& messages(const json& value, std::string& dumped) {
     if (!value.is_array()) bad("messages is " + shown(value) + ", it takes a list of {\"role\", \"content\"}");
     for (const json& m : value)
         if (!m.is_object() || !m.contains("role") || !m["role"].is_string()) bad("messages holds " + shown(m) + ", each is an object with a role");
-    return dumped = value.dump();
+    return dumped = json_text(value);
 }
 
 json parse(const char* request) {
@@ -125,7 +126,7 @@ Request parse_request(const char* request_json, int64_t vocabulary) {
         {"chat_options",
          [&](const json& v) {
              if (!v.is_object()) bad("chat_options is " + shown(v) + ", it takes an object");
-             r.chat_options_json = v.dump();
+             r.chat_options_json = json_text(v);
          }},
         {"max_tokens", [&](const json& v) { r.max_tokens = integer("max_tokens", v, 0, kMany); }},
         {"temperature", [&](const json& v) { s.temperature = number("temperature", v, 0, 1e30, "a number from 0 on"); }},

@@ -116,7 +116,7 @@ void Clip::describe_sizes(const orr_model_source& source, const ModelConfig& c) 
     if (projected_) info["projection"] = has_text_ ? text_.projection : vision_.projection;
     info["parameters"] = parameter_count(source);
     info["ignored"] = c.unused();
-    summary.info_json = info.dump();
+    summary.info_json = json_text(info);
     summary.ignored_tensors = {"*position_ids"};
     if (!both_) summary.ignored_tensors.insert(summary.ignored_tensors.end(), {"logit_scale", has_text_ ? "vision_model.*" : "text_model.*", has_text_ ? "visual_projection.*" : "text_projection.*"});
 }

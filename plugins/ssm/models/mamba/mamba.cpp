@@ -99,7 +99,7 @@ Mamba read(const orr_model_source& source) {
                  {"state", m.state},           {"conv_kernel", m.kernel}, {"time_step_rank", m.rank},
                  {"vocabulary", m.vocabulary}, {"tied", m.tied},          {"parameters", parameter_count(source)}};
     if (!c.gguf()) info["ignored"] = c.unused();
-    m.summary.info_json = info.dump(-1, ' ', false, Json::error_handler_t::replace);
+    m.summary.info_json = json_text(info);
     return m;
 }
 

@@ -132,7 +132,7 @@ void PatchTst::describe_sizes(const orr_model_source& source, const ModelConfig&
     if (prediction_) info["horizon"] = horizon_;
     info["parameters"] = parameter_count(source);
     info["ignored"] = c.unused();
-    summary.info_json = info.dump();
+    summary.info_json = json_text(info);
     summary.ignored_tensors = {"*num_batches_tracked"};
     if (!prediction_) summary.ignored_tensors.push_back("head.*");
 }

@@ -100,7 +100,7 @@ void Swin::describe_sizes(const orr_model_source& source, const ModelConfig& c) 
     info["patch"] = {patch_.first, patch_.second};
     info["parameters"] = parameter_count(source);
     info["ignored"] = c.unused();
-    summary.info_json = info.dump();
+    summary.info_json = json_text(info);
     summary.ignored_tensors = {"*relative_position_index", "*mask_token"};
 }
 

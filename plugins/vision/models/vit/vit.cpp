@@ -60,7 +60,7 @@ Vit::Vit(const orr_model_source& source) {
     info["patch"] = {patch_.first, patch_.second};
     info["parameters"] = parameter_count(source);
     info["ignored"] = c.unused();
-    summary.info_json = info.dump();
+    summary.info_json = json_text(info);
     summary.ignored_tensors = {"*pooler.*", "*mask_token"};
 }
 
