@@ -2,7 +2,7 @@
 # The one test command: installs what is missing, builds, runs.
 #   tests/run.sh [release|address|thread|fuzz|all]      release when none is named; all is what CI runs
 # release   everything, optimised
-# address   address and undefined sanitizers; operators at one instruction set
+# address   address and undefined sanitizers, without the command and the samples; operators at one instruction set
 # thread    thread sanitizer on the engine's own tests, which use the host's executor (Debian's oneTBB is not instrumented)
 # fuzz      each libFuzzer target for some seconds, starting from its seeds
 # The last line says how many tests passed and failed; the exit status is 0 when none failed.

@@ -158,9 +158,9 @@ RopeTable hf_rope(const ModelConfig& config, RopeDefaults d) {
     if (now && before && now->is_object() && before->is_object())
         for (const auto& [key, value] : before->items())
             if (const auto it = now->find(key == "type" ? "rope_type" : key); it != now->end() && *it != value)
-                throw Error(ORR_CORRUPT, config.label("rope_scaling") + "." + key + " is " + value.dump() + ", rope_parameters says " + it->dump());
+                throw Error(ORR_CORRUPT, config.label("rope_scaling") + "." + key + " is " + json_text(value) + ", rope_parameters says " + json_text(*it));
     if (now && now->is_object() && config.has("rope_theta") && now->contains("rope_theta") && now->at("rope_theta") != *config.find("rope_theta"))
-        throw Error(ORR_CORRUPT, config.label("rope_theta") + " is " + config.find("rope_theta")->dump() + ", rope_parameters says " + now->at("rope_theta").dump());
+        throw Error(ORR_CORRUPT, config.label("rope_theta") + " is " + json_text(*config.find("rope_theta")) + ", rope_parameters says " + json_text(now->at("rope_theta")));
     for (const char* key : {"rope_parameters", "rope_scaling"})
         if (const Json* p = config.find(key)) return hf_rope(p, config.label(key), d);
     return hf_rope(nullptr, "", d);

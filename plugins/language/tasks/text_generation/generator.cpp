@@ -82,7 +82,7 @@ Generator::Generator(const orr_host* host, orr_model* model, orr_session* sessio
     for (const char* const* e = info ? info->entries : nullptr; e && *e; e++) has_next = has_next || !std::strcmp(*e, "next");
     if (!has_next) throw Error(ORR_UNSUPPORTED, "text_generation: the model has no entry \"next\", it predicts no tokens");
     entry_ = "next";
-    const json about = json::parse(info->info_json ? info->info_json : "{}", nullptr, false);
+    const json about = parse_json(info->info_json ? info->info_json : "{}");
     if (about.is_object()) rotary_switch_ = about.value("rotary_switch", uint64_t{0});
     if (own_session_) check(api_->session_create(model, nullptr, &session_));
 }
