@@ -273,7 +273,7 @@ Charsmap::Charsmap(std::string_view blob, const std::string& where) {
     if (size % 4 != 0 || size > blob.size() - 4)
         throw TextError(ErrorKind::invalid_data, where + ": the charsmap names a trie of " + std::to_string(size) + " bytes, the blob has " + std::to_string(blob.size()));
     units_.resize(size / 4);
-    std::memcpy(units_.data(), blob.data() + 4, size);
+    if (size > 0) std::memcpy(units_.data(), blob.data() + 4, size);
     replacements_.assign(blob.substr(4 + size));
     if (!replacements_.empty() && replacements_.back() != '\0') replacements_ += '\0';
 }
