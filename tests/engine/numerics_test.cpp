@@ -220,7 +220,7 @@ TEST(Bf16, ProductsOfFastNumerics) {
     options.isa = ORR_ISA_AVX512_BF16;
     const bool here = orr_session_create(model.get(), &options, &best) == ORR_OK;
     orr_session_release(best);
-    if (here) EXPECT_GE(used(fast), 7) << "products of two layers and the head";
+    if (here && !kSanitizer) EXPECT_GE(used(fast), 7) << "products of two layers and the head";
 }
 
 }  // namespace
