@@ -1,7 +1,7 @@
 #include <cstring>
 
 #include "engine/abi/handles.hpp"
-#include "engine/platform/json_text.hpp"
+#include "engine/registry/json_text.hpp"
 #include "engine/registry/error_text.hpp"
 #include "engine/run/options.hpp"
 

@@ -3,7 +3,7 @@
 
 #include "engine/abi/handles.hpp"
 #include "engine/platform/files.hpp"
-#include "engine/platform/json_text.hpp"
+#include "engine/registry/json_text.hpp"
 #include "engine/registry/error_text.hpp"
 #include "engine/run/options.hpp"
 

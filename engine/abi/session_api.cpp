@@ -1,5 +1,5 @@
 #include "engine/abi/handles.hpp"
-#include "engine/platform/json_text.hpp"
+#include "engine/registry/json_text.hpp"
 #include "engine/registry/error_text.hpp"
 
 using namespace orrery;

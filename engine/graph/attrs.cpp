@@ -2,7 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "engine/platform/json_text.hpp"
+#include "engine/registry/json_text.hpp"
 #include "orrery/plugin.hpp"
 
 namespace orrery {

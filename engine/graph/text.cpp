@@ -4,7 +4,7 @@
 #include <sstream>
 
 #include "engine/graph/builder.hpp"
-#include "engine/platform/json_text.hpp"
+#include "engine/registry/json_text.hpp"
 #include "engine/registry/registry.hpp"
 #include "orrery/plugin.hpp"
 

@@ -5,7 +5,7 @@
 #include <sstream>
 
 #include "engine/platform/files.hpp"
-#include "engine/platform/json_text.hpp"
+#include "engine/registry/json_text.hpp"
 #include "engine/registry/check_tables.hpp"
 #include "engine/registry/error_text.hpp"
 

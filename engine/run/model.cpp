@@ -4,7 +4,7 @@
 
 #include "engine/graph/builder.hpp"
 #include "engine/platform/cpu.hpp"
-#include "engine/platform/json_text.hpp"
+#include "engine/registry/json_text.hpp"
 #include "engine/registry/error_text.hpp"
 #include "engine/run/state.hpp"
 

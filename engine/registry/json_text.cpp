@@ -1,4 +1,4 @@
-#include "engine/platform/json_text.hpp"
+#include "engine/registry/json_text.hpp"
 
 #include <nlohmann/json.hpp>
 
