@@ -71,6 +71,7 @@ void use(const Library& library, orr_model* model) {
 
 int run(const char* file, const char* path, bool other) {
     const long before = threads();
+    const std::string plugins = std::filesystem::canonical(file).parent_path() / "orrery" / "";
     std::promise<void> used, closed;
     std::thread thread;
     for (int round = 0; round < 3; round++) {  // and once more: nothing of the first is in the way
@@ -94,7 +95,7 @@ int run(const char* file, const char* path, bool other) {
         }
         CALL(orr_model_release)(model);
         CALL(orr_engine_release)(engine);
-        if (mapped("/orrery/")) return 1;
+        if (mapped(plugins)) return 1;
         if (!other && threads() != before) return std::printf("%ld threads before, %ld after the release\n", before, threads()), 1;
         dlclose(library.handle);
         if (mapped("liborrery")) return 1;
