@@ -89,6 +89,8 @@ void Plan::run_step(PlanStep& step) {
         case PlanStep::Kind::kernel: call_plugin([&] { return step.kernel->run(&step.run.base); }, doing); break;
         case PlanStep::Kind::copy: run_copy(step); break;
         case PlanStep::Kind::chain: run_chain(step); break;
+        case PlanStep::Kind::upload:
+        case PlanStep::Kind::download: break;  // recorded
     }
     if (step.run.team->failed()) check_team(*step.run.team, doing());
     if (profile_) {
@@ -97,19 +99,15 @@ void Plan::run_step(PlanStep& step) {
     }
 }
 
-void Plan::place(void* arena) {
-    arena_ = arena;
-    for (const Placed& p : placed_) p.tensor->data = static_cast<char*>(arena) + p.offset;
-    for (PlanStep& s : steps_) s.run.base.workspace = static_cast<char*>(arena) + workspace_offset_;
-}
-
 nlohmann::ordered_json Plan::describe() const {
     using Json = nlohmann::ordered_json;
     Json steps = Json::array();
     for (const PlanStep& s : steps_) {
         Json j;
         j["path"] = s.label;
-        j["op"] = s.kind == PlanStep::Kind::copy ? "copy" : s.kind == PlanStep::Kind::chain ? "elementwise chain" : s.op->id;
+        static const char* const kinds[] = {"", "copy", "elementwise chain", "upload", "download"};
+        j["op"] = s.kind == PlanStep::Kind::kernel ? s.op->id : kinds[static_cast<size_t>(s.kind)];
+        if (device_) j["device"] = s.on_device ? device_->id() : "cpu";
         if (s.kind == PlanStep::Kind::chain) j["fused"] = s.chain_ops;
         if (s.kernel) j["kernel"] = s.kernel->name;
         if (!s.variant.empty()) j["variant"] = s.variant;
@@ -124,11 +122,16 @@ nlohmann::ordered_json Plan::describe() const {
         if (s.runs) j["time_ns"] = s.time_ns, j["runs"] = s.runs;
         steps.push_back(j);
     }
-    return {{"steps", steps},
+    uint64_t flops = 0, device_flops = 0;
+    for (const PlanStep& s : steps_) flops += s.flops, device_flops += s.on_device ? s.flops : 0;
+    nlohmann::ordered_json out = {{"steps", steps}};
+    if (device_) out.update({{"device", device_->id()}, {"device_flops_share", flops ? static_cast<double>(device_flops) / static_cast<double>(flops) : 1.0}, {"submissions", units_.size()}, {"device_activation_bytes", work_bytes_}});
+    out.update({
             {"activation_bytes", activation_bytes_},
             {"activation_bytes_without_reuse", unshared_bytes_},
             {"workspace_bytes", arena_bytes_ - workspace_offset_},
-            {"arena_bytes", arena_bytes_}};
+            {"arena_bytes", arena_bytes_}});
+    return out;
 }
 
 }  // namespace orrery

@@ -10,13 +10,19 @@
 #include <string>
 #include <vector>
 
+#include "engine/backend/device.hpp"
 #include "engine/plan/prepare_program.hpp"
 #include "engine/run/team.hpp"
 
 namespace orrery {
 
+class DeviceWeights;
+
 struct PlanOptions {
-    std::string device = "cpu";
+    std::shared_ptr<Device> device;           // nullptr: the processor
+    DeviceWeights* device_weights = nullptr;  // of the device
+    std::set<std::string> host_states;        // of a device's plan: states that lie in the host's memory all the same
+    uint64_t device_reserve_bytes = 0;        // room that weights must leave for states and activations
     uint32_t numerics = ORR_NUMERICS_DEFAULT;
     uint32_t isa = ORR_ISA_AUTO;
     uint32_t cache_type = ORR_TYPE_F16;
@@ -40,7 +46,8 @@ struct ChainStep {
 };
 
 struct PlanStep {
-    enum class Kind { kernel, copy, chain } kind = Kind::kernel;
+    enum class Kind { kernel, copy, chain, upload, download } kind = Kind::kernel;
+    bool on_device = false;  // recorded; else run by the host
     const orr_operator* op = nullptr;
     const orr_kernel* kernel = nullptr;
     std::string label, variant;  // label: path of the first named output
@@ -51,6 +58,8 @@ struct PlanStep {
     std::shared_ptr<NodeAttrs> attrs;
     std::vector<Buffer> memory;  // plan_memory
     uint64_t workspace_bytes = 0, flops = 0;
+    uint64_t workspace_offset = 0;   // on the device
+    std::vector<std::shared_ptr<DeviceBlock>> blocks;  // constants on the device
     uint64_t time_ns = 0, runs = 0;
     struct Run {
         orr_run base;
@@ -64,6 +73,7 @@ struct PlanInput {
     bool positions = false;
     int fill = -1;       // 0 or 1
     orr_tensor* tensor = nullptr;
+    uint64_t device_offset = UINT64_MAX;  // in the step block: where kernels read it too
 };
 
 struct PlanState {
@@ -71,6 +81,10 @@ struct PlanState {
     int64_t append = 0;       // tokens that this run adds
     orr_tensor* tensor = nullptr;
     orr_tensor* next = nullptr;  // recurrent
+    bool on_device = false;
+    // In the step block: what kernels see of the state, and the room for page addresses of each batch row.
+    uint64_t view_offset = 0, next_offset = 0, pages_offset = 0;
+    int64_t most_pages = 0;
 };
 
 struct PlanOutput {
@@ -84,26 +98,32 @@ class Plan {
     Plan(const Plan&) = delete;
     Plan& operator=(const Plan&) = delete;
 
-    // Points every tensor into the arena; needed again when the arena has moved.
-    void place(void* arena);
-    void* placed_at() const { return arena_; }
-    // Runs steps [from, steps().size()) until `proceed` says no (asked between steps). Returns the next step. Throws the
-    // failure of a step.
+    // Points every tensor into the arena; needed again when the arena has moved. With a device: `host` is its block behind
+    // `arena`, `work` the one for activations; records the steps.
+    void place(void* arena, std::shared_ptr<DeviceBlock> host = nullptr, std::shared_ptr<DeviceBlock> work = nullptr);
+    bool placed_at(const void* arena, const DeviceBlock* work) const { return arena_ == arena && work_.get() == work; }
+    // Runs units [from, units()) until `proceed` says no (asked between them): steps, or submissions of many steps on a
+    // device. Returns the next one. Throws the failure of a step.
     template <class Proceed>
     size_t run(size_t from, Proceed&& proceed) {
         size_t i = from;
-        for (; i < steps_.size(); i++) {
+        for (; i < units(); i++) {
             if (i != from && !proceed()) break;
-            run_step(steps_[i]);
+            run_unit(i);
         }
         return i;
     }
-    void run_step(PlanStep& step);
+    size_t units() const { return device_ ? units_.size() : steps_.size(); }
+    // Writes what kernels read of this run: inputs and states.
+    void write_step(uint64_t offset, const void* data, uint64_t bytes);
+    uint64_t step_address() const { return step_block_->address(); }
+    bool on_device() const { return device_ != nullptr; }
 
     const std::deque<PlanStep>& steps() const { return steps_; }
     uint64_t arena_bytes() const { return arena_bytes_; }
     uint64_t activation_bytes() const { return activation_bytes_; }
     uint64_t unshared_bytes() const { return unshared_bytes_; }
+    uint64_t work_bytes() const { return work_bytes_; }  // on the device
     int64_t advance() const { return advance_; }
     int64_t batch() const { return batch_; }
     std::vector<PlanInput>& inputs() { return inputs_; }
@@ -117,6 +137,15 @@ class Plan {
         orr_tensor* tensor;
         uint64_t offset;
     };
+    struct Unit {
+        bool part;     // a submission, else a step of the host's
+        size_t index;
+    };
+    void run_unit(size_t unit);
+    void run_step(PlanStep& step);
+    void record();
+    void record_step(PlanStep& step);
+    std::vector<DeviceRange> ranges(const std::vector<const orr_tensor*>& tensors, bool written) const;
     const orr_host* host_ = nullptr;
     std::shared_ptr<Team> team_;
     std::shared_ptr<const PreparedProgram> program_;  // keeps attributes and constants
@@ -128,6 +157,13 @@ class Plan {
     std::vector<PlanOutput> outputs_;
     void* arena_ = nullptr;
     uint64_t arena_bytes_ = 0, activation_bytes_ = 0, unshared_bytes_ = 0, workspace_offset_ = 0;
+    std::shared_ptr<Device> device_;
+    std::unique_ptr<DeviceProgram> device_program_;
+    std::shared_ptr<DeviceBlock> host_block_, work_, step_block_;
+    std::vector<char> step_shadow_;  // what the step block holds
+    std::vector<Placed> work_placed_, step_placed_;
+    std::vector<Unit> units_;
+    uint64_t work_bytes_ = 0;
     int64_t advance_ = 0, batch_ = 1;
     bool profile_ = false;
 };

@@ -253,6 +253,7 @@ PreparedProgram prepare_program(const orr_host* host, Registry& registry, const 
     if (!rewrites) return out;
     for (const orr_rewrite* r : registry.rewrites()) {
         if (!(r->numerics_mask >> numerics & 1)) continue;
+        if (ORR_HAS(r, orr_rewrite, devices) && r->devices && (" " + std::string(r->devices) + " ").find(" " + device + " ") == std::string::npos) continue;
         GraphEdit edit(folding, program, kept);
         const uint32_t applied = ask_plugin([&] { return r->apply(edit.table()); }, [&] { return std::string("rewrite ") + r->id; });
         remove_gaps(program);

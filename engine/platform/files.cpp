@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include "orrery/plugin.hpp"
@@ -99,6 +100,29 @@ std::string own_folder() {
     ::free(resolved);
     const size_t slash = path.rfind('/');
     return slash == std::string::npos ? "" : path.substr(0, slash);
+}
+
+std::string cache_folder() {
+    if (is_elevated()) return "";
+    if (const char* x = std::getenv("XDG_CACHE_HOME"); x && *x == '/') return std::string(x) + "/orrery";
+    if (const char* h = std::getenv("HOME"); h && *h == '/') return std::string(h) + "/.cache/orrery";
+    return "";
+}
+
+void* vulkan_loader() {
+    // Never closed: drivers leave threads and handlers behind that do not survive it.
+    void* library = ::dlopen("libvulkan.so.1", RTLD_NOW | RTLD_LOCAL);
+    return library ? ::dlsym(library, "vkGetInstanceProcAddr") : nullptr;
+}
+
+bool replace_file(const std::string& path, const void* data, uint64_t bytes) {
+    const std::string partial = path + "." + std::to_string(::getpid()) + ".partial";
+    std::FILE* f = std::fopen(partial.c_str(), "wbe");
+    if (!f) return false;
+    const bool whole = std::fwrite(data, 1, bytes, f) == bytes;
+    if (std::fclose(f) == 0 && whole && std::rename(partial.c_str(), path.c_str()) == 0) return true;
+    std::remove(partial.c_str());
+    return false;
 }
 
 bool is_elevated() { return ::getauxval(AT_SECURE) != 0; }

@@ -36,6 +36,12 @@ bool is_file(const std::string& path);
 uint64_t available_memory_bytes();
 // Folder of the file that holds this code (liborrery), "" when unknown.
 std::string own_folder();
+// The user's folder for things that can be made again, "" when unknown or elevated.
+std::string cache_folder();
+// vkGetInstanceProcAddr of the system's Vulkan loader, nullptr when there is none. The loader stays loaded.
+void* vulkan_loader();
+// Writes a file whole or not at all; false when it could not.
+bool replace_file(const std::string& path, const void* data, uint64_t bytes);
 // Whether the process runs with raised rights, where environment overrides are ignored.
 bool is_elevated();
 void name_thread(const char* name);

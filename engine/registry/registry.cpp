@@ -258,6 +258,17 @@ std::vector<const orr_rewrite*> Registry::rewrites() {
     return out;
 }
 
+const orr_operator* Registry::operator_with(uint32_t trait) {
+    const std::lock_guard lock(mutex_);
+    for (PluginFile& file : files_) {
+        if (!file.loaded()) continue;
+        const auto* table = file.extension<orr_operators>(ORR_EXT_OPERATORS);
+        for (uint32_t i = 0; table && i < table->count; i++)
+            if (table->items[i]->traits & trait) return table->items[i];
+    }
+    return nullptr;
+}
+
 void Registry::load_all() {
     const std::lock_guard lock(mutex_);
     for (PluginFile& file : files_) {

@@ -49,6 +49,8 @@ class Registry {
     std::vector<const orr_tokenizer_kind*> tokenizers();
     // Rewrites of the loaded plugins, in id order.
     std::vector<const orr_rewrite*> rewrites();
+    // An operator of a loaded plugin that has this trait, nullptr when there is none.
+    const orr_operator* operator_with(uint32_t trait);
     void load_all();
 
     nlohmann::ordered_json describe(const std::string& what);

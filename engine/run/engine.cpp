@@ -32,6 +32,7 @@ Engine::Engine(const orr_engine_options& o) {
     isa_ = o.isa == ORR_ISA_AUTO ? platform::best_isa() : o.isa;
     memory_ = std::make_shared<Memory>(o.allocator, o.memory_budget_bytes);
     executor_ = o.executor ? make_host_executor(*o.executor) : make_tbb_executor(platform::hardware_threads());
+    devices_ = std::make_unique<Devices>(o);
     registry_ = std::make_unique<Registry>(host());
     for (const char* const* dir = o.plugin_dirs; dir && *dir; dir++) registry_->scan(*dir, true);
     if (!o.no_default_plugins)
@@ -56,7 +57,7 @@ nlohmann::ordered_json Engine::describe(const std::string& what) {
             {"threads", executor_->helpers() + 1},
             {"instruction_sets", isas},
             {"instruction_set", platform::isa_name(isa_)},
-            {"devices", {"cpu"}},
+            {"devices", devices_->describe()},
             {"available_memory_bytes", platform::available_memory_bytes()},
             {"memory_budget_bytes", memory_->budget_bytes()},
             {"memory_used_bytes", memory_->used_bytes()}};

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/backend/devices.hpp"
 #include "engine/backend/tbb/executor.hpp"
 #include "engine/registry/registry.hpp"
 #include "engine/weights/memory.hpp"
@@ -21,6 +22,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
     const std::shared_ptr<Memory>& memory() const { return memory_; }
     const std::shared_ptr<Executor>& executor() const { return executor_; }
     uint32_t isa() const { return isa_; }
+    Devices& devices() { return *devices_; }
     // Runs started in the background; its thread starts with the first of them.
     Driver& driver();
     nlohmann::ordered_json describe(const std::string& what);
@@ -37,6 +39,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
     uint32_t isa_ = ORR_ISA_AUTO;
     std::shared_ptr<Memory> memory_;
     std::shared_ptr<Executor> executor_;
+    std::unique_ptr<Devices> devices_;
     std::unique_ptr<Registry> registry_;
     std::mutex driver_mutex_;
     std::unique_ptr<Driver> driver_;

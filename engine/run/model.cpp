@@ -13,8 +13,9 @@ namespace orrery {
 using Json = nlohmann::ordered_json;
 
 Model::Model(std::shared_ptr<Engine> engine, const orr_model_options& options, bool tokenizer_only) : engine_(std::move(engine)) {
-    device_ = options.device ? options.device : "cpu";
-    if (device_ != "cpu") throw Error(ORR_UNSUPPORTED, "device \"" + device_ + "\" is not available in this build; available: cpu");
+    device_name_ = options.device ? options.device : "cpu";
+    const std::shared_ptr<Device> device = engine_->devices().get(device_name_);
+    device_kind_ = device ? device->kind() : "cpu";
     const auto progress = [&](double fraction, const char* what) {
         if (options.progress && !options.progress(options.progress_user, fraction, what)) throw Error(ORR_CANCELLED, "opening the model was cancelled");
     };
@@ -173,7 +174,7 @@ std::shared_ptr<const PreparedProgram> Model::prepared(const std::string& entry,
         if (v == 0) throw Error(ORR_NOT_FOUND, source.model + "." + entry + " has no output or value named " + w);
         kept.insert(v);
     }
-    auto made = std::make_shared<PreparedProgram>(prepare_program(engine_->host(), engine_->registry(), engine_->memory(), *weights_, source, kept, rewrites, numerics, device_));
+    auto made = std::make_shared<PreparedProgram>(prepare_program(engine_->host(), engine_->registry(), engine_->memory(), *weights_, source, kept, rewrites, numerics, device_kind_));
     if (prepared_.size() > 64) prepared_.clear();  // wanted sets are the caller's; plans keep what they use
     return prepared_[key] = made;
 }
@@ -204,6 +205,12 @@ const orr_tokenizer& Model::tokenizer() {
     const orr_tokenizer* t = tokenizer_or_null();
     if (!t) throw Error(tokenizer_status_, tokenizer_problem_);
     return *t;
+}
+
+DeviceWeights& Model::device_weights(const std::shared_ptr<Device>& device) {
+    const std::lock_guard lock(mutex_);
+    if (!device_weights_ || device_weights_->device() != device) device_weights_ = std::make_unique<DeviceWeights>(device, *weights_, engine_->memory());
+    return *device_weights_;
 }
 
 uint64_t Model::state_bytes(int64_t context, const TypeInfo& cache_type) {
@@ -261,7 +268,7 @@ Json Model::describe(const std::string& what, const char* entry_or_null) {
         return {{"architecture", arch_->id},         {"summary", arch_->summary},         {"path", files_->path()},
                 {"format", checkpoint_->format},     {"entries", strings(info_.entries)}, {"tasks", strings(info_.tasks)},
                 {"context_length", info_.context_length}, {"vocabulary", info_.vocabulary},    {"tensors", checkpoint_->tensor_count},
-                {"checkpoint_bytes", weights_->checkpoint_bytes()}, {"device", device_},  {"info", model_info}};
+                {"checkpoint_bytes", weights_->checkpoint_bytes()}, {"device", device_name_},  {"info", model_info}};
     if (what == "entries") return strings(info_.entries);
     if (what == "controls") return Json::array();
     if (what == "plugins") {

@@ -10,6 +10,7 @@
 #include "engine/plan/prepare_program.hpp"
 #include "engine/run/engine.hpp"
 #include "engine/weights/model_files.hpp"
+#include "engine/weights/device_weights.hpp"
 #include "engine/weights/weights.hpp"
 
 namespace orrery {
@@ -28,7 +29,10 @@ class Model : public std::enable_shared_from_this<Model> {
     const orr_model_info& info() const { return info_; }
     const orr_files* files() const { return files_->table(); }
     const orr_checkpoint* checkpoint() const { return checkpoint_; }
-    const std::string& device() const { return device_; }
+    const std::string& device_name() const { return device_name_; }
+    // nullptr: the processor. Another one after the device was lost.
+    std::shared_ptr<Device> device() { return engine_->devices().get(device_name_); }
+    DeviceWeights& device_weights(const std::shared_ptr<Device>& device);
     // Equal for two opens of the same checkpoint: architecture, tensor names, shapes and types.
     uint64_t fingerprint() const { return fingerprint_; }
 
@@ -56,7 +60,9 @@ class Model : public std::enable_shared_from_this<Model> {
         const Model* self;
     };
     std::shared_ptr<Engine> engine_;
-    std::string device_;
+    std::string device_name_;
+    std::string device_kind_;  // as kernels name it
+    std::unique_ptr<DeviceWeights> device_weights_;
     std::unique_ptr<ModelFiles> files_;
     orr_checkpoint* checkpoint_ = nullptr;
     const orr_model_arch* arch_ = nullptr;

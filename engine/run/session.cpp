@@ -9,11 +9,13 @@
 #include "engine/run/convert.hpp"
 #include "engine/run/driver.hpp"
 #include "engine/run/options.hpp"
+#include "orrery/ext/vulkan.h"
 
 namespace orrery {
 namespace {
 
 constexpr size_t kMostPlans = 24;
+constexpr uint64_t kDeviceSlackBytes = 64 << 20;  // for activations
 constexpr int64_t kDefaultContext = 8192;
 
 uint64_t now_ns() { return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count()); }
@@ -45,10 +47,12 @@ Session::Session(std::shared_ptr<Model> model, const orr_session_options* o)
     options_.profile = d.profile;
     priority_ = d.priority;
     team_ = std::make_shared<Team>(engine.executor(), options_.threads);
+    device_ = model_->device();
 }
 
 Session::Session(const Session& parent, int)
-    : model_(parent.model_), options_(parent.options_), pools_(parent.pools_), pools_mutex_(parent.pools_mutex_), states_(parent.states_), position_(parent.position_), marks_(parent.marks_) {
+    : model_(parent.model_), options_(parent.options_), pools_(parent.pools_), pools_mutex_(parent.pools_mutex_), states_(parent.states_), position_(parent.position_), marks_(parent.marks_),
+      device_(parent.device_), host_states_(parent.host_states_) {
     priority_ = parent.priority();
     team_ = std::make_shared<Team>(model_->engine().executor(), options_.threads);
     // Copied vectors have no spare capacity: the pages to come would allocate.
@@ -72,21 +76,36 @@ std::string Session::run_text() const { return current_ ? current_->signature.en
 
 SessionState& Session::state(const StateDef& def, int64_t batch) {
     if (const auto it = states_.find(def.name); it != states_.end()) return it->second;
+    const std::shared_ptr<PagePool> from = pool(def, batch, device_ && !host_states_.count(def.name));
+    return states_.try_emplace(def.name, def, state_type(def), batch, options_.context, from).first->second;
+}
+
+const TypeInfo& Session::state_type(const StateDef& def) const {
     Registry& registry = model_->engine().registry();
-    const TypeInfo& type = def.kind == ORR_STATE_RECURRENT || def.type ? registry.type(def.type) : registry.type(options_.cache_type);
-    std::shared_ptr<PagePool> pool;
-    {
-        const std::lock_guard lock(*pools_mutex_);
-        auto& slot = (*pools_)[def.name];
-        if (!slot) {
-            int64_t tokens = options_.context;
-            if (def.window > 0) tokens = std::min(tokens, def.window + kRollbackSlack + 9 * kPageTokens);
-            const int64_t pages = def.kind == ORR_STATE_RECURRENT ? 2 : (tokens + kPageTokens - 1) / kPageTokens;
-            slot = std::make_shared<PagePool>(model_->engine().memory(), SessionState::page_bytes_for(def, type), static_cast<size_t>(pages * batch));
-        }
-        pool = slot;
+    return registry.type(def.kind == ORR_STATE_RECURRENT || def.type ? def.type : options_.cache_type);
+}
+
+std::shared_ptr<PagePool> Session::pool(const StateDef& def, int64_t batch, bool on_device) {
+    const std::lock_guard lock(*pools_mutex_);
+    auto& slot = (*pools_)[on_device ? device_->id() + "/" + def.name : def.name];
+    if (!slot) {
+        int64_t tokens = options_.context;
+        if (def.window > 0) tokens = std::min(tokens, def.window + kRollbackSlack + 9 * kPageTokens);
+        const int64_t pages = def.kind == ORR_STATE_RECURRENT ? 2 : (tokens + kPageTokens - 1) / kPageTokens;
+        slot = std::make_shared<PagePool>(model_->engine().memory(), on_device ? device_ : nullptr, SessionState::page_bytes_for(def, state_type(def)), static_cast<size_t>(pages * batch));
     }
-    return states_.try_emplace(def.name, def, type, batch, options_.context, pool).first->second;
+    return slot;
+}
+
+void Session::keep_on_host(const StateDef& def) {
+    if (!device_ || !host_states_.insert(def.name).second) return;
+    const auto to = pool(def, options_.batch, false);
+    if (const auto it = states_.find(def.name); it != states_.end()) it->second.move_to(to);
+    for (Snapshot& mark : marks_)
+        if (const auto it = mark.states.find(def.name); it != mark.states.end()) it->second.move_to(to);
+    // Plans made so far look for it on the device.
+    std::erase_if(plans_, [&](const auto& e) { return e.get() != current_; });
+    last_ = nullptr;
 }
 
 bool Session::matches(const Signature& s, const RunRequest& r, int64_t total_batch) const {
@@ -168,7 +187,18 @@ Session::PlanEntry& Session::make_entry(const RunRequest& r, int64_t total_batch
                 throw Error(ORR_INVALID_ARGUMENT, program.model + "." + program.entry + " reads state " + def.name + ", which no run has written yet");
         }
     PlanOptions po;
-    po.device = model_->device();
+    po.device = device_;
+    if (device_) {
+        po.device_weights = &model_->device_weights(device_);
+        po.host_states = host_states_;
+        const uint64_t all = model_->state_bytes(options_.context, model_->engine().registry().type(options_.cache_type)) * static_cast<uint64_t>(options_.batch);
+        uint64_t there = 0;
+        {
+            const std::lock_guard lock(*pools_mutex_);
+            for (const auto& [name, p] : *pools_) there += p->on_device() ? p->bytes() : 0;
+        }
+        po.device_reserve_bytes = all - std::min(all, there) + kDeviceSlackBytes;
+    }
     po.numerics = options_.numerics;
     po.isa = options_.isa;
     po.cache_type = options_.cache_type;
@@ -181,6 +211,9 @@ Session::PlanEntry& Session::make_entry(const RunRequest& r, int64_t total_batch
     if (!entry->plan->states().empty() && entry->plan->batch() != total_batch)
         throw Error(ORR_INVALID_ARGUMENT, "the inputs hold " + std::to_string(entry->plan->batch()) + " sequences, the session" + (members_.size() > 1 ? "s hold " : " holds ") + std::to_string(total_batch));
     const auto batch = static_cast<size_t>(total_batch);
+    for (const PlanState& ps : entry->plan->states())
+        if (!ps.on_device)
+            for (Session* member : members_) member->keep_on_host(program.states[ps.state]);
     for (const PlanState& ps : entry->plan->states()) {
         entry->states.push_back(&state(program.states[ps.state], options_.batch));
         entry->views.emplace_back(batch, orr_paged{ORR_HEADER(orr_paged), nullptr, 0, 0, 0, kPageTokens});
@@ -202,11 +235,28 @@ Session::PlanEntry& Session::make_entry(const RunRequest& r, int64_t total_batch
     return *plans_.back();
 }
 
-void Session::ensure_arena(uint64_t bytes) {
-    if (arena_.size() >= bytes) return;
-    arena_ = Buffer();
-    last_ = nullptr;  // what it held is gone
-    arena_ = Buffer(model_->engine().memory(), bytes, 64, "workspace of a run");
+void Session::ensure_arena(const Plan& plan) {
+    if (!plan.on_device()) {
+        if (arena_.size() >= plan.arena_bytes()) return;
+        arena_ = Buffer();
+        last_ = nullptr;  // what it held is gone
+        arena_ = Buffer(model_->engine().memory(), plan.arena_bytes(), 64, "workspace of a run");
+        return;
+    }
+    const auto grow = [&](std::shared_ptr<DeviceBlock>& block, uint64_t bytes, DeviceUse use) {
+        if (block && block->bytes() >= bytes) return;
+        block.reset();
+        last_ = nullptr;
+        block = device_->allocate(bytes, use, "workspace of a run");
+    };
+    grow(host_block_, std::max<uint64_t>(plan.arena_bytes(), 64), DeviceUse::result);
+    grow(work_, std::max<uint64_t>(plan.work_bytes(), 64), DeviceUse::work);
+}
+
+void Session::place(PlanEntry& e) {
+    ensure_arena(*e.plan);
+    void* const arena = e.plan->on_device() ? host_block_->mapped() : arena_.data();
+    if (!e.plan->placed_at(arena, work_.get())) e.plan->place(arena, host_block_, work_);
 }
 
 void Session::begin(const RunRequest& request, Session* const* others, size_t other_count) {
@@ -237,8 +287,7 @@ void Session::begin(const RunRequest& request, Session* const* others, size_t ot
     current_ = &e;
     try {
         make_room();
-        ensure_arena(e.plan->arena_bytes());
-        if (e.plan->placed_at() != arena_.data()) e.plan->place(arena_.data());
+        place(e);
         last_ = nullptr;  // its bytes are written over from here on
         fill_inputs(r);
         bind_states();
@@ -291,6 +340,25 @@ void Session::fill_inputs(const RunRequest& r) {
         } else {
             fill_plain(t, n, in.fill);
         }
+        if (in.device_offset != UINT64_MAX) current_->plan->write_step(in.device_offset, t.data, t.size_bytes);
+    }
+}
+
+// What kernels on a device see of a state's rows.
+void Session::bind_device_state(PlanState& ps, const SessionState& st, size_t row) {
+    Plan& plan = *current_->plan;
+    for (const SequenceState& seq : st.rows()) {
+        if (st.def().kind == ORR_STATE_RECURRENT) {
+            const auto read = reinterpret_cast<uint64_t>(seq.current.data()), write = reinterpret_cast<uint64_t>(seq.spare.data());
+            plan.write_step(ps.view_offset + row * 8, &read, 8);
+            if (ps.next) plan.write_step(ps.next_offset + row * 8, &write, 8);
+        } else {
+            const uint64_t pages = ps.pages_offset + row * static_cast<uint64_t>(ps.most_pages) * 8;
+            const orr_vulkan_paged view{plan.step_address() + pages, static_cast<int32_t>(seq.length), static_cast<int32_t>(seq.length + ps.append), static_cast<int32_t>(seq.first), kPageTokens};
+            plan.write_step(ps.view_offset + row * sizeof view, &view, sizeof view);
+            plan.write_step(pages, seq.addresses.data(), seq.addresses.size() * sizeof(void*));
+        }
+        row++;
     }
 }
 
@@ -301,6 +369,11 @@ void Session::bind_states() {
         size_t row = 0;
         for (size_t m = 0; m < members_.size(); m++) {
             SessionState& st = m == 0 ? *e.states[k] : members_[m]->state(e.states[k]->def(), members_[m]->options_.batch);
+            if (ps.on_device) {
+                bind_device_state(ps, st, row);
+                row += st.rows().size();
+                continue;
+            }
             for (SequenceState& seq : st.rows()) {
                 orr_paged& view = e.views[k][row];
                 view.pages = seq.addresses.data();
@@ -312,6 +385,7 @@ void Session::bind_states() {
                 row++;
             }
         }
+        if (ps.on_device) continue;
         if (e.states[k]->def().kind == ORR_STATE_RECURRENT) {
             ps.tensor->data = e.read_rows[k].data();
             if (ps.next) ps.next->data = e.write_rows[k].data();
@@ -325,10 +399,10 @@ bool Session::step(uint64_t budget_ns) {
     if (!running_ || !current_) throw Error(ORR_INVALID_ARGUMENT, "no run of this session is under way");
     Plan& plan = *current_->plan;
     const uint64_t deadline = budget_ns ? now_ns() + budget_ns : UINT64_MAX;
-    const size_t total = plan.steps().size();
+    const size_t total = plan.units();
     try {
         if (cancel_.load(std::memory_order_relaxed)) throw Error(ORR_CANCELLED, "the run was cancelled");
-        team_->begin();
+        if (!plan.on_device()) team_->begin();
         size_t done = next_step_;
         next_step_ = plan.run(next_step_, [&] {
             done++;
@@ -541,6 +615,8 @@ void Session::trim() {
     plans_.clear();
     last_ = nullptr;
     arena_ = Buffer();
+    host_block_.reset();
+    work_.reset();
 }
 
 void Session::warm_up(const char* entry_or_null, int64_t tokens) {
@@ -566,9 +642,8 @@ void Session::warm_up(const char* entry_or_null, int64_t tokens) {
     cancel_ = false;
     members_.assign(1, this);
     PlanEntry& e = find_plan({entry.c_str(), static_cast<uint32_t>(pointers.size()), pointers.data(), 0, nullptr}, options_.batch);
-    ensure_arena(e.plan->arena_bytes());
-    e.plan->place(arena_.data());
-    std::memset(arena_.data(), 0, arena_.size());
+    place(e);
+    if (!device_) std::memset(arena_.data(), 0, arena_.size());
 }
 
 nlohmann::ordered_json Session::describe(const std::string& what, const char* entry_or_null) {
@@ -602,7 +677,10 @@ nlohmann::ordered_json Session::describe(const std::string& what, const char* en
             plan_peak = std::max(plan_peak, e->plan->activation_bytes());
             plan_plain = std::max(plan_plain, e->plan->unshared_bytes());
         }
-        return {{"state_bytes", states},
+        return {{"device", model_->device_name()},
+                {"device_weight_bytes", device_ ? model_->device_weights(device_).bytes() : 0},
+                {"device_work_bytes", work_ ? work_->bytes() : 0},
+                {"state_bytes", states},
                 {"state_reserved_bytes", pools},
                 {"arena_bytes", arena_.size()},
                 {"activation_peak_bytes", plan_peak},

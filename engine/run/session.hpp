@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -105,13 +106,19 @@ class Session : public std::enable_shared_from_this<Session> {
     bool matches(const Signature& s, const RunRequest& request, int64_t total_batch) const;
     PlanEntry& make_entry(const RunRequest& request, int64_t total_batch);
     SessionState& state(const StateDef& def, int64_t batch);
+    const TypeInfo& state_type(const StateDef& def) const;
+    std::shared_ptr<PagePool> pool(const StateDef& def, int64_t batch, bool on_device);
+    // From now on the state lies in the host's memory: a plan has a step there that needs it.
+    void keep_on_host(const StateDef& def);
     void make_room();
     void fill_inputs(const RunRequest& request);
     void bind_states();
     void commit();
     void abandon();
     void check_idle() const;
-    void ensure_arena(uint64_t bytes);
+    void ensure_arena(const Plan& plan);
+    void place(PlanEntry& entry);
+    void bind_device_state(PlanState& ps, const SessionState& st, size_t first_row);
     std::string run_text() const;
 
     std::shared_ptr<Model> model_;
@@ -125,6 +132,9 @@ class Session : public std::enable_shared_from_this<Session> {
     std::vector<std::unique_ptr<PlanEntry>> plans_;
     uint64_t clock_ = 0;
     Buffer arena_;
+    std::shared_ptr<Device> device_;                  // nullptr: the processor
+    std::shared_ptr<DeviceBlock> host_block_, work_;  // the arena of plans on a device
+    std::set<std::string> host_states_;
 
     // the run under way
     std::atomic<bool> running_{false};

@@ -121,17 +121,23 @@ void Session::save(const std::string& path) {
         w.number(position_);
         w.text(model_->engine().registry().type(options_.cache_type).id);
         w.number(static_cast<int64_t>(states_.size()));
+        std::vector<char> bytes;
         for (const auto& [name, s] : states_) {
+            bytes.resize(s.page_bytes());
+            const auto page = [&](const PageRef& p) {
+                s.pool().read(p, bytes.data());
+                w.bytes(bytes.data(), bytes.size());
+            };
             w.text(name);
             w.number(static_cast<int64_t>(s.page_bytes()));
             for (const auto& row : s.rows()) {
                 if (s.def().kind == ORR_STATE_RECURRENT) {
-                    w.bytes(row.current.data(), s.page_bytes());
+                    page(row.current);
                     continue;
                 }
                 w.number(row.length);
                 w.number(row.first);
-                for (int64_t p = row.first / kPageTokens; p * kPageTokens < row.length; p++) w.bytes(row.pages[static_cast<size_t>(p)].data(), s.page_bytes());
+                for (int64_t p = row.first / kPageTokens; p * kPageTokens < row.length; p++) page(row.pages[static_cast<size_t>(p)]);
             }
         }
         w.finish();
@@ -170,9 +176,14 @@ void Session::load(const std::string& path) {
             SessionState& s = state(def->second, options_.batch);
             r.same(static_cast<int64_t>(s.page_bytes()), ("the page size of " + name).c_str());
             int64_t length = 0, first = 0;
+            std::vector<char> bytes(s.page_bytes());
+            const auto page = [&](const PageRef& p) {
+                r.bytes(bytes.data(), bytes.size());
+                s.pool().write(p, bytes.data());
+            };
             for (size_t row = 0; row < s.rows().size(); row++) {
                 if (s.def().kind == ORR_STATE_RECURRENT) {
-                    r.bytes(s.rows()[row].current.data(), s.page_bytes());
+                    page(s.rows()[row].current);
                     continue;
                 }
                 const int64_t l = r.number(), f = r.number();
@@ -180,7 +191,7 @@ void Session::load(const std::string& path) {
                 if (l < 0 || l > most || f < 0 || f > l || f % kPageTokens || (row > 0 && (l != length || f != first)))
                     throw Error(ORR_CORRUPT, path + ": state " + name + " holds tokens " + std::to_string(f) + " to " + std::to_string(l) + " at position " + std::to_string(position));
                 if (row == 0) s.allocate(length = l, first = f);
-                for (int64_t p = f / kPageTokens; p * kPageTokens < l; p++) r.bytes(s.rows()[row].pages[static_cast<size_t>(p)].data(), s.page_bytes());
+                for (int64_t p = f / kPageTokens; p * kPageTokens < l; p++) page(s.rows()[row].pages[static_cast<size_t>(p)]);
             }
         }
         r.finish();

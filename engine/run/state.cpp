@@ -11,15 +11,22 @@ PageRef::~PageRef() {
     if (page_ && page_->references.fetch_sub(1, std::memory_order_acq_rel) == 1) page_->pool->give_back(page_);
 }
 
-PagePool::PagePool(std::shared_ptr<Memory> memory, size_t page_bytes, size_t first_slab_pages)
-    : memory_(std::move(memory)), page_bytes_((page_bytes + 63) / 64 * 64), first_slab_pages_(std::max<size_t>(first_slab_pages, 1)) {}
+PagePool::PagePool(std::shared_ptr<Memory> memory, std::shared_ptr<Device> device, size_t page_bytes, size_t first_slab_pages)
+    : memory_(std::move(memory)), device_(std::move(device)), page_bytes_((page_bytes + 63) / 64 * 64), first_slab_pages_(std::max<size_t>(first_slab_pages, 1)) {}
 
 void PagePool::grow(size_t count) {
-    Slab slab{Buffer(memory_, page_bytes_ * count, 64, "session states"), std::make_unique<Page[]>(count)};
+    Slab slab{Buffer(), nullptr, std::make_unique<Page[]>(count)};
+    if (device_)
+        slab.block = device_->allocate(page_bytes_ * count, DeviceUse::state, "session states");
+    else
+        slab.memory = Buffer(memory_, page_bytes_ * count, 64, "session states");
+    char* const base = device_ ? reinterpret_cast<char*>(slab.block->address()) : slab.memory.bytes();
     free_.reserve(free_.capacity() + count);
     for (size_t i = count; i-- > 0;) {
         slab.pages[i].pool = this;
-        slab.pages[i].data = slab.memory.bytes() + i * page_bytes_;
+        slab.pages[i].slab = slabs_.size();
+        slab.pages[i].offset = i * page_bytes_;
+        slab.pages[i].data = base + i * page_bytes_;
         free_.push_back(&slab.pages[i]);
     }
     slabs_.push_back(std::move(slab));
@@ -41,8 +48,41 @@ void PagePool::give_back(Page* page) noexcept {
 uint64_t PagePool::bytes() const {
     const std::lock_guard lock(mutex_);
     uint64_t sum = 0;
-    for (const auto& s : slabs_) sum += s.memory.size();
+    for (const auto& s : slabs_) sum += s.block ? s.block->bytes() : s.memory.size();
     return sum;
+}
+
+std::shared_ptr<DeviceBlock> PagePool::block_of(const PageRef& page) {
+    const std::lock_guard lock(mutex_);
+    return slabs_[page.page()->slab].block;
+}
+
+void PagePool::zero(const PageRef& page) {
+    if (device_)
+        device_->fill_zero(*block_of(page), page.page()->offset, page_bytes_);
+    else
+        std::memset(page.data(), 0, page_bytes_);
+}
+
+void PagePool::copy(const PageRef& src, const PageRef& dst) {
+    if (device_)
+        device_->copy(*block_of(src), src.page()->offset, *block_of(dst), dst.page()->offset, page_bytes_);
+    else
+        std::memcpy(dst.data(), src.data(), page_bytes_);
+}
+
+void PagePool::read(const PageRef& page, void* dst) {
+    if (device_)
+        device_->read(*block_of(page), page.page()->offset, dst, page_bytes_);
+    else
+        std::memcpy(dst, page.data(), page_bytes_);
+}
+
+void PagePool::write(const PageRef& page, const void* src) {
+    if (device_)
+        device_->write(*block_of(page), page.page()->offset, src, page_bytes_);
+    else
+        std::memcpy(page.data(), src, page_bytes_);
 }
 
 size_t SessionState::page_bytes_for(const StateDef& def, const TypeInfo& type) {
@@ -57,7 +97,7 @@ SessionState::SessionState(const StateDef& def, const TypeInfo& type, int64_t ba
     for (auto& row : rows_) {
         if (def_.kind == ORR_STATE_RECURRENT) {
             row.current = pool_->take();
-            std::memset(row.current.data(), 0, pool_->page_bytes());
+            pool_->zero(row.current);
             row.spare = pool_->take();
         } else {
             row.pages.reserve(static_cast<size_t>(context / kPageTokens + 2));
@@ -81,7 +121,7 @@ void SessionState::reserve(int64_t tokens) {
             if (row.pages[p] && !row.pages[p].shared()) continue;
             PageRef fresh = pool_->take();
             // Only a page that starts before `length` holds tokens that matter.
-            if (row.pages[p] && static_cast<int64_t>(p) * kPageTokens < row.length) std::memcpy(fresh.data(), row.pages[p].data(), pool_->page_bytes());
+            if (row.pages[p] && static_cast<int64_t>(p) * kPageTokens < row.length) pool_->copy(row.pages[p], fresh);
             row.pages[p] = std::move(fresh);
             row.addresses[p] = row.pages[p].data();
         }
@@ -133,7 +173,7 @@ void SessionState::clear() {
     for (auto& row : rows_) {
         if (def_.kind == ORR_STATE_RECURRENT) {
             if (row.current.shared() || !row.current) row.current = pool_->take();
-            std::memset(row.current.data(), 0, pool_->page_bytes());
+            pool_->zero(row.current);
         } else {
             row.pages.clear();
             row.addresses.clear();
@@ -168,6 +208,26 @@ void SessionState::allocate(int64_t length, int64_t first) {
         row.length = length;
         row.first = first;
     }
+}
+
+void SessionState::move_to(std::shared_ptr<PagePool> pool) {
+    std::vector<char> bytes(pool_->page_bytes());
+    const auto move = [&](PageRef& page) {
+        if (!page) return;
+        PageRef fresh = pool->take();
+        pool_->read(page, bytes.data());
+        pool->write(fresh, bytes.data());
+        page = std::move(fresh);
+    };
+    for (auto& row : rows_) {
+        move(row.current);
+        row.spare = PageRef();
+        for (size_t p = 0; p < row.pages.size(); p++) {
+            move(row.pages[p]);
+            row.addresses[p] = row.pages[p].data();
+        }
+    }
+    pool_ = std::move(pool);
 }
 
 uint64_t SessionState::bytes() const {

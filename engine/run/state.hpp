@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/backend/device.hpp"
 #include "engine/graph/graph.hpp"
 #include "engine/weights/memory.hpp"
 
@@ -16,7 +17,9 @@ class PagePool;
 struct Page {
     PagePool* pool;
     std::atomic<uint32_t> references{0};
-    char* data;
+    char* data;     // host memory, or an address of the device's
+    size_t slab;    // of the pool
+    uint64_t offset;
 };
 
 // Counted reference to a page.
@@ -34,6 +37,7 @@ class PageRef {
     char* data() const { return page_ ? page_->data : nullptr; }
     bool shared() const { return page_ && page_->references.load(std::memory_order_acquire) > 1; }
     explicit operator bool() const { return page_ != nullptr; }
+    const Page* page() const { return page_; }
 
   private:
     void add() {
@@ -42,12 +46,18 @@ class PageRef {
     Page* page_ = nullptr;
 };
 
-// Pages of one size. Grows by slabs; slabs are given back by trim() or at the end.
+// Pages of one size, in host memory or on a device. Grows by slabs; slabs are given back by trim() or at the end.
 class PagePool {
   public:
-    PagePool(std::shared_ptr<Memory> memory, size_t page_bytes, size_t first_slab_pages);
+    PagePool(std::shared_ptr<Memory> memory, std::shared_ptr<Device> device, size_t page_bytes, size_t first_slab_pages);
     PageRef take();  // contents undefined
     void give_back(Page* page) noexcept;
+    bool on_device() const { return device_ != nullptr; }
+    // Whole pages: contents set to zero, taken from another page, moved to and from host memory.
+    void zero(const PageRef& page);
+    void copy(const PageRef& src, const PageRef& dst);
+    void read(const PageRef& page, void* dst);
+    void write(const PageRef& page, const void* src);
     size_t page_bytes() const { return page_bytes_; }
     uint64_t bytes() const;
 
@@ -55,9 +65,12 @@ class PagePool {
     void grow(size_t pages);
     struct Slab {
         Buffer memory;
+        std::shared_ptr<DeviceBlock> block;
         std::unique_ptr<Page[]> pages;
     };
+    std::shared_ptr<DeviceBlock> block_of(const PageRef& page);
     std::shared_ptr<Memory> memory_;
+    std::shared_ptr<Device> device_;
     size_t page_bytes_, first_slab_pages_;
     mutable std::mutex mutex_;
     std::vector<Slab> slabs_;
@@ -103,7 +116,9 @@ class SessionState {
     uint64_t bytes() const;  // pages held, shared ones counted whole
     // Rows of one token: what save and load move.
     size_t page_bytes() const { return pool_->page_bytes(); }
-    PagePool& pool() { return *pool_; }
+    PagePool& pool() const { return *pool_; }
+    // Moves the contents to pages of another pool, of the same page size.
+    void move_to(std::shared_ptr<PagePool> pool);
     // Replaces the contents by `length` tokens whose pages the caller then fills (load).
     void allocate(int64_t length, int64_t first);
 

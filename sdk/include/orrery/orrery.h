@@ -65,6 +65,8 @@ typedef struct orr_executor {
     void (*submit)(void* user, void (*job)(void* arg), void* arg);
 } orr_executor;
 
+struct orr_vulkan_host; /* ext/vulkan.h */
+
 typedef struct orr_engine_options {
     orr_header header;
     const orr_allocator* allocator; /* NULL: the C++ runtime's. Copied. */
@@ -79,6 +81,12 @@ typedef struct orr_engine_options {
     uint64_t memory_budget_bytes;
     /* Best CPU instruction set to use, ORR_ISA_*; AUTO: what the processor has. One that it lacks is an error. */
     uint32_t isa;
+    /* Bytes that each device may hold of this engine; 0: what the device has. */
+    uint64_t device_memory_budget_bytes;
+    /* The host's own Vulkan device, or the loader to use (ext/vulkan.h). NULL: the engine finds devices itself. Copied. */
+    const struct orr_vulkan_host* vulkan;
+    /* Folder for compiled pipelines; NULL: the user's cache folder, "": none. */
+    const char* cache_dir;
 } orr_engine_options;
 
 /* options may be NULL. [any-thread] */

@@ -167,7 +167,8 @@ enum {
     ORR_TRAIT_LINEAR = 2,      /* y = x W^T (+ b): inputs x, w, b? */
     ORR_TRAIT_NORM = 4,        /* normalises the last axis; input 1 is a scale */
     ORR_TRAIT_VIEW = 8,        /* output is a strided view of input 0; provides view() */
-    ORR_TRAIT_STATEFUL = 16    /* touches a state: never folded, merged or removed */
+    ORR_TRAIT_STATEFUL = 16,   /* touches a state: never folded, merged or removed */
+    ORR_TRAIT_COPY = 32        /* output = input 0, contiguous: what the engine runs to make a strided value so */
 };
 
 /* What a shape function sees. Inputs that are absent are NULL. Types and dims of outputs are written by it; rank, dims
@@ -220,6 +221,8 @@ struct orr_prepare {
     orr_status (*prepack)(orr_prepare* p, uint32_t input, const orr_pack* pack);
     /* Names the code path chosen ("avx512_vnni"); shown by inspect, asserted by tests. Copied. */
     void (*variant)(orr_prepare* p, const char* name);
+    /* --- valid in both --- */
+    const void* device; /* of a device's extension (ext/vulkan.h); NULL on the CPU */
 };
 
 typedef struct orr_run orr_run;
@@ -236,6 +239,7 @@ struct orr_run {
     /* Calls fn(arg, 0 … chunks-1, thread) on up to `threads` threads and returns when all are done. Chunks are handed
      * out in order. Not to be nested. */
     void (*parallel_for)(const orr_run* run, int64_t chunks, orr_chunk_fn fn, void* arg);
+    const void* device; /* of a device's extension (ext/vulkan.h); NULL on the CPU */
 };
 
 enum { ORR_KERNEL_REFERENCE = 1 /* the definition itself: plain loops */ };
@@ -506,6 +510,7 @@ typedef struct orr_rewrite {
     uint32_t numerics_mask; /* bit 1 << ORR_NUMERICS_*: where it may be applied */
     /* Applies itself everywhere; returns how often. */
     uint32_t (*apply)(orr_graph_edit* g);
+    const char* devices; /* where it may be applied, "cpu vulkan"; NULL: everywhere */
 } orr_rewrite;
 
 typedef struct orr_rewrites {

@@ -21,6 +21,7 @@ const orr_operator* orr_op_rms_norm() {
                                    .attr("weight_offset", ORR_ATTR_FLOAT, "0", "added to w; Gemma keeps w - 1")
                                    .traits(ORR_TRAIT_NORM)
                                    .infer(infer_guard<core::infer_rms_norm>)
+                                   .kernel(core::kRmsNormVulkan)
                                    .kernel(core::kRmsNormCpu)
                                    .kernel(core::kRmsNormReference);
     return op.table();

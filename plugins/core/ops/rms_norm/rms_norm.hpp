@@ -6,4 +6,5 @@
 namespace orrery::core {
 extern const KernelDef kRmsNormCpu;
 extern const KernelDef kRmsNormReference;
+extern const KernelDef kRmsNormVulkan;
 }  // namespace orrery::core

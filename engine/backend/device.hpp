@@ -1,0 +1,81 @@
+// What the engine asks of a device with memory of its own. One implementation for each kind of device.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+namespace orrery {
+
+// How memory is used decides which kind of it is taken.
+enum class DeviceUse {
+    weights,  // written once
+    state,    // written and read by kernels
+    work,     // activations
+    step,     // written by the host before every run, read by kernels; mapped
+    result    // written by copies, read by the host; mapped
+};
+
+class DeviceBlock {
+  public:
+    virtual ~DeviceBlock() = default;
+    void* handle() const { return handle_; }    // for orr_tensor.buffer
+    uint64_t address() const { return address_; }
+    uint64_t bytes() const { return bytes_; }
+    char* mapped() const { return mapped_; }    // nullptr: not visible to the host
+
+  protected:
+    void* handle_ = nullptr;
+    uint64_t address_ = 0, bytes_ = 0;
+    char* mapped_ = nullptr;
+};
+
+// Part of a block that a step reads or writes.
+struct DeviceRange {
+    const void* block;  // handle()
+    uint64_t begin, end;
+};
+
+// Work recorded once and run many times. Recorded from begin() to end(); what stands between two cuts is one part, started by one submit().
+class DeviceProgram {
+  public:
+    virtual ~DeviceProgram() = default;
+    // collect: only builds the pipelines that the dispatches need, in end().
+    virtual void begin(bool collect) = 0;
+    // Before each step: orders it behind earlier steps that it depends on. cost_ns: how long it may take, for splitting.
+    virtual void step(const std::vector<DeviceRange>& reads, const std::vector<DeviceRange>& writes, uint64_t workspace, uint64_t cost_ns) = 0;
+    virtual const void* recorder() const = 0;  // orr_run.device of the kernel that records now
+    virtual void copy(const DeviceBlock& src, uint64_t src_offset, const DeviceBlock& dst, uint64_t dst_offset, uint64_t bytes) = 0;
+    virtual void fill_zero(const DeviceBlock& dst, uint64_t offset, uint64_t bytes) = 0;
+    // What follows goes to a later part; returns how many parts there are so far.
+    virtual size_t cut() = 0;
+    virtual void end() = 0;
+    // Runs one part and waits for it. Throws Error(ORR_DEVICE_LOST).
+    virtual void run(size_t part) = 0;
+    // Nanoseconds that each step took in the last run, where timed; empty otherwise.
+    virtual const std::vector<uint64_t>& step_ns() const = 0;
+};
+
+class Device {
+  public:
+    virtual ~Device() = default;
+    virtual const std::string& id() const = 0;        // "vulkan:0"
+    virtual const char* kind() const = 0;             // "vulkan", as orr_kernel.device
+    virtual const void* kernel_table() const = 0;     // orr_prepare.device
+    virtual bool lost() const = 0;
+    // Throws Error(ORR_OUT_OF_MEMORY) naming `what`, the bytes and what is left.
+    virtual std::shared_ptr<DeviceBlock> allocate(uint64_t bytes, DeviceUse use, const char* what) = 0;
+    virtual void write(const DeviceBlock& dst, uint64_t offset, const void* src, uint64_t bytes) = 0;
+    virtual void read(const DeviceBlock& src, uint64_t offset, void* dst, uint64_t bytes) = 0;
+    virtual void copy(const DeviceBlock& src, uint64_t src_offset, const DeviceBlock& dst, uint64_t dst_offset, uint64_t bytes) = 0;
+    virtual void fill_zero(const DeviceBlock& dst, uint64_t offset, uint64_t bytes) = 0;
+    virtual std::unique_ptr<DeviceProgram> new_program(bool timed) = 0;
+    virtual uint64_t free_bytes() const = 0;          // that this engine may still take
+    // Nanoseconds that so much work takes at best; a guess that splitting works with.
+    virtual uint64_t cost_ns(uint64_t flops, uint64_t bytes) const = 0;
+    virtual nlohmann::ordered_json describe() const = 0;
+};
+
+}  // namespace orrery

@@ -1,0 +1,102 @@
+#include "engine/backend/devices.hpp"
+
+#include <charconv>
+
+#include "engine/platform/files.hpp"
+#include "orrery/plugin.hpp"
+
+#ifdef ORRERY_WITH_VULKAN
+#include "engine/backend/vulkan/device.hpp"
+#endif
+
+namespace orrery {
+
+#ifdef ORRERY_WITH_VULKAN
+struct Devices::Shared {
+    orr_vulkan_host host{};
+    bool has_host = false;
+    std::shared_ptr<vulkan::Instance> instance;
+};
+
+size_t Devices::count() {
+    if (!shared_->instance) shared_->instance = std::make_shared<vulkan::Instance>(shared_->has_host ? &shared_->host : nullptr);
+    return shared_->instance->physical_devices().size();
+}
+
+std::shared_ptr<Device> Devices::open(size_t index) {
+    vulkan::VulkanDevice::Options o;
+    o.budget_bytes = budget_bytes_;
+    o.cache_dir = cache_dir_;
+    o.host = shared_->has_host ? &shared_->host : nullptr;
+    try {
+        return std::make_shared<vulkan::VulkanDevice>(shared_->instance, index, o);
+    } catch (const Error& e) {
+        throw Error(e.code(), "vulkan:" + std::to_string(index) + ": " + e.what());
+    }
+}
+#else
+struct Devices::Shared {};
+size_t Devices::count() { throw Error(ORR_UNSUPPORTED, "Vulkan: this library was built without it"); }
+std::shared_ptr<Device> Devices::open(size_t) { return nullptr; }
+#endif
+
+Devices::Devices(const orr_engine_options& o) : budget_bytes_(o.device_memory_budget_bytes), shared_(std::make_unique<Shared>()) {
+    cache_dir_ = o.cache_dir ? o.cache_dir : platform::cache_folder();
+#ifdef ORRERY_WITH_VULKAN
+    if (!o.vulkan) return;
+    shared_->host = *o.vulkan;
+    shared_->has_host = true;
+    const orr_vulkan_host& h = shared_->host;
+    if (!h.instance != !h.device || !h.device != !h.queue || !h.device != !h.physical_device)
+        throw Error(ORR_INVALID_ARGUMENT, "orr_vulkan_host: instance, physical_device, device and queue must be given together");
+    if (!h.lock_queue != !h.unlock_queue) throw Error(ORR_INVALID_ARGUMENT, "orr_vulkan_host: lock_queue and unlock_queue must be given together");
+    if (h.device && count() > 0) open_[0] = open(0);
+#else
+    if (o.vulkan) throw Error(ORR_UNSUPPORTED, "orr_engine_options.vulkan: this library was built without Vulkan");
+#endif
+}
+
+Devices::~Devices() = default;
+
+std::shared_ptr<Device> Devices::get(const std::string& name) {
+    if (name.empty() || name == "cpu") return nullptr;
+    const std::string kind = name.substr(0, name.find(':'));
+    size_t index = 0;
+    const char* const end = name.data() + name.size();
+    bool well_formed = kind == "vulkan";
+    if (well_formed && kind.size() < name.size()) {
+        const auto [at, problem] = std::from_chars(name.data() + kind.size() + 1, end, index);
+        well_formed = problem == std::errc() && at == end;
+    }
+    if (!well_formed) throw Error(ORR_INVALID_ARGUMENT, "device \"" + name + "\" is not known; known: cpu, vulkan, vulkan:N");
+    const std::lock_guard lock(mutex_);
+    const size_t n = count();
+    if (n == 0) throw Error(ORR_NOT_FOUND, "Vulkan: this machine has no device");
+    if (index >= n) throw Error(ORR_NOT_FOUND, name + ": this machine has " + std::to_string(n) + " Vulkan device" + (n == 1 ? "" : "s"));
+    auto& slot = open_[index];
+    if (!slot || slot->lost()) slot = open(index);
+    return slot;
+}
+
+nlohmann::ordered_json Devices::describe() {
+    auto out = nlohmann::ordered_json::array();
+    out.push_back({{"id", "cpu"}});
+    size_t n = 0;
+    try {
+        const std::lock_guard lock(mutex_);
+        n = count();
+    } catch (const Error& e) {
+        out.push_back({{"id", "vulkan"}, {"problem", e.what()}});
+    }
+    for (size_t i = 0; i < n; i++) {
+        const std::string id = "vulkan:" + std::to_string(i);
+        try {
+            out.push_back(get(id)->describe());
+        } catch (const Error& e) {
+            out.push_back({{"id", id}, {"problem", e.what()}});
+        }
+    }
+    return out;
+}
+
+}  // namespace orrery

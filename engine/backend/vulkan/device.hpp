@@ -1,0 +1,58 @@
+// One Vulkan device of an engine.
+#pragma once
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "engine/backend/device.hpp"
+#include "engine/backend/vulkan/instance.hpp"
+#include "engine/backend/vulkan/memory.hpp"
+#include "engine/backend/vulkan/pipeline.hpp"
+#include "engine/backend/vulkan/queue.hpp"
+
+namespace orrery::vulkan {
+
+class VulkanDevice : public Device, public std::enable_shared_from_this<VulkanDevice> {
+  public:
+    struct Options {
+        uint64_t budget_bytes = 0;
+        std::string cache_dir;
+        const orr_vulkan_host* host = nullptr;
+    };
+    // index: among instance->physical_devices(). Throws Error with the reason when the device cannot be used.
+    VulkanDevice(std::shared_ptr<Instance> instance, size_t index, const Options& options);
+    ~VulkanDevice() override;
+
+    const std::string& id() const override { return id_; }
+    const char* kind() const override { return "vulkan"; }
+    const void* kernel_table() const override { return &capability_.table; }
+    bool lost() const override { return queue_->lost(); }
+    std::shared_ptr<DeviceBlock> allocate(uint64_t bytes, DeviceUse use, const char* what) override { return memory_->allocate(bytes, use, what, shared_from_this()); }
+    void write(const DeviceBlock& dst, uint64_t offset, const void* src, uint64_t bytes) override;
+    void read(const DeviceBlock& src, uint64_t offset, void* dst, uint64_t bytes) override;
+    void copy(const DeviceBlock& src, uint64_t src_offset, const DeviceBlock& dst, uint64_t dst_offset, uint64_t bytes) override;
+    void fill_zero(const DeviceBlock& dst, uint64_t offset, uint64_t bytes) override;
+    std::unique_ptr<DeviceProgram> new_program(bool timed) override;
+    uint64_t free_bytes() const override { return memory_->free_bytes(); }
+    uint64_t cost_ns(uint64_t flops, uint64_t bytes) const override;
+    nlohmann::ordered_json describe() const override;
+
+  private:
+    template <class Record>
+    void now(Record&& record);  // records, submits and waits
+    std::shared_ptr<Instance> instance_;
+    std::string id_;
+    Capability capability_;
+    VkDevice device_ = VK_NULL_HANDLE;
+    bool own_ = true;
+    DeviceApi api_;
+    std::unique_ptr<Queue> queue_;
+    std::unique_ptr<Pipelines> pipelines_;
+    std::shared_ptr<VulkanMemory> memory_;
+    std::mutex transfer_mutex_;
+    VkCommandPool transfer_pool_ = VK_NULL_HANDLE;
+    VkCommandBuffer transfer_ = VK_NULL_HANDLE;
+    std::shared_ptr<VulkanBlock> staging_;
+};
+
+}  // namespace orrery::vulkan

@@ -1,0 +1,188 @@
+#include "engine/backend/vulkan/recorder.hpp"
+
+#include <algorithm>
+
+#include "engine/registry/error_text.hpp"
+#include "orrery/plugin.hpp"
+
+namespace orrery::vulkan {
+namespace {
+
+// The longest that one submission should take: drivers stop what holds a screen up, and cancelling works between submissions.
+constexpr uint64_t kPartNs = 50'000'000;
+constexpr uint32_t kMostQueries = 8192;
+
+bool overlap(const std::vector<DeviceRange>& a, const std::vector<DeviceRange>& b) {
+    for (const DeviceRange& x : a)
+        for (const DeviceRange& y : b)
+            if (x.block == y.block && x.begin < y.end && y.begin < x.end) return true;
+    return false;
+}
+
+}  // namespace
+
+Recorder::Recorder(std::shared_ptr<Device> owner, const Parts& parts, bool timed) : owner_(std::move(owner)), parts_(parts), timed_(timed && parts.capability.timestamp_ns > 0) {
+    table_.self = this;
+    table_.base = {ORR_HEADER(orr_vulkan_recorder), &parts_.capability.table, 0,
+                   [](const orr_vulkan_recorder* r, const orr_vulkan_dispatch* d) { return boundary([&] { reinterpret_cast<const Table*>(r)->self->dispatch(*d); }); },
+                   [](const orr_vulkan_recorder* r) { reinterpret_cast<const Table*>(r)->self->barrier(); }};
+    VkCommandPoolCreateInfo info{};
+    info.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO;
+    info.flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT;
+    info.queueFamilyIndex = parts_.queue.family();
+    if (const VkResult r = parts_.api.CreateCommandPool(parts_.device, &info, nullptr, &pool_); r != VK_SUCCESS) fail(r, "vkCreateCommandPool", "recording a plan");
+}
+
+Recorder::~Recorder() {
+    if (queries_) parts_.api.DestroyQueryPool(parts_.device, queries_, nullptr);
+    parts_.api.DestroyCommandPool(parts_.device, pool_, nullptr);
+}
+
+void Recorder::begin(bool collect) {
+    collect_ = collect;
+    wanted_.clear();
+    read_.clear();
+    written_.clear();
+    stamps_.clear();
+    barriers_ = 0;
+    if (!buffers_.empty()) parts_.api.FreeCommandBuffers(parts_.device, pool_, static_cast<uint32_t>(buffers_.size()), buffers_.data());
+    buffers_.clear();
+    current_ = VK_NULL_HANDLE;
+    if (timed_ && !queries_) {
+        VkQueryPoolCreateInfo info{};
+        info.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO;
+        info.queryType = VK_QUERY_TYPE_TIMESTAMP;
+        info.queryCount = kMostQueries;
+        if (parts_.api.CreateQueryPool(parts_.device, &info, nullptr, &queries_) != VK_SUCCESS) timed_ = false;
+    }
+}
+
+void Recorder::open() {
+    if (current_ || collect_) return;
+    VkCommandBufferAllocateInfo info{};
+    info.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO;
+    info.commandPool = pool_;
+    info.level = VK_COMMAND_BUFFER_LEVEL_PRIMARY;
+    info.commandBufferCount = 1;
+    VkCommandBuffer fresh = VK_NULL_HANDLE;
+    if (const VkResult r = parts_.api.AllocateCommandBuffers(parts_.device, &info, &fresh); r != VK_SUCCESS) fail(r, "vkAllocateCommandBuffers", "recording a plan");
+    buffers_.push_back(fresh);
+    VkCommandBufferBeginInfo begin{};
+    begin.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO;
+    if (const VkResult r = parts_.api.BeginCommandBuffer(fresh, &begin); r != VK_SUCCESS) fail(r, "vkBeginCommandBuffer", "recording a plan");
+    current_ = fresh;
+    bound_ = VK_NULL_HANDLE;
+    read_.clear();
+    written_.clear();
+    cost_ns_ = 0;
+    if (timed_ && buffers_.size() == 1) parts_.api.CmdResetQueryPool(current_, queries_, 0, kMostQueries);
+}
+
+void Recorder::close() {
+    if (!current_) return;
+    stamp();
+    // What the host reads next, or a later submission of another program.
+    VkMemoryBarrier visible{};
+    visible.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER;
+    visible.srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT;
+    visible.dstAccessMask = VK_ACCESS_HOST_READ_BIT | VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT;
+    constexpr VkPipelineStageFlags kWork = VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
+    parts_.api.CmdPipelineBarrier(current_, kWork, kWork | VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &visible, 0, nullptr, 0, nullptr);
+    const VkResult r = parts_.api.EndCommandBuffer(current_);
+    current_ = VK_NULL_HANDLE;
+    if (r != VK_SUCCESS) fail(r, "vkEndCommandBuffer", "recording a plan");
+}
+
+void Recorder::barrier() {
+    if (!current_) return;
+    VkMemoryBarrier all{};
+    all.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER;
+    all.srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT;
+    all.dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT;
+    constexpr VkPipelineStageFlags kWork = VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
+    parts_.api.CmdPipelineBarrier(current_, kWork, kWork, 0, 1, &all, 0, nullptr, 0, nullptr);
+    read_.clear();
+    written_.clear();
+    barriers_++;
+}
+
+void Recorder::stamp() {
+    if (!timed_ || !current_ || stamps_.size() + 1 >= kMostQueries) return;
+    parts_.api.CmdWriteTimestamp(current_, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, queries_, static_cast<uint32_t>(stamps_.size()));
+    stamps_.push_back(static_cast<uint32_t>(buffers_.size()));
+}
+
+void Recorder::step(const std::vector<DeviceRange>& reads, const std::vector<DeviceRange>& writes, uint64_t workspace, uint64_t cost_ns) {
+    if (current_ && cost_ns_ > 0 && cost_ns_ + cost_ns > kPartNs) cut();
+    open();
+    cost_ns_ += cost_ns;
+    table_.base.workspace = workspace;
+    if (overlap(reads, written_) || overlap(writes, written_) || overlap(writes, read_)) barrier();
+    stamp();
+    read_.insert(read_.end(), reads.begin(), reads.end());
+    written_.insert(written_.end(), writes.begin(), writes.end());
+}
+
+orr_status Recorder::dispatch(const orr_vulkan_dispatch& d) {
+    const orr_vulkan_device& t = parts_.capability.table;
+    if (!d.shader || !d.shader->code) throw Error(ORR_UNSUPPORTED, std::string("shader ") + (d.shader ? d.shader->name : "?") + " was left out of this build");
+    const std::string name = d.shader->name;
+    if ((d.shader->features & t.features) != d.shader->features) throw Error(ORR_UNSUPPORTED, "shader " + name + " needs features that " + t.name + " lacks");
+    if (d.push_bytes > std::min(t.push_bytes, 256u) || d.push_bytes % 4) throw Error(ORR_INVALID_ARGUMENT, "shader " + name + ": " + std::to_string(d.push_bytes) + " bytes of push constants");
+    for (int i = 0; i < 3; i++)
+        if (d.groups[i] > t.groups[i])
+            throw Error(ORR_UNSUPPORTED, "shader " + name + ": " + std::to_string(d.groups[i]) + " workgroups along axis " + std::to_string(i) + ", the device takes " + std::to_string(t.groups[i]));
+    PipelineKey key{d.shader, {d.constants, d.constants + d.n_constants}};
+    if (collect_) {
+        wanted_.push_back(std::move(key));
+        return ORR_OK;
+    }
+    if (d.groups[0] == 0 || d.groups[1] == 0 || d.groups[2] == 0) return ORR_OK;
+    const VkPipeline pipeline = parts_.pipelines.find(key);
+    if (!pipeline) throw Error(ORR_INTERNAL, "shader " + name + " was not collected: a kernel records differently the second time");
+    if (pipeline != bound_) parts_.api.CmdBindPipeline(current_, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline);
+    bound_ = pipeline;
+    if (d.push_bytes) parts_.api.CmdPushConstants(current_, parts_.pipelines.layout(), VK_SHADER_STAGE_COMPUTE_BIT, 0, d.push_bytes, d.push);
+    parts_.api.CmdDispatch(current_, d.groups[0], d.groups[1], d.groups[2]);
+    return ORR_OK;
+}
+
+void Recorder::copy(const DeviceBlock& src, uint64_t src_offset, const DeviceBlock& dst, uint64_t dst_offset, uint64_t bytes) {
+    if (collect_ || bytes == 0) return;
+    const auto &from = static_cast<const VulkanBlock&>(src), &to = static_cast<const VulkanBlock&>(dst);
+    const VkBufferCopy region{from.offset() + src_offset, to.offset() + dst_offset, bytes};
+    parts_.api.CmdCopyBuffer(current_, from.buffer(), to.buffer(), 1, &region);
+}
+
+void Recorder::fill_zero(const DeviceBlock& dst, uint64_t offset, uint64_t bytes) {
+    if (collect_ || bytes == 0) return;
+    const auto& to = static_cast<const VulkanBlock&>(dst);
+    parts_.api.CmdFillBuffer(current_, to.buffer(), to.offset() + offset, (bytes + 3) / 4 * 4, 0);
+}
+
+size_t Recorder::cut() {
+    if (collect_) return 0;
+    close();
+    return buffers_.size();
+}
+
+void Recorder::end() {
+    if (collect_)
+        parts_.pipelines.build(wanted_);
+    else
+        close();
+    collect_ = false;
+}
+
+void Recorder::run(size_t part) {
+    parts_.queue.wait(parts_.queue.submit(buffers_[part]));
+    if (!timed_ || part + 1 != buffers_.size() || stamps_.empty()) return;
+    std::vector<uint64_t> times(stamps_.size());
+    if (parts_.api.GetQueryPoolResults(parts_.device, queries_, 0, static_cast<uint32_t>(times.size()), times.size() * 8, times.data(), 8, VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT) != VK_SUCCESS) return;
+    step_ns_.clear();
+    // The last stamp of each part ends its last step.
+    for (size_t i = 0; i + 1 < times.size(); i++)
+        if (stamps_[i] == stamps_[i + 1]) step_ns_.push_back(static_cast<uint64_t>(static_cast<double>(times[i + 1] - times[i]) * parts_.capability.timestamp_ns));
+}
+
+}  // namespace orrery::vulkan

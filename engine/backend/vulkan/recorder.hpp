@@ -1,0 +1,67 @@
+// A plan's steps as command buffers, recorded once and submitted many times.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "engine/backend/device.hpp"
+#include "engine/backend/vulkan/memory.hpp"
+#include "engine/backend/vulkan/pipeline.hpp"
+#include "engine/backend/vulkan/queue.hpp"
+
+namespace orrery::vulkan {
+
+// What recording and running need of a device.
+struct Parts {
+    const DeviceApi& api;
+    VkDevice device;
+    const Capability& capability;
+    Pipelines& pipelines;
+    Queue& queue;
+};
+
+class Recorder : public DeviceProgram {
+  public:
+    Recorder(std::shared_ptr<Device> owner, const Parts& parts, bool timed);
+    ~Recorder() override;
+    Recorder(const Recorder&) = delete;
+    Recorder& operator=(const Recorder&) = delete;
+
+    void begin(bool collect) override;
+    void step(const std::vector<DeviceRange>& reads, const std::vector<DeviceRange>& writes, uint64_t workspace, uint64_t cost_ns) override;
+    const void* recorder() const override { return &table_.base; }
+    void copy(const DeviceBlock& src, uint64_t src_offset, const DeviceBlock& dst, uint64_t dst_offset, uint64_t bytes) override;
+    void fill_zero(const DeviceBlock& dst, uint64_t offset, uint64_t bytes) override;
+    size_t cut() override;
+    void end() override;
+    void run(size_t part) override;
+    const std::vector<uint64_t>& step_ns() const override { return step_ns_; }
+    uint64_t barriers() const { return barriers_; }
+
+  private:
+    struct Table {
+        orr_vulkan_recorder base;
+        Recorder* self;
+    };
+    void open();
+    void close();
+    void barrier();
+    void stamp();
+    orr_status dispatch(const orr_vulkan_dispatch& d);
+    std::shared_ptr<Device> owner_;  // outlives the handles below
+    Parts parts_;
+    Table table_;
+    VkCommandPool pool_ = VK_NULL_HANDLE;
+    VkCommandBuffer current_ = VK_NULL_HANDLE;
+    std::vector<VkCommandBuffer> buffers_;
+    std::vector<PipelineKey> wanted_;
+    bool collect_ = false;
+    VkPipeline bound_ = VK_NULL_HANDLE;
+    std::vector<DeviceRange> read_, written_;  // since the last barrier
+    uint64_t cost_ns_ = 0, barriers_ = 0;
+    bool timed_;
+    VkQueryPool queries_ = VK_NULL_HANDLE;
+    std::vector<uint32_t> stamps_;  // at the begin of which part each step lies
+    std::vector<uint64_t> step_ns_;
+};
+
+}  // namespace orrery::vulkan

@@ -1,0 +1,129 @@
+// Makes a plan: one object for each, gone when the plan is made.
+#pragma once
+#include <algorithm>
+#include <cstring>
+
+#include "engine/graph/builder.hpp"
+#include "engine/plan/memory_layout.hpp"
+#include "engine/plan/plan.hpp"
+#include "engine/registry/error_text.hpp"
+#include "engine/weights/device_weights.hpp"
+
+namespace orrery {
+
+// Thrown while a device's plan is made: this state has to lie in the host's memory. make_plan() starts again.
+struct NeedsHostState {
+    std::string name, why;
+};
+
+class Planner {
+  public:
+    Planner(const orr_host* host, Registry& registry, const std::shared_ptr<Memory>& memory, Weights& weights, std::shared_ptr<const PreparedProgram> prepared,
+            const Binding& binding, const PlanOptions& options, std::shared_ptr<Team> team)
+        : host_(host), registry_(registry), memory_(memory), weights_(weights), prepared_(std::move(prepared)), g_(prepared_->program), binding_(binding), options_(options) {
+        plan_ = std::make_unique<Plan>();
+        plan_->host_ = host;
+        plan_->team_ = std::move(team);
+        plan_->program_ = prepared_;
+        plan_->profile_ = options.profile;
+        plan_->device_ = options.device;
+        values_.resize(g_.values.size());
+    }
+
+    std::unique_ptr<Plan> make();
+
+  private:
+    static constexpr size_t kEnd = SIZE_MAX / 2;
+    struct Bound {
+        bool present = false, needed = false;
+        orr_tensor* tensor = nullptr;
+    };
+    struct Storage {  // one arena buffer
+        orr_tensor* tensor;
+        LayoutItem item;
+        std::vector<std::pair<orr_tensor*, uint64_t>> views;
+        bool on_device = false;
+        size_t twin = SIZE_MAX;   // the same contents on the other side
+        size_t input = SIZE_MAX;  // of plan_->inputs_
+    };
+
+    std::string where() const { return g_.model + "." + g_.entry; }
+    bool cancelled() const { return options_.cancel && options_.cancel->load(std::memory_order_relaxed); }
+    [[noreturn]] void throw_cancelled() const { throw Error(ORR_CANCELLED, where() + ": the run was cancelled while its plan was made"); }
+
+    void find_present();
+    void find_wanted();
+    void find_live();
+    orr_tensor* new_tensor(uint32_t type, const std::vector<int64_t>& shape, const char* layout, const std::string& what);
+    std::vector<int64_t> bound_shape(const std::vector<orr_dim>& dims) const;
+    void own(orr_tensor* t, size_t first, bool on_device = false);
+    bool is_on_device(const orr_tensor* t) const;
+    void touch_last(const orr_tensor* t, size_t step);
+    void bind_sources();
+    // ---- elementwise chains: a producer with one reader joins its reader's chain
+    void group_chains();
+    // ---- one node
+    void plan_node(size_t n);
+    const orr_tensor* input_tensor(const NodeDef& node, size_t i, orr_value v);
+    std::vector<const orr_tensor*> infer_outputs(const NodeDef& node, const std::vector<const orr_tensor*>& ins);
+    orr_prepare base_prepare(const NodeDef& node, const std::vector<const orr_tensor*>& ins, const std::vector<const orr_tensor*>& outs) const;
+    bool try_view(const NodeDef& node, const std::vector<const orr_tensor*>& ins, std::vector<const orr_tensor*>& outs);
+    orr_tensor* add_copy(const orr_tensor* src, const std::string& label);
+    PlanStep& add_transfer(PlanStep::Kind kind, const orr_tensor* src, orr_tensor* dst, const std::string& label);
+    void choose_kernel(const NodeDef& node, std::vector<const orr_tensor*> ins, std::vector<const orr_tensor*>& outs);
+    const orr_tensor* contiguous(const orr_tensor* t, const std::string& label);
+    const orr_kernel* pick(const NodeDef& node, const std::vector<const orr_tensor*>& ins, const std::vector<const orr_tensor*>& outs, const std::string& device, std::vector<Refusal>& refusals) const;
+    const orr_kernel* pick_dense(const NodeDef& node, std::vector<const orr_tensor*>& ins, const std::vector<const orr_tensor*>& outs, const std::string& device, std::vector<Refusal>& refusals,
+                                 const std::string& label);
+    // ---- a device's plan
+    bool state_on_device(const orr_tensor* t) const { return device_states_.count(t) != 0; }
+    bool may_run_on_device(const NodeDef& node, const std::vector<const orr_tensor*>& ins, const std::vector<const orr_tensor*>& outs, std::string& reason) const;
+    void keep_states_on_host(const std::vector<const orr_tensor*>& tensors, const std::string& why);
+    // The same value on the device or on the host; copied there when it is not.
+    const orr_tensor* on_side(const orr_tensor* t, bool device, const std::string& label);
+    void place_constants(PlanStep& step);
+    void check_room(uint64_t bytes, const std::string& name) const;
+    void lay_out_step_block(uint64_t bytes);
+    struct PrepareContext {
+        orr_prepare base;
+        Planner* planner;
+        PlanStep* step;
+        std::vector<const orr_tensor*>* ins;
+    };
+    static PrepareContext& context(orr_prepare* p) { return *reinterpret_cast<PrepareContext*>(p); }
+
+    void prepare_step(const NodeDef& node, const orr_kernel& kernel, const std::vector<const orr_tensor*>& ins, const std::vector<const orr_tensor*>& outs,
+                      std::vector<Refusal> refusals, const std::string& label, bool on_device);
+    void prepack(PrepareContext& c, uint32_t input, const orr_pack& pack);
+    void plan_chain(size_t last);
+    void place_memory();
+    void finish_runs();
+    const orr_host* host_;
+    Registry& registry_;
+    std::shared_ptr<Memory> memory_;
+    Weights& weights_;
+    std::shared_ptr<const PreparedProgram> prepared_;
+    const Program& g_;
+    const Binding& binding_;
+    const PlanOptions& options_;
+    std::unique_ptr<Plan> plan_;
+    DimPool dims_;  // for bound shape functions
+    const char* plain_ = registry_.intern("");
+    const char* paged_ = registry_.intern(ORR_LAYOUT_PAGED);
+    const char* rows_ = registry_.intern(ORR_LAYOUT_ROWS);
+    std::vector<Bound> values_;
+    std::vector<bool> live_;
+    std::vector<std::string> missing_;
+    std::vector<std::pair<std::string, orr_value>> wanted_;
+    std::map<orr_value, orr_tensor*> next_tensors_;
+    std::map<const orr_tensor*, std::shared_ptr<Constant>> constants_;
+    std::map<const orr_tensor*, size_t> storage_of_;
+    std::vector<Storage> storages_;
+    std::map<size_t, std::vector<size_t>> chains_;
+    std::vector<size_t> chain_of_;
+    uint64_t max_workspace_ = 0;
+    std::set<const orr_tensor*> device_states_;
+    std::map<const orr_tensor*, std::string> state_names_;
+};
+
+}  // namespace orrery

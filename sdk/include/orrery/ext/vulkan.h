@@ -1,0 +1,133 @@
+/* Kernels for Vulkan (orr_kernel.device "vulkan"), and what a host that has a Vulkan device of its own gives the engine.
+ *
+ * A kernel brings SPIR-V and records dispatches; memory, barriers between nodes, pipelines and submission are the
+ * engine's. There are no descriptors: a tensor is an address (VK_KHR_buffer_device_address, core in 1.2) that a shader
+ * takes in its push constants.
+ *
+ * prepare is called as for any kernel; orr_prepare.device is the orr_vulkan_device. workspace() asks for device memory.
+ * run is called when a plan is recorded, at least twice (once to learn which pipelines to build), never when it runs:
+ * it may depend on shapes, attributes and addresses alone. What changes from run to run lies in device memory:
+ * the inputs, and for states the structures below. orr_run.device is the orr_vulkan_recorder. */
+#ifndef ORRERY_EXT_VULKAN_H
+#define ORRERY_EXT_VULKAN_H
+
+#include "orrery/plugin.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---------------------------------------------------------------- device */
+
+/* What a device has, as enabled. */
+enum {
+    ORR_VULKAN_F16 = 1,             /* arithmetic in f16 */
+    ORR_VULKAN_INT8 = 2,            /* arithmetic in 8-bit integers */
+    ORR_VULKAN_INT16 = 4,           /* arithmetic in 16-bit integers */
+    ORR_VULKAN_STORAGE_16 = 8,      /* 16-bit members in buffers */
+    ORR_VULKAN_STORAGE_8 = 16,      /* 8-bit members in buffers */
+    ORR_VULKAN_INT_DOT = 32,        /* 4x8-bit packed integer dot products, in hardware */
+    ORR_VULKAN_SUBGROUP_SIZE = 64,  /* the subgroup size can be required */
+    ORR_VULKAN_COOPMAT = 128,       /* VK_KHR_cooperative_matrix, f16 x f16 with f32 sums, 16x16x16 */
+    ORR_VULKAN_COOPMAT2 = 256,      /* VK_NV_cooperative_matrix2: workgroup scope, flexible sizes, tensor addressing, conversions */
+    ORR_VULKAN_BF16 = 512,          /* VK_KHR_shader_bfloat16 with cooperative matrices */
+    ORR_VULKAN_MEMORY_MODEL = 1024, /* device scope of the Vulkan memory model */
+    ORR_VULKAN_SUBGROUPS = 2048     /* basic, arithmetic, ballot and shuffle operations in compute */
+};
+
+typedef struct orr_vulkan_device {
+    orr_header header;
+    const char* name;
+    uint32_t api_version; /* as Vulkan packs it */
+    uint32_t vendor_id, device_id, driver_id, driver_version;
+    uint64_t features; /* ORR_VULKAN_* */
+    uint32_t subgroup, subgroup_min, subgroup_max;
+    uint32_t shared_bytes;          /* of one workgroup */
+    uint32_t group_invocations;     /* of one workgroup, at most */
+    uint32_t group_size[3];
+    uint32_t groups[3];             /* of one dispatch, at most */
+    uint32_t push_bytes;            /* at least 128 */
+    uint32_t cores;                 /* multiprocessors; an estimate where the driver does not tell */
+    bool integrated, software;      /* shares memory with the processor; is the processor */
+} orr_vulkan_device;
+
+/* orr_tensor.buffer of a tensor in device memory: `bytes` bytes of a VkBuffer, from `offset` on. */
+typedef struct orr_vulkan_buffer {
+    orr_header header;
+    void* handle; /* VkBuffer */
+    uint64_t offset;
+    uint64_t address; /* of what lies at `offset`; 256-byte aligned */
+    uint64_t bytes;
+} orr_vulkan_buffer;
+
+/* Address of a tensor's first element; 0 for an absent one. */
+static inline uint64_t orr_vulkan_address(const orr_tensor* t) {
+    return t && t->buffer ? ((const orr_vulkan_buffer*)t->buffer)->address + t->offset : 0;
+}
+
+/* What lies at the address of a state, one for each batch row.
+ * layout "paged": orr_vulkan_paged.  layout "rows": the address of the row, 8 bytes. */
+typedef struct orr_vulkan_paged {
+    uint64_t pages; /* address of an array of addresses; page p as orr_paged tells */
+    int32_t past, length, first, page_tokens;
+} orr_vulkan_paged;
+
+/* ---------------------------------------------------------------- recording */
+
+/* SPIR-V of one compute shader with entry point "main"; static storage of the plugin. */
+typedef struct orr_vulkan_shader {
+    orr_header header;
+    const char* name;
+    const uint32_t* code; /* NULL: the build left it out */
+    uint64_t code_bytes;
+    uint64_t features;    /* ORR_VULKAN_* that it needs */
+    uint32_t subgroup;    /* a subgroup size that it requires, 0: any */
+} orr_vulkan_shader;
+
+typedef struct orr_vulkan_dispatch {
+    orr_header header;
+    const orr_vulkan_shader* shader;
+    const uint32_t* constants; /* specialisation constants 0 … n_constants-1, 32 bits each */
+    uint32_t n_constants;
+    const void* push;
+    uint32_t push_bytes; /* a multiple of 4, at most orr_vulkan_device.push_bytes */
+    uint32_t groups[3];
+} orr_vulkan_dispatch;
+
+typedef struct orr_vulkan_recorder orr_vulkan_recorder;
+struct orr_vulkan_recorder {
+    orr_header header;
+    const orr_vulkan_device* device;
+    /* Address of what prepare asked for with workspace(); 0 when it did not. */
+    uint64_t workspace;
+    orr_status (*dispatch)(const orr_vulkan_recorder* r, const orr_vulkan_dispatch* d);
+    /* What this node dispatches from here on sees what it dispatched before. */
+    void (*barrier)(const orr_vulkan_recorder* r);
+};
+
+/* ---------------------------------------------------------------- a host's own device */
+
+/* orr_engine_options.vulkan. Handles are Vulkan's, dispatchable ones as void*. The host keeps them alive until the
+ * engine and all that was made from it are released. */
+typedef struct orr_vulkan_host {
+    orr_header header;
+    void* get_instance_proc_addr; /* PFN_vkGetInstanceProcAddr; NULL: the system's loader */
+    void* instance;               /* NULL: the engine makes its own, and its own device */
+    void* physical_device;
+    void* device;
+    void* queue;
+    uint32_t queue_family; /* with compute */
+    uint32_t api_version;  /* that the instance was made for */
+    /* As enabled when the device was made: names, NULL-terminated, and const VkPhysicalDeviceFeatures2* with its chain. */
+    const char* const* extensions;
+    const void* features;
+    /* Held around every use of the queue. Both or neither; neither: the host does not use the queue while the engine does. */
+    void (*lock_queue)(void* user);
+    void (*unlock_queue)(void* user);
+    void* user;
+} orr_vulkan_host;
+
+#ifdef __cplusplus
+}
+#endif
+#endif
