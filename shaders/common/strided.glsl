@@ -2,8 +2,6 @@
 // in elements. extent[] is that of the push constants and holds all axes but the outermost.
 #ifndef ORR_STRIDED_GLSL
 #define ORR_STRIDED_GLSL
-#extension GL_EXT_shader_explicit_arithmetic_types_int8 : enable
-#extension GL_EXT_shader_explicit_arithmetic_types_int16 : enable
 #include "common/memory.glsl"
 
 // The element that this invocation works on: groups lie along two axes of the grid.
@@ -49,6 +47,17 @@ uint flat_index() { return (gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroup
         b += rest_ * stride_b[(axes) - 1];                 \
         c += rest_ * stride_c[(axes) - 1];                 \
     }
+
+// Byte i of memory, cut out of the word that holds it: needs no 8-bit storage.
+uint load_byte(uvec2 base, uint i) {
+    const uvec2 at = address_plus(base, i);
+    return U32(uvec2(at.x & ~3u, at.y)).v[0] >> ((at.x & 3u) * 8u) & 255u;
+}
+// 16-bit word i of memory, likewise.
+uint load_half(uvec2 base, uint i) {
+    const uvec2 at = address_plus(base, i * 2u);
+    return U32(uvec2(at.x & ~3u, at.y)).v[0] >> ((at.x & 2u) * 8u) & 0xffffu;
+}
 
 // Elements that are only moved: `Unit` is memory of elements of ORR_UNIT bytes.
 #ifdef ORR_UNIT

@@ -53,6 +53,19 @@ void put_strides(const Loop<N>& loop, int n, int64_t bytes, uint32_t* stride) {
     for (int32_t k = 1; k <= loop.rank; k++) stride[k] = static_cast<uint32_t>(loop.stride[n][loop.rank - k] / bytes);
 }
 
+// The axes of x and y, which have one shape, without `axis`.
+inline Loop<2> lines_along(const orr_tensor& x, const orr_tensor& y, int32_t axis) {
+    Index shape{}, stride_x{}, stride_y{};
+    int32_t rank = 0;
+    for (int32_t k = 0; k < x.rank; k++) {
+        if (k == axis) continue;
+        shape[rank] = x.shape[k];
+        stride_x[rank] = x.stride_bytes[k];
+        stride_y[rank++] = y.stride_bytes[k];
+    }
+    return make_loop<2>(rank, shape, {stride_x, stride_y});
+}
+
 // One invocation an element, in groups of 256.
 inline vk::Groups groups_of(int64_t elems) { return vk::groups(vk::divide_up(static_cast<uint64_t>(elems), 256)); }
 
