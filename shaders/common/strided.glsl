@@ -59,20 +59,25 @@ uint load_half(uvec2 base, uint i) {
     return U32(uvec2(at.x & ~3u, at.y)).v[0] >> ((at.x & 2u) * 8u) & 0xffffu;
 }
 
-// Elements that are only moved: `Unit` is memory of elements of ORR_UNIT bytes.
+// Elements that are only moved: `Unit` is memory of elements of ORR_UNIT bytes, ORR_ZERO one of them.
 #ifdef ORR_UNIT
 #if ORR_UNIT == 1
 #extension GL_EXT_shader_8bit_storage : require
 layout(buffer_reference, scalar, buffer_reference_align = 1) buffer Unit { uint8_t v[]; };
+#define ORR_ZERO uint8_t(0)
 #elif ORR_UNIT == 2
 #extension GL_EXT_shader_16bit_storage : require
 layout(buffer_reference, scalar, buffer_reference_align = 2) buffer Unit { uint16_t v[]; };
+#define ORR_ZERO uint16_t(0)
 #elif ORR_UNIT == 4
 layout(buffer_reference, scalar, buffer_reference_align = 4) buffer Unit { uint v[]; };
+#define ORR_ZERO 0u
 #elif ORR_UNIT == 8
 layout(buffer_reference, scalar, buffer_reference_align = 8) buffer Unit { uvec2 v[]; };
+#define ORR_ZERO uvec2(0)
 #elif ORR_UNIT == 16
 layout(buffer_reference, scalar, buffer_reference_align = 16) buffer Unit { uvec4 v[]; };
+#define ORR_ZERO uvec4(0)
 #endif
 #endif
 #endif
