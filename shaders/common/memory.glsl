@@ -17,7 +17,7 @@ layout(buffer_reference, scalar, buffer_reference_align = 8) buffer Addresses { 
 // orr_vulkan_paged of ext/vulkan.h, one for each batch row.
 struct Paged {
     uvec2 pages;
-    int past, length, first, page_tokens;
+    int past, tokens, first, page_tokens;  // tokens: its length
 };
 layout(buffer_reference, scalar, buffer_reference_align = 8) buffer PagedRows { Paged v[]; };
 

@@ -1,9 +1,19 @@
 // What the device kernels of this plugin ask of their tensors.
 #pragma once
 
+#include "common/paged.hpp"
 #include "orrery/vulkan.hpp"
 
 namespace orrery::attention {
+
+constexpr uint32_t kQ8_0 = 256;  // ORR_Q8_0 of shaders/common/kv_cache.glsl
+
+// The number that shaders know a cache's type by; takes_pages said that it is one.
+inline uint32_t cache_type(const orr_tensor& t) {
+    flt::KvType type = flt::KvType::f32;
+    kv_type(t, &type);
+    return type == flt::KvType::f32 ? ORR_TYPE_F32 : type == flt::KvType::f16 ? ORR_TYPE_F16 : type == flt::KvType::bf16 ? ORR_TYPE_BF16 : kQ8_0;
+}
 
 // Shaders count elements and bytes from a tensor's first in 32 bits.
 inline bool takes_size(const orr_tensor* t, const char* name, char* reason, size_t size) {
