@@ -11,8 +11,6 @@ layout(constant_id = 2) const uint to_type = 1;
 #include "common/wide.glsl"
 #include "core/cast/params.h"
 
-const uint ORR_I64 = 9;
-
 float f16_to_f32(uint h) {
     const uint sign = (h & 0x8000u) << 16, magnitude = h & 0x7fffu;
     if (magnitude >= 0x7c00u) return uintBitsToFloat(sign | 0x7f800000u | (magnitude & 0x3ffu) << 13);
