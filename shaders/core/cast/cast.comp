@@ -7,6 +7,7 @@ layout(constant_id = 0) const uint axes = 8;
 layout(constant_id = 1) const uint from_type = 1;  // ORR_TYPE_*
 layout(constant_id = 2) const uint to_type = 1;
 #include "common/functions.glsl"
+#include "common/half.glsl"
 #include "common/strided.glsl"
 #include "common/wide.glsl"
 #include "core/cast/params.h"
@@ -16,18 +17,6 @@ float f16_to_f32(uint h) {
     if (magnitude >= 0x7c00u) return uintBitsToFloat(sign | 0x7f800000u | (magnitude & 0x3ffu) << 13);
     if (magnitude < 0x400u) return copy_sign(float(magnitude) * 5.9604644775390625e-8, uintBitsToFloat(sign));
     return uintBitsToFloat(sign | ((magnitude << 13) + 0x38000000u));
-}
-uint f32_to_f16(float v) {
-    const uint u = floatBitsToUint(v), sign = u >> 16 & 0x8000u, magnitude = u & 0x7fffffffu;
-    if (magnitude > 0x7f800000u) return sign | 0x7e00u | (magnitude >> 13 & 0x3ffu);
-    if (magnitude >= 0x477ff000u) return sign | 0x7c00u;  // 65520 and above
-    if (magnitude < 0x38800000u) {
-        // Below 2^-14: the sum is in units of 2^-24, rounded as the addition rounds.
-        precise float shifted = uintBitsToFloat(magnitude) + 0.5;
-        return sign | (floatBitsToUint(shifted) - 0x3f000000u);
-    }
-    const uint rounded = magnitude + 0xfffu + (magnitude >> 13 & 1u);
-    return sign | ((rounded - 0x38000000u) >> 13);
 }
 // Nearest, ties to even: the leading 24 bits, with a last bit for what lies below them.
 float wide_to_f32(uvec2 v) {
@@ -116,7 +105,7 @@ void main() {
         if (to_type != ORR_I32) v = wide_to_f32(w);
     }
 #if ORR_UNIT == 2
-    Unit(y).v[i] = uint16_t(to_type == ORR_F16 ? f32_to_f16(v) : bf16_bits(v));
+    Unit(y).v[i] = uint16_t(to_type == ORR_F16 ? half_bits(v) : bf16_bits(v));
 #else
     if (to_type == ORR_I32) Unit(y).v[i] = is_float() ? uint(f32_to_i32(v)) : w.x;
     else Unit(y).v[i] = floatBitsToUint(v);
