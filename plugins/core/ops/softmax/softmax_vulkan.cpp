@@ -8,7 +8,9 @@
 namespace orrery::core {
 namespace {
 
-bool supports(const orr_prepare* p, char* reason, size_t size) { return can_index(p, reason, size) && vk::can_run(vk::device(p), shaders::softmax, reason, size); }
+bool supports(const orr_prepare* p, char* reason, size_t size) {
+    return can_index(p, reason, size) && vk::can_run(vk::device(p), shaders::softmax, reason, size);
+}
 
 orr_status run(const orr_run* run) {
     const orr_tensor &x = *run->inputs[0], &y = *run->outputs[0];
