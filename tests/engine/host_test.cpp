@@ -2,7 +2,6 @@
 // have no say in results; callbacks come on the promised thread; nothing spins when idle, nothing is left when closed.
 #include <fcntl.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -460,22 +459,6 @@ const RegisterChild idle_child("idle", [](const std::vector<std::string>&) {
     if (ms >= 30) std::fprintf(stderr, "%.1f ms of processor time in 300 ms\n", ms);
     return ms < 30 ? 0 : 1;
 });
-
-// Threads end with their engine, also where they have to share one processor.
-const RegisterChild release_child("release", [](const std::vector<std::string>&) {
-    alarm(60);
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(static_cast<size_t>(sched_getcpu()), &one);
-    for (int round = 0; round < 40; round++) {
-        const Engine engine = make_engine();
-        if (round == 20 && sched_setaffinity(0, sizeof one, &one) != 0) return 1;
-        feed(make_session(open_golden("llama", engine.get()), [](orr_session_options& o) { o.threads = 4; }), some_ids(20, kVocabulary));
-    }
-    return 0;
-});
-
-TEST(Release, EndsWithManyThreadsOnOneProcessor) { EXPECT_EQ(run_child("release", {}), 0); }
 
 TEST(Idle, NothingSpins) { EXPECT_EQ(run_child("idle", {}), 0); }
 
