@@ -31,11 +31,13 @@ std::unique_ptr<pcre2_code, CodeFree> compile_scripts() {
     for (const char* name : kScripts) pattern += std::string("|(\\p{sc:") + name + "}+)";
     int error = 0;
     PCRE2_SIZE offset = 0;
-    std::unique_ptr<pcre2_code, CodeFree> code(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), PCRE2_UTF, &error, &offset, nullptr));
+    std::unique_ptr<pcre2_code, CodeFree> code(
+        pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), PCRE2_UTF, &error, &offset, nullptr));
     if (!code) {
         PCRE2_UCHAR why[256];
         pcre2_get_error_message(error, why, sizeof why);
-        throw TextError(ErrorKind::unsupported, "UnicodeScripts: this PCRE2 has no table of scripts: " + std::string(reinterpret_cast<const char*>(why)));
+        throw TextError(ErrorKind::unsupported,
+                        "UnicodeScripts: this PCRE2 has no table of scripts: " + std::string(reinterpret_cast<const char*>(why)));
     }
     pcre2_jit_compile(code.get(), PCRE2_JIT_COMPLETE);  // where it fails, the interpreter runs
     return code;
@@ -57,7 +59,8 @@ std::vector<uint8_t> make_table() {
             return utf8_next(p);
         };
         for (size_t at = 0; at < text.size();) {
-            const int groups = pcre2_match(code.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), at, PCRE2_NO_UTF_CHECK, data.get(), nullptr);
+            const int groups =
+                pcre2_match(code.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), at, PCRE2_NO_UTF_CHECK, data.get(), nullptr);
             if (groups == PCRE2_ERROR_NOMATCH) break;
             if (groups < 1) throw TextError(ErrorKind::limit, "UnicodeScripts: PCRE2 stopped with error " + std::to_string(groups));
             const PCRE2_SIZE* span = pcre2_get_ovector_pointer(data.get());
