@@ -106,18 +106,31 @@ TEST(Allocations, HooksSeeTheLibrary) {
     EXPECT_EQ(taken, before + 2);
 }
 
-class SteadyDecode : public testing::TestWithParam<std::tuple<const char*, uint32_t>> {};
+class SteadyDecode : public testing::TestWithParam<std::tuple<const char*, uint32_t>> {
+  protected:
+    void SetUp() override {
+        if (kSanitizer) GTEST_SKIP() << "the sanitizer has the hooks";
+    }
+    // The case's model, with room for the steps below, on an engine that takes from `memory`.
+    struct Decoder {
+        Decoder(HostMemory& memory, const ParamType& param, uint32_t numerics)
+            : engine(make_engine([&](orr_engine_options& o) { o.allocator = &memory.table; })),
+              checkpoint(Checkpoint::golden(std::get<0>(param), is_mamba(param) ? Json::object() : Json::object({{"max_position_embeddings", 1024}}))),
+              model(checkpoint.open(engine.get())),
+              session(make_session(model, [&](orr_session_options& o) { o.threads = std::get<1>(param), o.numerics = numerics, o.context = 600; })) {}
+        static bool is_mamba(const ParamType& param) { return std::string_view(std::get<0>(param)) == "mamba"; }
+        Engine engine;
+        Checkpoint checkpoint;
+        Model model;
+        Session session;
+    };
+};
 
 TEST_P(SteadyDecode, TakesNothing) {
-    if (kSanitizer) GTEST_SKIP() << "the sanitizer has the hooks";
-    const auto& [name, threads] = GetParam();
-    const uint32_t count = threads;
     HostMemory memory;
     {
-        const Engine engine = make_engine([&](orr_engine_options& o) { o.allocator = &memory.table; });
-        Checkpoint checkpoint = std::string(name) == "mamba" ? Checkpoint::golden(name) : Checkpoint::golden(name, {{"max_position_embeddings", 1024}});
-        const Model model = checkpoint.open(engine.get());
-        const Session s = make_session(model, [&](orr_session_options& o) { o.threads = count, o.numerics = ORR_NUMERICS_DEFAULT, o.context = 600; });
+        const Decoder decoder(memory, GetParam(), ORR_NUMERICS_DEFAULT);
+        const Session& s = decoder.session;
         feed(s, some_ids(100, kVocabulary));
         int32_t id = 3;
         const Tensor tensor = ids_tensor({id});
@@ -145,17 +158,11 @@ TEST_P(SteadyDecode, TakesNothing) {
 // A whole answer: sampling, stop texts, penalties and the tokeniser's stream between the runs. Counted from the first
 // page edge to the last token.
 TEST_P(SteadyDecode, ATaskTakesNothing) {
-    if (kSanitizer) GTEST_SKIP() << "the sanitizer has the hooks";
-    const auto& [name, threads] = GetParam();
-    const uint32_t count = threads;
     HostMemory memory;
     {
-        const Engine engine = make_engine([&](orr_engine_options& o) { o.allocator = &memory.table; });
-        Checkpoint checkpoint = std::string(name) == "mamba" ? Checkpoint::golden(name) : Checkpoint::golden(name, {{"max_position_embeddings", 1024}});
-        const Model model = checkpoint.open(engine.get());
-        const Session s = make_session(model, [&](orr_session_options& o) { o.threads = count, o.context = 600; });
+        const Decoder decoder(memory, GetParam(), ORR_NUMERICS_EXACT);
         orr_task* task = nullptr;
-        check(orr_task_create(model.get(), "text_generation", s.get(), &task));
+        check(orr_task_create(decoder.model.get(), "text_generation", decoder.session.get(), &task));
         struct Events {
             uint64_t tokens = 0;
             static bool call(void* user, const orr_event* e) {
