@@ -4,11 +4,25 @@
 
 #include <new>
 #include <string>
+#include <vector>
 
 #include "orrery/ext/tasks.h"
 #include "orrery/plugin.hpp"
 
 namespace orrery {
+
+// An event's tensor over `values`, which outlive the event.
+inline orr_named_tensor vector_tensor(const char* name, const std::vector<float>& values) {
+    orr_named_tensor t{};
+    t.header = ORR_HEADER(orr_named_tensor);
+    t.name = name;
+    t.type = ORR_TYPE_F32;
+    t.rank = 1;
+    t.shape[0] = static_cast<int64_t>(values.size());
+    t.data = values.data();
+    t.size_bytes = values.size() * sizeof(float);
+    return t;
+}
 
 // Runner: Runner(const orr_host*, orr_model*, orr_session* or null), std::string run(request_json, on_event, user), cancel() from any thread,
 // const orr_host_api& api(). All may throw but cancel().

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "common/text_task.h"
 #include "model/json_text.h"
 #include "orrery/plugin.hpp"
 
@@ -164,15 +165,8 @@ std::string Embedder::run(const char* request_json, orr_event_fn on_event, void*
     json vectors = json::array();
     for (const std::string& text : request.texts) {
         if (cancelled_) throw Error(ORR_CANCELLED, "embedding: cancelled");
-        std::vector<float> vector = embed(text);
-        orr_named_tensor t{};
-        t.header = ORR_HEADER(orr_named_tensor);
-        t.name = "vector";
-        t.type = ORR_TYPE_F32;
-        t.rank = 1;
-        t.shape[0] = static_cast<int64_t>(vector.size());
-        t.data = vector.data();
-        t.size_bytes = vector.size() * sizeof(float);
+        const std::vector<float> vector = embed(text);
+        orr_named_tensor t = vector_tensor("vector", vector);
         orr_event e{};
         e.header = ORR_HEADER(orr_event);
         e.kind = "tensor";

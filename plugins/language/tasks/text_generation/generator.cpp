@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "common/text_task.h"
 #include "model/json_text.h"
 #include "orrery/plugin.hpp"
 
@@ -221,14 +222,7 @@ bool Generator::emit(Answer& a, const char* kind, int64_t id, const std::string&
 
 bool Generator::logits_event(Answer& a) {
     if (!a.request.logits_events || !a.on_event) return true;
-    orr_named_tensor t{};
-    t.header = ORR_HEADER(orr_named_tensor);
-    t.name = "logits";
-    t.type = ORR_TYPE_F32;
-    t.rank = 1;
-    t.shape[0] = static_cast<int64_t>(logits_.size());
-    t.data = logits_.data();
-    t.size_bytes = logits_.size() * sizeof(float);
+    orr_named_tensor t = vector_tensor("logits", logits_);
     orr_event e{};
     e.header = ORR_HEADER(orr_event);
     e.kind = "logits";
