@@ -23,19 +23,23 @@ void read_hf_ropes(DecoderConfig& d, const ModelConfig& c) {
     local.theta = c.positive_or("rope_local_base_freq", 10000);
     global.theta = c.positive_or("rope_theta", 1000000);
     const Json *local_json = nullptr, *global_json = c.find("rope_scaling");
-    std::string label = c.label("rope_scaling");
+    std::string label = c.label("rope_scaling"), full_label = label;
     if (const Json* p = c.find("rope_parameters")) {
         label = c.label("rope_parameters");
+        if (!p->is_object()) throw Error(ORR_CORRUPT, label + " is " + json_text(*p) + ", wanted an object");
         const auto part = [&](const char* key) {
-            const auto it = p->is_object() ? p->find(key) : p->end();
+            const auto it = p->find(key);
             return it == p->end() || it->is_null() ? nullptr : &*it;
         };
         local_json = part("sliding_attention");
-        if (const Json* full = part("full_attention")) global_json = full;
-        if (!local_json && !part("full_attention") && p->is_object() && !p->empty())
+        if (const Json* full = part("full_attention")) {
+            global_json = full;
+            full_label = label + ".full_attention";
+        }
+        if (!local_json && !part("full_attention") && !p->empty())
             c.refuse("rope_parameters", p->begin().key(), "full_attention, sliding_attention");
     }
-    d.ropes = {hf_rope(local_json, label + ".sliding_attention", local), hf_rope(global_json, label, global)};
+    d.ropes = {hf_rope(local_json, label + ".sliding_attention", local), hf_rope(global_json, full_label, global)};
 }
 
 // The keys that a sliding layer sees. In both directions transformers halves the width: its bound |q - k| < width/2 + 1 is ours of at most width/2
