@@ -77,6 +77,10 @@ class Usage(Case):
         self.bad(2, "nothing", named="nothing")
         self.bad(2, "run", self.llama, "a", "--temperature", "nan", named="nan")
         self.bad(2, "run", self.llama, "a", "--stop", "")
+        self.bad(2, "run", self.llama, "a", "--stop=", "-n", "3", named="--stop")
+        self.bad(2, "run", self.llama, "a", "--max-tokens=", "3", named="--max-tokens")
+        self.bad(2, "run", "a", "--device=", self.llama, named="--device")
+        self.bad(2, "inspect", self.llama, "--entry", named="--entry")
         self.bad(1, "tokenize", self.llama, "--file", os.path.dirname(self.llama), named=os.path.dirname(self.llama))
 
     def test_help_and_version(self):
@@ -206,7 +210,11 @@ class Run(Case):
         want = self.run_json("hello", *options)["ids"]
         self.assertEqual(self.run_json("--file", self.path("prompt.txt"), *options)["ids"], want)
         self.assertEqual(self.good("run", self.llama, "--file", "-", *options, text_in="hello")["ids"], want)
+        self.assertEqual(self.run_json("--prompt=hello", *options)["ids"], want)
         self.assertEqual(self.run_json("--prompt", "-x --json", *options)["prompt_tokens"], 10)
+        self.assertEqual(self.run_json("--prompt=", *options)["prompt_tokens"], 1)
+        after_dashes = json.loads(run("run", self.llama, "--json", *options, "--", "--prompt=").stdout)
+        self.assertEqual(after_dashes["prompt_tokens"], 1 + len("--prompt="))
         self.assertEqual(self.run_json("--prompt", "grüße 🚀", *options)["prompt_tokens"], 1 + len("grüße 🚀".encode()))
 
     def test_prompt_beyond_the_context(self):
@@ -295,6 +303,7 @@ class Tokenize(Case):
     def test_ids(self):
         self.assertEqual(self.good("tokenize", self.llama, "--text", "hé")["ids"], [tiny.BOS, *"hé".encode()])
         self.assertEqual(self.good("tokenize", self.llama, "--text", "", "--no-special")["ids"], [])
+        self.assertEqual(self.good("tokenize", self.llama, "--text=", "--no-special")["ids"], [])
         self.assertEqual(self.good("tokenize", self.llama, "--no-special", "--text", "a<|user|>b")["ids"], [97, tiny.USER, 98])
         self.assertEqual(self.good("tokenize", self.llama, "--file", "-", "--no-special", text_in="a\nb")["ids"], [97, 10, 98])
 
@@ -340,7 +349,12 @@ class Embed(Case):
         self.assertEqual(many[1], self.good("embed", self.bert, "[b,c]")["vector"])
 
     def test_empty_text(self):
-        self.close(self.good("embed", self.bert, "--text", "")["vector"], self.pooled([2, 3]))
+        for empty in (["--text", ""], ["--text="]):
+            self.close(self.good("embed", self.bert, *empty)["vector"], self.pooled([2, 3]))
+        vectors = self.good("embed", self.bert, "--text=", "--text", "Cab Fed", "--text=")["vectors"]
+        self.close(vectors[0], self.pooled([2, 3]))
+        self.close(vectors[2], self.pooled([2, 3]))
+        self.assertEqual(len(vectors), 3)
 
     def test_long_texts_are_cut(self):
         ids = self.good("tokenize", self.bert, "--text", "a b c d e f g h")["ids"]
