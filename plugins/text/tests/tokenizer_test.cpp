@@ -71,6 +71,18 @@ TEST(Json, SparseIdsAndLongTokens) {
     EXPECT_EQ(t->decode(Ids{5, 7}, false), big);
 }
 
+// An added token that stretches over white space, and one that begins inside of what it took. Ids from tokenizers 0.23.3.
+TEST(Added, WhiteSpaceThatStretches) {
+    const auto ids = [](const std::string& flags, const char* text) {
+        return Tokenizer::from_json(with(R"("added_tokens": [{"id": 2, "content": "  ", "special": false, "normalized": false, )" + flags + "}]"))->encode(text, false);
+    };
+    const std::string both = R"("lstrip": true, "rstrip": true, "single_word": false)", right = R"("lstrip": false, "rstrip": true, "single_word": false)";
+    EXPECT_EQ(ids(both, "            "), (Ids{2}));
+    EXPECT_EQ(ids(both, "{            }"), (Ids{0, 2, 0}));
+    EXPECT_EQ(ids(right, "            "), (Ids{2, 2, 2, 2, 2, 2}));
+    EXPECT_EQ(ids(R"("lstrip": true, "rstrip": true, "single_word": true)", "            "), (Ids{2}));
+}
+
 TEST(Json, CatastrophicPatternGivesAnError) {
     const auto t = Tokenizer::from_json(with(R"("pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(a|aa)+$"}, "behavior": "Isolated", "invert": false})"));
     try {
