@@ -529,7 +529,7 @@ class Planner {
             call_plugin([&] { return kernel.prepare(&c.base); }, [&] { return where() + ": preparing " + node.op->id + (label.empty() ? "" : " (" + label + ")"); });
         }
         for (const orr_tensor*& t : step.ins)  // constants that were not packed are used where they lie
-            if (t && constants_.count(t) && !t->data && t->layout == plain_) const_cast<orr_tensor*>(t)->data = const_cast<void*>(weights_.data(constants_[t]));
+            if (t && constants_.count(t) && !t->data && t->layout == plain_) const_cast<orr_tensor*>(t)->data = const_cast<void*>(weights_.in_place(constants_[t]));
         if (node.op->flops) {
             const orr_prepare p = base_prepare(node, step.ins, step.outs);
             step.flops = ask_plugin([&] { return node.op->flops(&p); }, [&] { return where() + ": " + node.op->id; });

@@ -14,7 +14,6 @@ namespace orrery {
 namespace {
 
 constexpr size_t kMostPlans = 24;
-constexpr int64_t kDefaultContext = 8192;
 
 uint64_t now_ns() { return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count()); }
 
@@ -79,9 +78,7 @@ SessionState& Session::state(const StateDef& def, int64_t batch) {
         const std::lock_guard lock(*pools_mutex_);
         auto& slot = (*pools_)[def.name];
         if (!slot) {
-            int64_t tokens = options_.context;
-            if (def.window > 0) tokens = std::min(tokens, def.window + kRollbackSlack + 9 * kPageTokens);
-            const int64_t pages = def.kind == ORR_STATE_RECURRENT ? 2 : (tokens + kPageTokens - 1) / kPageTokens;
+            const int64_t pages = SessionState::first_pages(def, options_.context);
             slot = std::make_shared<PagePool>(model_->engine().memory(), SessionState::page_bytes_for(def, type), static_cast<size_t>(pages * batch));
         }
         pool = slot;

@@ -15,6 +15,8 @@
 
 namespace orrery {
 
+constexpr int64_t kDefaultContext = 8192;  // tokens at most, where the host says nothing
+
 struct SessionOptions {
     int64_t context = 0, batch = 1;
     uint32_t threads = 1, numerics = ORR_NUMERICS_DEFAULT, isa = ORR_ISA_AUTO, cache_type = ORR_TYPE_F16;

@@ -1,4 +1,4 @@
-// Memory: none taken in steady decode, every refusal survived, budgets, estimates.
+// Memory: none taken in steady decode, every refusal survived, budgets.
 #include <dlfcn.h>
 #include <sys/mman.h>
 
@@ -271,7 +271,7 @@ TEST_P(Refusals, ASessionLivesOn) {
 
 INSTANTIATE_TEST_SUITE_P(Cases, Refusals, testing::Values("llama", "llama_gguf", "gemma3", "mamba", "mixtral"), [](const auto& info) { return std::string(info.param); });
 
-// ---------------------------------------------------------------- budgets and estimates
+// ---------------------------------------------------------------- budgets
 
 TEST(Budget, SaysWhatIsWantedAndWhatIsLeft) {
     const Engine engine = make_engine([](orr_engine_options& o) { o.memory_budget_bytes = 40'000; });
@@ -294,35 +294,6 @@ TEST(Budget, SaysWhatIsWantedAndWhatIsLeft) {
     EXPECT_EQ(j["memory_budget_bytes"], 2'000'000);
     EXPECT_GT(j["memory_used_bytes"].get<uint64_t>(), 0u);
     EXPECT_LE(j["memory_used_bytes"].get<uint64_t>(), 2'000'000u);
-}
-
-orr_estimate estimate(orr_engine* engine, const std::string& name, int64_t context) {
-    const std::string path = golden_folder(name);
-    orr_model_options options{};
-    options.header = ORR_HEADER(orr_model_options);
-    options.path = path.c_str();
-    orr_estimate e{};
-    e.header = ORR_HEADER(orr_estimate);
-    check(orr_model_estimate(engine, &options, context, &e));
-    return e;
-}
-
-TEST(Estimate, CountsWeightsAndStates) {
-    const orr_estimate e = estimate(shared_engine(), "llama", 128);
-    uint64_t weights = 0;
-    for (const auto& [name, t] : read_tensors(golden_folder("llama") + "/model.safetensors")) weights += t.bytes.size();
-    EXPECT_EQ(e.weight_bytes, weights);
-    EXPECT_EQ(e.state_bytes, 2u * 2 * 2 * 6 * 128 * 2);  // two layers, keys and values, 2 heads of 6, 128 tokens, f16
-    EXPECT_GT(e.workspace_bytes, 128u * 41 * 4);         // the logits alone
-    EXPECT_TRUE(e.fits);
-    EXPECT_EQ(estimate(shared_engine(), "llama", 64).state_bytes, e.state_bytes / 2);
-    EXPECT_EQ(estimate(shared_engine(), "llama", 0).state_bytes, e.state_bytes);  // the model's own context
-    const Engine small = make_engine([](orr_engine_options& o) { o.memory_budget_bytes = 50'000; });
-    const orr_estimate tight = estimate(small.get(), "llama", 128);
-    EXPECT_FALSE(tight.fits);
-    EXPECT_LE(tight.available_bytes, 50'000u);
-    expect_failure([&] { estimate(shared_engine(), "llama", 129); }, ORR_LIMIT, {"129", "128"});
-    expect_failure([&] { estimate(shared_engine(), "llama", -1); }, ORR_LIMIT, {"-1"});
 }
 
 }  // namespace
