@@ -74,7 +74,13 @@ int message(int status, const char* text) {
 
 int main(int argc, char** argv) {
     try {
-        return run_command(argc, argv);
+        const int status = run_command(argc, argv);
+        // A full disk is noticed when the last of the output leaves; what failed before is remembered.
+        if (std::fflush(stdout) != 0 || std::ferror(stdout)) {
+            std::fputs("orrery: the output could not be written\n", stderr);
+            return status == kDone ? kFailed : status;
+        }
+        return status;
     } catch (const UsageError& e) {
         return message(kUsage, e.what());
     } catch (const orrery::host::Error& e) {
