@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <map>
 #include <string>
 #include <vector>
@@ -33,6 +34,7 @@ struct State {
     bool cancelled = false;
     std::string error;
     std::vector<float> logits;
+    bool broken = false;  // no logit is a number
     std::map<std::string, std::string> files;
     std::string config = "{}", format = "safetensors";
     std::vector<std::string> order;  // names of files by number
@@ -134,7 +136,8 @@ inline orr_status run(orr_session* s, const char* entry, uint32_t n, const orr_n
             for (const int64_t v : {t, static_cast<int64_t>(ids[t]), int64_t{1}}) state->logits.push_back(static_cast<float>(v));
         return ORR_OK;
     }
-    state->logits.assign(kVocabulary, 0);
+    state->logits.assign(kVocabulary, state->broken ? std::numeric_limits<float>::quiet_NaN() : 0);
+    if (state->broken) return ORR_OK;
     state->logits[static_cast<size_t>(state->next(ids[count - 1]))] = 10;
     return ORR_OK;
 }

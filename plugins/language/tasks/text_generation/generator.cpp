@@ -266,7 +266,11 @@ void Generator::generate(Answer& a) {
             return;
         }
         const int32_t id = a.sampler.sample(logits_.data());
-        if (id < 0) throw Error(ORR_INTERNAL, "text_generation: after " + std::to_string(held_.size()) + " tokens no logit is a number");
+        if (id < 0) {
+            const bool changed = a.request.logits_events && a.on_event;
+            throw Error(changed ? ORR_INVALID_ARGUMENT : ORR_CORRUPT, "text_generation: after " + std::to_string(held_.size()) + " tokens no logit is a number" +
+                                                                          (changed ? "; the event callback may have written them" : "; the checkpoint's weights give none"));
+        }
         if (!a.request.ignore_eog && is_eog(id)) {
             a.finish = "eog";
             return;
