@@ -3,7 +3,7 @@
 usage: cli_test.py ORRERY [unittest arguments]       ORRERY: the built command
 Values are checked against what `eval` gives: greedy ids, perplexity and pooling are worked out again here.
 With ORRERY_GEMMA set to the Gemma 3 270M GGUF, that model is asked too."""
-import json, math, os, signal, struct, subprocess, sys, tempfile, time, unittest
+import json, math, os, shutil, signal, struct, subprocess, sys, tempfile, time, unittest
 
 import tiny_models as tiny
 
@@ -75,7 +75,11 @@ class Usage(Case):
                           ["embed", self.bert], ["perplexity", self.llama], ["inspect", self.llama, "soul"], ["plugins", "soul"]):
             self.bad(2, *arguments)
         self.bad(2, "nothing", named="nothing")
-        self.bad(2, "run", self.llama, "a", "--temperature", "nan", named="nan")
+        for option in ("--temperature", "--top-p", "--min-p", "--repetition-penalty", "--presence-penalty", "--frequency-penalty"):
+            self.bad(2, "run", self.llama, "a", option, "nan", named="nan")
+        for option in ("--repetition-penalty", "--presence-penalty", "--frequency-penalty"):
+            self.bad(2, "run", self.llama, "a", option, "inf", named="inf")
+        self.assertEqual(len(self.good("run", self.llama, "a", "-n", "2", "--presence-penalty", "-0.5", "--frequency-penalty", "1e-3", "--top-p", "0.9")["ids"]), 2)
         self.bad(2, "run", self.llama, "a", "--stop", "")
         self.bad(2, "run", self.llama, "a", "--stop=", "-n", "3", named="--stop")
         self.bad(2, "run", self.llama, "a", "--max-tokens=", "3", named="--max-tokens")
@@ -95,6 +99,17 @@ class Usage(Case):
         for arguments in (["run", missing, "a"], ["chat", missing], ["embed", missing, "a"], ["tokenize", missing, "--text", "a"], ["bench", missing],
                           ["inspect", missing]):
             self.bad(1, *arguments, named="missing")
+
+    def test_output_that_cannot_be_written(self):
+        for arguments in (["run", self.llama, "hello", "-n", "40", "--ignore-eog"], ["run", self.llama, "a", "-n", "2", "--json"], ["inspect", self.llama, "plan"], ["plugins"], ["--version"]):
+            with open("/dev/full", "wb") as full:
+                r = subprocess.run([ORRERY, *arguments], stdout=full, stderr=subprocess.PIPE, timeout=120, env={})
+            self.assertEqual(r.returncode, 1, arguments)
+            self.assertIn("could not be written", r.stderr.decode())
+
+    def test_what_is_no_model(self):
+        self.bad(1, "inspect", self.folder.name, named="formats: gguf, safetensors")
+        self.bad(1, "inspect", "/dev/null", named="/dev/null: is neither a regular file nor a folder")
 
     def test_device_that_is_not_there(self):
         self.bad(1, "run", self.llama, "a", "--device", "vulkan:77", named="vulkan")
@@ -403,7 +418,7 @@ class Inspect(Case):
 
 class Installation(Case):
     def test_plugins(self):
-        for topic in ("plugins", "operators", "formats", "models", "types", "tasks"):
+        for topic in ("plugins", "operators", "formats", "models", "types", "tokenizers", "tasks"):
             self.assertTrue(self.good("plugins", topic), topic)
         self.assertIn("orr.language", json.dumps(self.good("plugins")))
         self.assertEqual(run("plugins").returncode, 0)
@@ -411,7 +426,41 @@ class Installation(Case):
     def test_doctor(self):
         result = self.good("doctor")
         self.assertTrue(result["good"])
-        self.assertGreaterEqual(len(result["checks"]), 7)
+        self.assertGreaterEqual(len(result["checks"]), 9)
+        self.assertTrue(all(c["good"] for c in result["checks"]))
+
+    def doctor_without(self, *gone):
+        """Its checks by name, in an installation that lacks these files."""
+        built = os.path.join(os.path.dirname(os.path.dirname(ORRERY)), "lib")
+        with tempfile.TemporaryDirectory() as lib:
+            for name in os.listdir(built):
+                if name.startswith("liborrery."):
+                    shutil.copy(os.path.join(built, name), os.path.join(lib, name))
+            shutil.copytree(os.path.join(built, "orrery"), os.path.join(lib, "orrery"))
+            for name in gone:
+                os.remove(os.path.join(lib, "orrery", name))
+            r = subprocess.run([ORRERY, "doctor", "--json"], capture_output=True, timeout=120, cwd="/", env={"LD_LIBRARY_PATH": lib})
+        self.assertEqual(r.returncode, 1)
+        result = json.loads(r.stdout)
+        self.assertFalse(result["good"])
+        return {c["check"]: c for c in result["checks"]}
+
+    def test_doctor_without_tokenisers(self):
+        checks = self.doctor_without("text.so", "text.orrery.json")
+        self.assertEqual([name for name, c in checks.items() if not c["good"]], ["tokenizers"])
+
+    def test_doctor_without_operators_of_models(self):
+        checks = self.doctor_without("attention.so", "attention.orrery.json")
+        self.assertEqual([name for name, c in checks.items() if not c["good"]], ["operators of models"])
+        self.assertIn("orr.rope/1", checks["operators of models"]["text"])
+        self.assertIn("llama", checks["operators of models"]["text"])
+
+    def test_doctor_with_a_plugin_that_does_not_load(self):
+        checks = self.doctor_without("ssm.so")
+        self.assertIn("orr.ssm", checks["operators"]["text"])
+        self.assertFalse(checks["operators"]["good"])
+        self.assertFalse(checks["conflicts"]["good"])
+        self.assertNotIn("[", checks["conflicts"]["text"])
 
     def test_another_folder_of_plugins(self):
         # A manifest that is none is told, and the rest goes on.
