@@ -49,6 +49,12 @@ def rope(kind, theta=10000.0, **values):
     return dict(rope_parameters=dict(rope_type=kind, rope_theta=theta, **values))
 
 
+def padded_inputs():
+    mask = torch.ones(2, 11, dtype=torch.long)
+    mask[0, 5] = mask[1, :4] = 0
+    return dict(input_ids=tokens(2, 11), attention_mask=mask)
+
+
 def masked_inputs():
     mask = torch.ones(2, 11, dtype=torch.long)
     mask[1, 7:] = 0
@@ -98,6 +104,7 @@ MAMBA = dict(vocab_size=48, hidden_size=24, num_hidden_layers=2, state_size=6)
 add("mamba", "MambaForCausalLM", "MambaConfig", MAMBA, lambda: dict(input_ids=tokens(2, 11)), ["logits"], gguf=True)
 add("mamba_biases", "MambaForCausalLM", "MambaConfig", {**MAMBA, "use_bias": True, "use_conv_bias": False, "conv_kernel": 3, "time_step_rank": 5, "expand": 1,
                                                          "tie_word_embeddings": False}, lambda: dict(input_ids=tokens(2, 11)), ["logits"], dtype="bfloat16")
+add("mamba_padded", "MambaForCausalLM", "MambaConfig", {**MAMBA, "use_bias": True}, padded_inputs, ["logits"])
 
 ENCODER = dict(vocab_size=VOCABULARY, hidden_size=24, intermediate_size=40, num_hidden_layers=2, num_attention_heads=3, max_position_embeddings=32)
 
