@@ -58,7 +58,8 @@ void Model::open_checkpoint() {
     }
     const auto formats = engine_->registry().formats_for(files_->path(), first, [&](const std::string& name) { return files_->exists(name); });
     if (formats.empty()) {
-        const std::string known = json_text(engine_->registry().describe("formats"));
+        std::string known;
+        for (const auto& f : engine_->registry().describe("formats")) known += (known.empty() ? "" : ", ") + f["id"].get<std::string>();
         throw Error(ORR_UNSUPPORTED, files_->path() + ": no format plugin knows this; formats: " + known);
     }
     std::string problems;
