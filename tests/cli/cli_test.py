@@ -3,7 +3,7 @@
 usage: cli_test.py ORRERY [unittest arguments]       ORRERY: the built command
 Values are checked against what `eval` gives: greedy ids, perplexity and pooling are worked out again here.
 With ORRERY_GEMMA set to the Gemma 3 270M GGUF, that model is asked too."""
-import json, math, os, shutil, signal, struct, subprocess, sys, tempfile, time, unittest
+import json, math, os, resource, shutil, signal, struct, subprocess, sys, tempfile, time, unittest
 
 import tiny_models as tiny
 
@@ -102,8 +102,9 @@ class Usage(Case):
 
     def test_output_that_cannot_be_written(self):
         for arguments in (["run", self.llama, "hello", "-n", "40", "--ignore-eog"], ["run", self.llama, "a", "-n", "2", "--json"], ["inspect", self.llama, "plan"], ["plugins"], ["--version"]):
-            with open("/dev/full", "wb") as full:
-                r = subprocess.run([ORRERY, *arguments], stdout=full, stderr=subprocess.PIPE, timeout=120, env={})
+            with open(self.path("full"), "wb") as full:  # as on a full disk: no byte fits
+                r = subprocess.run([ORRERY, *arguments], stdout=full, stderr=subprocess.PIPE, timeout=120, env={}, restore_signals=False,
+                                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)))
             self.assertEqual(r.returncode, 1, arguments)
             self.assertIn("could not be written", r.stderr.decode())
 
