@@ -94,7 +94,7 @@ TEST_P(GraphText, ReadsBackWhatItWrites) {
     orr_model_options m{};
     m.header = ORR_HEADER(orr_model_options);
     m.path = path.c_str();
-    const auto model = std::make_shared<orrery::Model>(engine, m, false);
+    const auto model = std::make_shared<orrery::Model>(engine, m, orrery::Purpose::run);
     for (const char* const* entry = model->info().entries; *entry; entry++) {
         SCOPED_TRACE(*entry);
         const std::string text = orrery::graph_text(model->program(*entry), engine->registry());
