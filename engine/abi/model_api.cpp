@@ -95,6 +95,9 @@ orr_status orr_detokenize(orr_model* model, const int32_t* ids, uint64_t count, 
         require(text, "text");
         if (count) require(ids, "ids");
         const orr_tokenizer& t = model->model->tokenizer();
+        const int64_t tokens = std::max<int64_t>(t.vocabulary, model->model->info().vocabulary);
+        for (uint64_t i = 0; i < count; i++)
+            if (ids[i] < 0 || ids[i] >= tokens) throw Error(ORR_NOT_FOUND, "token " + std::to_string(ids[i]) + " does not exist; there are " + std::to_string(tokens));
         std::string out;
         call_plugin([&] { return t.decode(&t, ids, count, flags & ORR_SKIP_SPECIAL ? ORR_DETOKENIZE_SKIP_SPECIAL : 0, append_text, &out); }, [] { return std::string(); });
         *text = make_text(std::move(out));

@@ -33,6 +33,7 @@ class Model : public std::enable_shared_from_this<Model> {
     Weights& weights() { return *weights_; }
     const orr_model_info& info() const { return info_; }
     const orr_files* files() const { return files_->table(); }
+    const std::string& files_path() const { return files_->path(); }
     const orr_checkpoint* checkpoint() const { return checkpoint_; }
     const std::string& device() const { return device_; }
     // Equal for two opens of the same checkpoint: architecture, tensor names, shapes and types.

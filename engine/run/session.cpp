@@ -134,7 +134,7 @@ Session::PlanEntry& Session::make_entry(const RunRequest& r, int64_t total_batch
             if (!fresh && it->second != t.shape[k])
                 throw Error(ORR_INVALID_ARGUMENT, "input " + in->name + ": dimension " + symbol + " is " + std::to_string(t.shape[k]) + ", another input makes it " + std::to_string(it->second));
         }
-        binding.given.insert(in->name);
+        if (!binding.given.insert(in->name).second) throw Error(ORR_INVALID_ARGUMENT, "input " + in->name + " is given twice");
     }
     for (uint32_t i = 0; i < r.input_count; i++) {
         const orr_named_tensor& t = *r.inputs[i];
@@ -357,7 +357,10 @@ void Session::commit() {
             const PlanState& ps = e.plan->states()[k];
             if (ps.append > 0 || ps.next) st.commit(ps.append);
         }
-    for (Session* s : members_) s->position_ += e.plan->advance();
+    for (Session* s : members_) {
+        s->position_ += e.plan->advance();
+        s->changes_++;
+    }
     last_ = current_;
     current_ = nullptr;
     for (Session* s : members_) s->running_ = false;
@@ -522,6 +525,7 @@ void Session::rollback(int64_t position) {
             if (s.def().kind != ORR_STATE_FROZEN) s.truncate(position);
     }
     position_ = position;
+    changes_++;
     while (!marks_.empty() && marks_.back().position > position_) marks_.pop_back();
 }
 
@@ -530,6 +534,7 @@ void Session::reset() {
     for (auto& [name, s] : states_) s.clear();
     marks_.clear();
     position_ = 0;
+    changes_++;
     last_ = nullptr;
 }
 
@@ -543,6 +548,7 @@ void Session::trim() {
 void Session::warm_up(const char* entry_or_null, int64_t tokens) {
     check_idle();
     if (tokens <= 0) throw Error(ORR_INVALID_ARGUMENT, "warm-up for " + std::to_string(tokens) + " tokens");
+    if (tokens > options_.context) throw Error(ORR_LIMIT, "warm-up for " + std::to_string(tokens) + " tokens; the context holds " + std::to_string(options_.context));
     const std::string entry = model_->entry_name(entry_or_null);
     const Program& program = model_->program(entry);
     // Required inputs with B sequences of T tokens; entries that take something else cannot be guessed.

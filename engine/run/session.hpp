@@ -44,6 +44,7 @@ class Session : public std::enable_shared_from_this<Session> {
     Model& model() { return *model_; }
     const SessionOptions& options() const { return options_; }
     int64_t position() const { return position_; }
+    uint64_t changes() const { return changes_; }  // of what the states hold, so far
 
     // Plans, copies inputs in, makes room in the states. `others`: further sessions stepped together with this one.
     void begin(const RunRequest& request, Session* const* others, size_t other_count);
@@ -123,6 +124,7 @@ class Session : public std::enable_shared_from_this<Session> {
     std::shared_ptr<std::mutex> pools_mutex_;
     std::map<std::string, SessionState> states_;
     int64_t position_ = 0;
+    uint64_t changes_ = 0;
     std::vector<Snapshot> marks_;
     std::vector<std::unique_ptr<PlanEntry>> plans_;
     uint64_t clock_ = 0;

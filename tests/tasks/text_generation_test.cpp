@@ -187,6 +187,19 @@ TEST_F(TextGeneration, ReusesTheCommonPrefix) {
     EXPECT_EQ(result_["text"], "q");
 }
 
+// The session stands where the task left it, but the host has put something else there.
+TEST_F(TextGeneration, ReusesNothingThatTheHostHasMoved) {
+    const json request = greedy({{"prompt", "hello"}, {"max_tokens", 1}});
+    ASSERT_EQ(run(request), ORR_OK);
+    ASSERT_EQ(run(request), ORR_OK);
+    EXPECT_EQ(result_["reused_tokens"], 5);
+    state_.session->changes++;
+    ASSERT_EQ(run(request), ORR_OK);
+    EXPECT_EQ(result_["reused_tokens"], 0);
+    ASSERT_EQ(run(request), ORR_OK);
+    EXPECT_EQ(result_["reused_tokens"], 5);
+}
+
 TEST_F(TextGeneration, ResetsWhereAStateCannotRollBack) {
     state_.can_roll_back = false;
     ASSERT_EQ(run(greedy({{"prompt", "hello"}, {"max_tokens", 3}})), ORR_OK);
