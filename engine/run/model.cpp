@@ -193,6 +193,7 @@ const orr_tokenizer* Model::tokenizer_or_null() {
             return tokenizer_;
         } catch (const Error& e) {
             tokenizer_ = nullptr;
+            tokenizer_tried_ = e.code() != ORR_OUT_OF_MEMORY;  // which passes
             tokenizer_status_ = e.code();
             tokenizer_problem_ = e.what();
             return nullptr;

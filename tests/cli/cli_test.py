@@ -242,6 +242,14 @@ class Run(Case):
     def test_no_tokeniser(self):
         self.bad(1, "run", self.gguf, "a", named="vocabulary")
 
+    def test_tokeniser_that_cannot_be_read(self):
+        folder = self.path("cut")
+        shutil.copytree(self.llama, folder)
+        with open(os.path.join(folder, "tokenizer.json"), "r+b") as f:
+            f.truncate(500)
+        for arguments in (["run", folder, "a"], ["tokenize", folder, "--text", "a"], ["inspect", folder, "tokenizer"]):
+            self.bad(1, *arguments, named="tokenizer.json: not valid JSON at byte")
+
     def test_not_a_language_model(self):
         self.bad(1, "run", self.bert, "a", named="text_generation")
 

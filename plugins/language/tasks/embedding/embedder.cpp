@@ -89,7 +89,7 @@ Embedder::Embedder(const orr_host* host, orr_model* model, orr_session* session)
     if (!api_ || !ORR_HAS(api_, orr_host_api, model_checkpoint))
         throw Error(ORR_ABI_MISMATCH, std::string("embedding: the engine has no whole ") + ORR_EXT_HOST_API);
     tokenizer_ = api_->model_tokenizer(model);
-    if (!tokenizer_) throw Error(ORR_UNSUPPORTED, "embedding: the model has no tokeniser");
+    if (!tokenizer_) throw Error(ORR_UNSUPPORTED, std::string("embedding: the model's tokeniser cannot be used: ") + api_->error_text());
     const orr_model_info* info = api_->model_info(model);
     recipe_ = read_recipe(api_->model_files(model), api_->model_checkpoint(model), info ? info->context_length : 0);
     if (own_session_) check(api_->session_create(model, nullptr, &session_));
