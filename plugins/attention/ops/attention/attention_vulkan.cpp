@@ -34,11 +34,22 @@ struct Shape {
     }
     uint64_t partials() const { return static_cast<uint64_t>(batch) * kv_heads * rows * chunks; }
     uint64_t work_bytes() const { return split ? (partials() + 1) / 2 * 16 + partials() * vk::divide_up(value_width, 4) * 16 : 0; }
-    // As the shaders declare it.
+    // As the plain shaders declare it; those with subgroups need less.
     uint64_t shared_bytes() const {
         if (!split) return 30 * 1024;
         return split_rows * (vk::divide_up(width, 4) * 16 + 1024 + 256 + 12) + 4096;
     }
+};
+
+// The shaders of split attention; by subgroup size, 0: without subgroups.
+struct Split {
+    const char* name;
+    const orr_vulkan_shader &split, &merge;
+};
+constexpr Split kSplits[] = {
+    {"split_32", shaders::attention_split_32, shaders::attention_merge_32},
+    {"split_8", shaders::attention_split_8, shaders::attention_merge_8},
+    {"split", shaders::attention_split, shaders::attention_merge},
 };
 
 // Rows begin at multiples of 16 bytes (f32) or 4 (f16, bf16) and hold whole vec4.
@@ -52,6 +63,13 @@ bool wide(const orr_tensor& t) {
 
 bool takes_cache(const orr_tensor& t, const char* name, char* reason, size_t size) {
     return is_paged(t) ? takes_pages(t, name, reason, size) : takes_rows(&t, name, reason, size);
+}
+
+const Split& pick_split(const orr_vulkan_device& d, const orr_tensor& k, const orr_tensor& v) {
+    const auto takes = [](const orr_tensor& t) { return t.shape[3] % 8 == 0 && t.shape[3] <= 256 && wide(t); };
+    for (const Split& s : kSplits)
+        if (s.split.subgroup == 0 || (takes(k) && takes(v) && vk::can_run(d, s.split, nullptr, 0) && vk::can_run(d, s.merge, nullptr, 0))) return s;
+    return kSplits[2];
 }
 
 bool supports(const orr_prepare* p, char* reason, size_t size) {
@@ -73,7 +91,7 @@ bool supports(const orr_prepare* p, char* reason, size_t size) {
 
 orr_status prepare(orr_prepare* p) {
     const Shape s(*p->inputs[kQuery], *p->inputs[kKey], *p->inputs[kValue]);
-    p->variant(p, s.split ? "split" : "tiles");
+    p->variant(p, s.split ? pick_split(vk::device(p), *p->inputs[kKey], *p->inputs[kValue]).name : "tiles");
     p->workspace(p, s.work_bytes());
     return ORR_OK;
 }
@@ -130,10 +148,11 @@ orr_status run(const orr_run* run) {
                                                        s.split_rows};
     const uint64_t heads = static_cast<uint64_t>(s.batch) * s.kv_heads;
     if (!s.split) return vk::dispatch(run, shaders::attention_tiles, constants, p, vk::groups(heads * vk::divide_up(s.rows, 64)));
-    const orr_status status = vk::dispatch(run, shaders::attention_split, constants, p, vk::groups(heads * vk::divide_up(s.rows, s.split_rows) * s.chunks));
+    const Split& with = pick_split(vk::device(run), k, v);
+    const orr_status status = vk::dispatch(run, with.split, constants, p, vk::groups(heads * vk::divide_up(s.rows, s.split_rows) * s.chunks));
     if (status != ORR_OK) return status;
     vk::recorder(run).barrier(&vk::recorder(run));
-    return vk::dispatch(run, shaders::attention_merge, constants, p, vk::groups(heads * s.rows));
+    return vk::dispatch(run, with.merge, constants, p, vk::groups(heads * s.rows));
 }
 
 }  // namespace
