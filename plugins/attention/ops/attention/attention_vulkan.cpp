@@ -1,6 +1,7 @@
 // y[b, t, h] = sum_s p_s v[b, s, h / G] / sum_s p_s, scores and attributes as the definition has them
 // Few query tokens: the cache in chunks, one workgroup each (split.comp), then merged in order (merge.comp). Lengths are read from memory: chunks past
-// a sequence's end leave at once. More: tiles of 64 query rows over all keys (tiles.comp). f32 throughout.
+// a sequence's end leave at once. More: tiles of 64 query rows over all keys (tiles.comp); with numerics that allow it, on cooperative matrices
+// (matrix.comp: products of f16). Else f32 throughout.
 #include "attention/attention/params.h"
 #include "attention_shaders.hpp"
 #include "common/vulkan.hpp"
@@ -72,6 +73,19 @@ const Split& pick_split(const orr_vulkan_device& d, const orr_tensor& k, const o
     return kSplits[2];
 }
 
+struct Plan {
+    bool matrix;
+};
+
+// Cooperative matrices, where they are there and rounding to f16 is allowed.
+bool takes_matrix(const orr_prepare* p) {
+    const orr_tensor &k = *p->inputs[kKey], &v = *p->inputs[kValue];
+    const orr_vulkan_device& d = vk::device(p);
+    const auto takes = [](const orr_tensor& t) { return t.shape[3] % 16 == 0 && t.shape[3] <= 128 && wide(t); };
+    const uint64_t pitch = static_cast<uint64_t>(std::max(k.shape[3], v.shape[3])) / 4 + 2, shared = 64 * pitch * 8 + 4 * 16 * (36 * 4 + 10 * 8) + 4096;  // as the shader declares
+    return p->numerics != ORR_NUMERICS_EXACT && takes(k) && takes(v) && shared <= d.shared_bytes && vk::can_run(d, shaders::attention_matrix, nullptr, 0);
+}
+
 bool supports(const orr_prepare* p, char* reason, size_t size) {
     const orr_tensor &q = *p->inputs[kQuery], &k = *p->inputs[kKey], &v = *p->inputs[kValue];
     const orr_tensor* mask = vk::input(p, kKeyMask);
@@ -91,7 +105,10 @@ bool supports(const orr_prepare* p, char* reason, size_t size) {
 
 orr_status prepare(orr_prepare* p) {
     const Shape s(*p->inputs[kQuery], *p->inputs[kKey], *p->inputs[kValue]);
-    p->variant(p, s.split ? pick_split(vk::device(p), *p->inputs[kKey], *p->inputs[kValue]).name : "tiles");
+    auto* plan = static_cast<Plan*>(p->plan_memory(p, sizeof(Plan)));
+    if (!plan) return ORR_OUT_OF_MEMORY;
+    plan->matrix = !s.split && takes_matrix(p);
+    p->variant(p, s.split ? pick_split(vk::device(p), *p->inputs[kKey], *p->inputs[kValue]).name : plan->matrix ? "matrix" : "tiles");
     p->workspace(p, s.work_bytes());
     return ORR_OK;
 }
@@ -147,7 +164,8 @@ orr_status run(const orr_run* run) {
                                                        mask ? mask->type : ORR_TYPE_F32,
                                                        s.split_rows};
     const uint64_t heads = static_cast<uint64_t>(s.batch) * s.kv_heads;
-    if (!s.split) return vk::dispatch(run, shaders::attention_tiles, constants, p, vk::groups(heads * vk::divide_up(s.rows, 64)));
+    const bool matrix = static_cast<const Plan*>(run->data)->matrix;
+    if (!s.split) return vk::dispatch(run, matrix ? shaders::attention_matrix : shaders::attention_tiles, constants, p, vk::groups(heads * vk::divide_up(s.rows, 64)));
     const Split& with = pick_split(vk::device(run), k, v);
     const orr_status status = vk::dispatch(run, with.split, constants, p, vk::groups(heads * vk::divide_up(s.rows, s.split_rows) * s.chunks));
     if (status != ORR_OK) return status;
