@@ -8,7 +8,7 @@ source "$root/samples/lib/debian.sh"
 need_packages "${build_packages[@]}" python3 python3-pip
 
 cd "$root"
-[ -f build/release/build.ninja ] || cmake --preset release > /dev/null
+[ -f build/release/build.ninja ] || cmake --preset release -DORRERY_GLSLANG="$(bash samples/lib/newer_glslang.sh)" > /dev/null
 echo "building" >&2
 cmake --build --preset release --target orrery-command
 model=$(bash samples/lib/gemma.sh)

@@ -97,6 +97,20 @@ std::shared_ptr<PagePool> Session::pool(const StateDef& def, int64_t batch, bool
     return slot;
 }
 
+// States for which the device has no room lie in the host's memory, the last layers' first; their steps run there too.
+void Session::leave_states_that_do_not_fit(const Program& program) {
+    const auto pages = [&](const StateDef& def) {
+        const uint64_t tokens = def.kind == ORR_STATE_RECURRENT ? 2 : static_cast<uint64_t>((options_.context + kPageTokens - 1) / kPageTokens);
+        return tokens * SessionState::page_bytes_for(def, state_type(def)) * static_cast<uint64_t>(options_.batch);
+    };
+    uint64_t wanted = kDeviceSlackBytes;
+    for (const StateDef& def : program.states)
+        if (!states_.count(def.name) && !host_states_.count(def.name)) wanted += pages(def);
+    const uint64_t room = device_->free_bytes();
+    for (auto def = program.states.rbegin(); def != program.states.rend() && wanted > room; ++def)
+        if (!states_.count(def->name) && host_states_.insert(def->name).second) wanted -= pages(*def);
+}
+
 void Session::keep_on_host(const StateDef& def) {
     if (!device_ || !host_states_.insert(def.name).second) return;
     const auto to = pool(def, options_.batch, false);
@@ -189,6 +203,7 @@ Session::PlanEntry& Session::make_entry(const RunRequest& r, int64_t total_batch
     PlanOptions po;
     po.device = device_;
     if (device_) {
+        leave_states_that_do_not_fit(program);
         po.device_weights = &model_->device_weights(device_);
         po.host_states = host_states_;
         const uint64_t all = model_->state_bytes(options_.context, model_->engine().registry().type(options_.cache_type)) * static_cast<uint64_t>(options_.batch);

@@ -110,6 +110,7 @@ class Session : public std::enable_shared_from_this<Session> {
     std::shared_ptr<PagePool> pool(const StateDef& def, int64_t batch, bool on_device);
     // From now on the state lies in the host's memory: a plan has a step there that needs it.
     void keep_on_host(const StateDef& def);
+    void leave_states_that_do_not_fit(const Program& program);
     void make_room();
     void fill_inputs(const RunRequest& request);
     void bind_states();

@@ -33,6 +33,8 @@ int eval(const Common& common, const Options& o) {
     write_safetensors_f32(o.outputs, outputs);
     json result = {{"outputs", json::object()}, {"run_ms", run_s * 1000}};
     for (const host::Tensor& t : outputs) result["outputs"][t.name()] = t.shape();
+    const json plan = json::parse(session.describe("plan", o.entry.empty() ? nullptr : o.entry.c_str()));
+    if (plan.contains("device_flops_share")) result["device"] = plan["device"], result["device_flops_share"] = plan["device_flops_share"];
     if (common.json)
         print_json(result);
     else

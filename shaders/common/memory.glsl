@@ -17,7 +17,7 @@ layout(buffer_reference, scalar, buffer_reference_align = 8) buffer Addresses { 
 // orr_vulkan_paged of ext/vulkan.h, one for each batch row.
 struct Paged {
     uvec2 pages;
-    int past, length, first, page_tokens;
+    int past, tokens, first, page_tokens;  // tokens: its length
 };
 layout(buffer_reference, scalar, buffer_reference_align = 8) buffer PagedRows { Paged v[]; };
 
@@ -36,7 +36,7 @@ uint bf16_bits(float x) {  // to nearest even; NaN stays one
 }
 
 // Element i of memory of a plain type, whatever its width: the word that holds it, cut.
-const uint ORR_F32 = 1, ORR_F16 = 2, ORR_BF16 = 3, ORR_I8 = 5, ORR_U8 = 6, ORR_I16 = 7, ORR_I32 = 8, ORR_BOOL = 10, ORR_U16 = 11, ORR_U32 = 12;  // ORR_TYPE_* of base.h
+const uint ORR_F32 = 1, ORR_F16 = 2, ORR_BF16 = 3, ORR_I8 = 5, ORR_U8 = 6, ORR_I16 = 7, ORR_I32 = 8, ORR_I64 = 9, ORR_BOOL = 10, ORR_U16 = 11, ORR_U32 = 12;  // ORR_TYPE_* of base.h
 float load_float(uvec2 base, uint i, uint type) {
     if (type == ORR_F32) return F32(base).v[i];
     if ((base.x & 2u) != 0u) {  // words begin two bytes earlier

@@ -5,6 +5,7 @@
 #include "orrery/orrery.h"
 #include "orrery/plugin.h"
 #include "orrery/ext/tasks.h"
+#include "orrery/ext/vulkan.h"
 
 #define SIZE(type) printf(#type " %zu\n", sizeof(type))
 #define AT(type, member) printf("  " #member " %zu\n", offsetof(type, member))
@@ -35,6 +36,9 @@ int main(void) {
     AT(orr_engine_options, no_default_plugins);
     AT(orr_engine_options, memory_budget_bytes);
     AT(orr_engine_options, isa);
+    AT(orr_engine_options, device_memory_budget_bytes);
+    AT(orr_engine_options, vulkan);
+    AT(orr_engine_options, cache_dir);
     SIZE(orr_io);
     AT(orr_io, header);
     AT(orr_io, user);
@@ -193,6 +197,7 @@ int main(void) {
     AT(orr_prepare, plan_memory);
     AT(orr_prepare, prepack);
     AT(orr_prepare, variant);
+    AT(orr_prepare, device);
     SIZE(orr_run);
     AT(orr_run, header);
     AT(orr_run, host);
@@ -205,6 +210,7 @@ int main(void) {
     AT(orr_run, outputs);
     AT(orr_run, threads);
     AT(orr_run, parallel_for);
+    AT(orr_run, device);
     SIZE(orr_kernel);
     AT(orr_kernel, header);
     AT(orr_kernel, name);
@@ -357,6 +363,7 @@ int main(void) {
     AT(orr_rewrite, summary);
     AT(orr_rewrite, numerics_mask);
     AT(orr_rewrite, apply);
+    AT(orr_rewrite, devices);
     SIZE(orr_rewrites);
     AT(orr_rewrites, header);
     AT(orr_rewrites, count);
@@ -425,5 +432,72 @@ int main(void) {
     AT(orr_tasks, header);
     AT(orr_tasks, count);
     AT(orr_tasks, items);
+    SIZE(orr_vulkan_device);
+    AT(orr_vulkan_device, header);
+    AT(orr_vulkan_device, name);
+    AT(orr_vulkan_device, api_version);
+    AT(orr_vulkan_device, vendor_id);
+    AT(orr_vulkan_device, device_id);
+    AT(orr_vulkan_device, driver_id);
+    AT(orr_vulkan_device, driver_version);
+    AT(orr_vulkan_device, features);
+    AT(orr_vulkan_device, subgroup);
+    AT(orr_vulkan_device, subgroup_min);
+    AT(orr_vulkan_device, subgroup_max);
+    AT(orr_vulkan_device, shared_bytes);
+    AT(orr_vulkan_device, group_invocations);
+    AT(orr_vulkan_device, group_size);
+    AT(orr_vulkan_device, groups);
+    AT(orr_vulkan_device, push_bytes);
+    AT(orr_vulkan_device, cores);
+    AT(orr_vulkan_device, integrated);
+    AT(orr_vulkan_device, software);
+    SIZE(orr_vulkan_buffer);
+    AT(orr_vulkan_buffer, header);
+    AT(orr_vulkan_buffer, handle);
+    AT(orr_vulkan_buffer, offset);
+    AT(orr_vulkan_buffer, address);
+    AT(orr_vulkan_buffer, bytes);
+    SIZE(orr_vulkan_paged);
+    AT(orr_vulkan_paged, pages);
+    AT(orr_vulkan_paged, past);
+    AT(orr_vulkan_paged, length);
+    AT(orr_vulkan_paged, first);
+    AT(orr_vulkan_paged, page_tokens);
+    SIZE(orr_vulkan_shader);
+    AT(orr_vulkan_shader, header);
+    AT(orr_vulkan_shader, name);
+    AT(orr_vulkan_shader, code);
+    AT(orr_vulkan_shader, code_bytes);
+    AT(orr_vulkan_shader, features);
+    AT(orr_vulkan_shader, subgroup);
+    SIZE(orr_vulkan_dispatch);
+    AT(orr_vulkan_dispatch, header);
+    AT(orr_vulkan_dispatch, shader);
+    AT(orr_vulkan_dispatch, constants);
+    AT(orr_vulkan_dispatch, n_constants);
+    AT(orr_vulkan_dispatch, push);
+    AT(orr_vulkan_dispatch, push_bytes);
+    AT(orr_vulkan_dispatch, groups);
+    SIZE(orr_vulkan_recorder);
+    AT(orr_vulkan_recorder, header);
+    AT(orr_vulkan_recorder, device);
+    AT(orr_vulkan_recorder, workspace);
+    AT(orr_vulkan_recorder, dispatch);
+    AT(orr_vulkan_recorder, barrier);
+    SIZE(orr_vulkan_host);
+    AT(orr_vulkan_host, header);
+    AT(orr_vulkan_host, get_instance_proc_addr);
+    AT(orr_vulkan_host, instance);
+    AT(orr_vulkan_host, physical_device);
+    AT(orr_vulkan_host, device);
+    AT(orr_vulkan_host, queue);
+    AT(orr_vulkan_host, queue_family);
+    AT(orr_vulkan_host, api_version);
+    AT(orr_vulkan_host, extensions);
+    AT(orr_vulkan_host, features);
+    AT(orr_vulkan_host, lock_queue);
+    AT(orr_vulkan_host, unlock_queue);
+    AT(orr_vulkan_host, user);
     return 0;
 }

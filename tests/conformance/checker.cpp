@@ -45,11 +45,14 @@ void Checker::check(const orr_operator& op, const std::vector<Case>& cases) {
     where_ = "";
     for (uint32_t n = 0; n < op.n_kernels; n++) {
         const std::string name = op.kernels[n]->name;
-        if (std::string(op.kernels[n]->device) == "cpu") expect(kernels_ran_.count(name) > 0, "kernel " + name + " refused every case");
+        if (chosen(*op.kernels[n])) expect(kernels_ran_.count(name) > 0, "kernel " + name + " refused every case");
     }
     const bool has_reference = op.n_kernels > 0 && (op.kernels[op.n_kernels - 1]->flags & ORR_KERNEL_REFERENCE);
     expect(has_reference || op.decompose, "there is neither a reference kernel, last in the list, nor a decomposition");
 }
+
+bool Checker::chosen(const orr_kernel& k) const { return std::string(k.device) == (options_.device ? options_.device->kind() : "cpu"); }
+std::vector<uint32_t> Checker::isas() const { return options_.device ? std::vector<uint32_t>{options_.isas.back()} : options_.isas; }
 
 void Checker::expect(bool good, const std::string& what) {
     report_.checks++;
@@ -58,6 +61,7 @@ void Checker::expect(bool good, const std::string& what) {
 void Checker::fail(const std::string& what) { report_.failures.push_back({op_, where_, what}); }
 
 std::string Checker::setting_text(const orr_kernel& k, Setting s) const {
+    if (s.device) return case_ + ", " + k.name + ", " + s.device->id() + ", " + numerics_name(s.numerics);
     return case_ + ", " + k.name + ", " + isa_name(s.isa) + ", " + std::to_string(s.threads) + (s.threads == 1 ? " thread, " : " threads, ") +
            numerics_name(s.numerics);
 }
@@ -179,7 +183,7 @@ std::optional<Checker::Outputs> Checker::run_once(const orr_operator& op, const 
         expect(plan.misuse().empty(), plan.misuse());
         expect(plan.intact(), "guard bytes of workspace, plan memory or packed weights were written");
         kernels_ran_.insert(k.name);
-        report_.ran.insert(op_ + " " + k.name + "/" + isa_name(s.isa) + (plan.variant().empty() ? "" : ": " + plan.variant()));
+        report_.ran.insert(op_ + " " + k.name + "/" + (s.device ? s.device->id() : isa_name(s.isa)) + (plan.variant().empty() ? "" : ": " + plan.variant()));
     }
     expect(host_.outstanding == outstanding, std::to_string(host_.outstanding - outstanding) + " allocations of the host's memory were not released");
     for (size_t n = 0; n < b.inputs.size(); n++) {

@@ -26,6 +26,7 @@ struct Report {
 
 struct Options {
     std::vector<uint32_t> isas;
+    std::shared_ptr<Device> device;  // whose kernels are checked, instead of the processor's
     uint64_t seed = 1;
     int derived_per_case = 12;
 };
@@ -77,6 +78,9 @@ class Checker {
     void expect(bool good, const std::string& what);
     void fail(const std::string& what);
     std::string setting_text(const orr_kernel& k, Setting s) const;
+    // Whether the kernel is one of those to be checked.
+    bool chosen(const orr_kernel& k) const;
+    std::vector<uint32_t> isas() const;  // that make a difference to them
 
     Host& host_;
     Pool& pool_;

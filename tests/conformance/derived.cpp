@@ -89,13 +89,15 @@ void Checker::check_derived(const orr_operator& op, const Case& c) {
         if (!want) continue;
         for (uint32_t n = 0; n + 1 < op.n_kernels; n++) {
             const orr_kernel& k = *op.kernels[n];
-            if (std::string(k.device) != "cpu") continue;
-            for (const uint32_t isa : options_.isas) {
+            if (!chosen(k)) continue;
+            for (const uint32_t isa : isas()) {
                 for (const uint32_t numerics : c.numerics) {
-                    const auto one = run_once(op, k, attrs, d.inputs, *shapes, Form::contiguous, {isa, 1, numerics});
+                    const auto one = run_once(op, k, attrs, d.inputs, *shapes, Form::contiguous, {isa, 1, numerics, options_.device});
                     if (!one) continue;
-                    const auto three = run_once(op, k, attrs, d.inputs, *shapes, Form::contiguous, {isa, 3, numerics});
-                    if (three) expect(*three == *one, "the number of threads changes the bits");
+                    if (!options_.device) {
+                        const auto three = run_once(op, k, attrs, d.inputs, *shapes, Form::contiguous, {isa, 3, numerics});
+                        if (three) expect(*three == *one, "the number of threads changes the bits");
+                    }
                     for (size_t o = 0; o < one->size(); o++) {
                         const bool by_rms = c.tol_rms >= 0 && numerics != ORR_NUMERICS_EXACT;
                         if (!by_rms) {

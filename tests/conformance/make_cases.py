@@ -302,6 +302,17 @@ def selections():
     return out
 
 
+def copies():
+    x = fill((2, 3, 4, 5), 11, -2, 2)
+    deep = fill((2, 1, 3, 2, 1, 2, 2, 3), 12, -2, 2)
+    sized = {"sizes": [free((0, 1), values=[1, 7, 40]), free((0, 3))]}
+    whole = lambda dtype: fill((3, 7), 13, -60, 60).abs().floor().to(dtype)
+    out = [case([x], [x], **sized), case([x.half()], [x.half()], **sized), case([deep], [deep]), case([x[0, 0, 0, 0]], [x[0, 0, 0, 0]]), case([x[:, :0]], [x[:, :0]]),
+           case([f32(INF, -INF, NAN, -0.0)], [f32(INF, -INF, NAN, -0.0)])]
+    kinds = (torch.bfloat16, torch.float64, torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64, torch.bool)
+    return out + [case([whole(t)], [whole(t)], sizes=[free((0, 0), values=[1, 33]), free((0, 1))]) for t in kinds]
+
+
 def all_cases():
     t = torch
     cases = {"add": binary("add", t.add, True), "sub": binary("sub", t.sub, True), "mul": binary("mul", t.mul, True), "div": binary("div", t.div, False),
@@ -318,6 +329,7 @@ def all_cases():
     cases["reduce"] = reductions()
     cases["cast"] = casts()
     cases.update(selections())
+    cases["copy"] = copies()
     return cases
 
 

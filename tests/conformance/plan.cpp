@@ -1,6 +1,9 @@
 #include "plan.hpp"
 
 #include <cstring>
+#include <stdexcept>
+
+#include "engine/registry/error_text.hpp"
 
 namespace orrery::conformance {
 
@@ -21,6 +24,22 @@ Plan::Plan(Host& host, Pool& pool, const orr_kernel& kernel, const AttrSet& attr
         run_inputs_.push_back(binding.inputs[n] ? &bound_in_[n] : nullptr);
     }
     for (const orr_tensor& t : planned_out_) plan_outputs_.push_back(&t);
+    if (setting.device) {
+        mirror_ = std::make_unique<Mirror>(setting.device, binding);
+        run_out_.resize(planned_out_.size());
+        for (size_t n = 0; n < run_out_.size(); n++) {
+            run_out_[n] = planned_out_[n];
+            mirror_->place(*binding.outputs[n], run_out_[n]);
+            run_outputs_[n] = &run_out_[n];
+        }
+        placed_in_.resize(bound_in_.size());
+        for (size_t n = 0; n < bound_in_.size(); n++)
+            if (binding.inputs[n]) {
+                placed_in_[n] = bound_in_[n];
+                mirror_->place(*binding.inputs[n], placed_in_[n]);
+                run_inputs_[n] = &placed_in_[n];
+            }
+    }
 
     prepare_.plan = this;
     orr_prepare& p = prepare_.base;
@@ -34,10 +53,14 @@ Plan::Plan(Host& host, Pool& pool, const orr_kernel& kernel, const AttrSet& attr
     p.isa = setting.isa;
     p.threads = setting.threads;
     p.numerics = setting.numerics;
+    p.device = setting.device ? setting.device->kernel_table() : nullptr;
     p.workspace = [](orr_prepare* q, uint64_t bytes) {
         Plan& plan = of(q);
         if (!plan.preparing_) plan.misuse_ = "workspace called outside prepare";
-        plan.workspace_ = std::make_unique<Guarded>(bytes);
+        if (plan.mirror_)
+            plan.workspace_bytes_ = std::max(plan.workspace_bytes_, bytes);
+        else
+            plan.workspace_ = std::make_unique<Guarded>(bytes);
     };
     p.plan_memory = [](orr_prepare* q, uint64_t bytes) { return of(q).plan_memory(bytes); };
     p.prepack = [](orr_prepare* q, uint32_t input, const orr_pack* pack) { return of(q).prepack(input, *pack); };
@@ -53,7 +76,7 @@ Plan::Plan(Host& host, Pool& pool, const orr_kernel& kernel, const AttrSet& attr
     r.inputs = run_inputs_.data();
     r.outputs = run_outputs_.data();
     r.threads = setting.threads;
-    r.parallel_for = [](const orr_run* q, int64_t chunks, orr_chunk_fn fn, void* arg) {
+    if (!mirror_) r.parallel_for = [](const orr_run* q, int64_t chunks, orr_chunk_fn fn, void* arg) {
         Plan& plan = *reinterpret_cast<const Run*>(q)->plan;
         plan.pool_.run(plan.setting_.threads, chunks, fn, arg);
     };
@@ -96,9 +119,13 @@ orr_status Plan::prepack(uint32_t input, const orr_pack& pack) {
         &job);
     for (int64_t chunk = pack.chunks - 1; chunk >= 0; chunk--) pack.pack(&source, again->data(), chunk);
     if (std::memcmp(packed->data(), again->data(), pack.bytes) != 0) misuse_ = "prepack: the parts depend on their order";
-    bound_in_[input].data = packed->data();
-    bound_in_[input].size_bytes = pack.bytes;
-    bound_in_[input].layout = intern(pack.layout);
+    orr_tensor& bound = mirror_ ? placed_in_[input] : bound_in_[input];
+    if (mirror_)
+        mirror_->place_packed(bound, *packed);
+    else
+        bound.data = packed->data();
+    bound.size_bytes = pack.bytes;
+    bound.layout = intern(pack.layout);
     packed_.push_back(std::move(packed));
     return ORR_OK;
 }
@@ -120,7 +147,29 @@ orr_status Plan::prepare() {
     return status;
 }
 
+void Plan::record() {
+    program_ = mirror_->device().new_program(false);
+    const uint64_t workspace = workspace_bytes_ ? mirror_->add_workspace(workspace_bytes_) : 0;
+    for (const bool collect : {true, false}) {
+        program_->begin(collect);
+        program_->step({}, {}, workspace, 0);
+        run_.base.device = program_->recorder();
+        const orr_status status = kernel_.run(&run_.base);
+        if (status != ORR_OK) throw std::runtime_error("recording fails with status " + std::to_string(status) + ": " + error_text() + host_.take_error());
+        parts_ = program_->cut();
+        program_->end();
+    }
+}
+
 orr_status Plan::run() {
+    if (mirror_) {
+        run_.base.data = memory_.empty() ? nullptr : memory_[0]->data();
+        if (!program_) record();
+        mirror_->upload();
+        for (size_t part = 0; part < parts_; part++) program_->run(part);
+        mirror_->download();
+        return ORR_OK;
+    }
     run_.base.data = memory_.empty() ? nullptr : memory_[0]->data();
     if (workspace_) std::memset(workspace_->data(), 0xff, workspace_->size());
     run_.base.workspace = workspace_ ? workspace_->data() : nullptr;
@@ -128,7 +177,7 @@ orr_status Plan::run() {
 }
 
 bool Plan::intact() const {
-    bool good = !workspace_ || workspace_->intact();
+    bool good = (!workspace_ || workspace_->intact()) && (!mirror_ || mirror_->intact());
     for (const auto& m : memory_) good = good && m->intact();
     for (const auto& m : packed_) good = good && m->intact();
     return good;

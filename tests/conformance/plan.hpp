@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "host.hpp"
+#include "mirror.hpp"
 #include "values.hpp"
 
 namespace orrery::conformance {
@@ -14,6 +15,7 @@ struct Setting {
     uint32_t isa = ORR_ISA_GENERIC;
     uint32_t threads = 1;
     uint32_t numerics = ORR_NUMERICS_EXACT;
+    std::shared_ptr<Device> device = nullptr;  // of kernels that run on one
 };
 
 // The tensors of one run. Absent inputs are null.
@@ -45,6 +47,7 @@ class Plan {
         Plan* plan;
     };
     static Plan& of(orr_prepare* p) { return *reinterpret_cast<Prepare*>(p)->plan; }
+    void record();
     void* plan_memory(uint64_t bytes);
     orr_status prepack(uint32_t input, const orr_pack& pack);
 
@@ -59,6 +62,11 @@ class Plan {
     std::vector<const orr_tensor*> plan_inputs_, plan_outputs_, run_inputs_, run_outputs_;
     std::unique_ptr<Guarded> workspace_;
     std::vector<std::unique_ptr<Guarded>> memory_, packed_;
+    std::vector<orr_tensor> run_out_, placed_in_;  // on the device
+    std::unique_ptr<Mirror> mirror_;
+    std::unique_ptr<DeviceProgram> program_;
+    size_t parts_ = 0;
+    uint64_t workspace_bytes_ = 0;
     bool preparing_ = false;
     std::string variant_, misuse_;
 };

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "checker.hpp"
+#include "engine/backend/devices.hpp"
 
 using namespace orrery::conformance;
 namespace fs = std::filesystem;
@@ -19,16 +20,17 @@ namespace {
 struct Arguments {
     fs::path plugin, cases_root = ORRERY_CASES_ROOT;
     std::vector<fs::path> types;
-    std::string op, isa;
+    std::string op, isa, device;
     uint64_t seed = 1;
     int derived = 12;
     bool json = false, verbose = false;
 };
 
 constexpr const char* kUsage =
-    "usage: orrery-validate PLUGIN.so [--op ID] [--isa NAME] [--seed S] [--cases-root DIR] [--types PLUGIN.so]... [--derived N] [--json] [--verbose]\n"
+    "usage: orrery-validate PLUGIN.so [--op ID] [--isa NAME] [--device D] [--seed S] [--cases-root DIR] [--types PLUGIN.so]... [--derived N] [--json] [--verbose]\n"
     "  --op ID        only this operator (\"orr.add/1\" or \"add\")\n"
     "  --isa NAME     only this instruction set (generic, sse4, avx2, avx_vnni, avx512, avx512_vnni, avx512_bf16, neon)\n"
+    "  --device D     the kernels of this device (vulkan, vulkan:N) instead of the processor's\n"
     "  --seed S       of the random values of derived shapes, default 1\n"
     "  --cases-root   folder with <family>/ops/<op>/<op>.cases\n"
     "  --types        another plugin whose block types the cases use; default: the other plugins in the same folder\n"
@@ -49,6 +51,8 @@ bool parse(int argc, char** argv, Arguments& a) {
                 a.op = v;
             } else if (word == "--isa") {
                 a.isa = v;
+            } else if (word == "--device") {
+                a.device = v;
             } else if (word == "--seed" || word == "--derived") {
                 char* end = nullptr;
                 const uint64_t number = std::strtoull(v, &end, 10);
@@ -130,6 +134,7 @@ nlohmann::ordered_json to_json(const Report& report, const Arguments& a) {
     nlohmann::ordered_json out;
     out["plugin"] = a.plugin.string();
     out["seed"] = a.seed;
+    out["device"] = a.device.empty() ? "cpu" : a.device;
     out["cases"] = report.cases;
     out["checks"] = report.checks;
     out["ran"] = report.ran;
@@ -159,6 +164,11 @@ int validate(const Arguments& a) {
         std::fprintf(stderr, "orrery-validate: this machine has no instruction set \"%s\"\n", a.isa.c_str());
         return 2;
     }
+
+    orr_engine_options engine{};
+    engine.header = ORR_HEADER(orr_engine_options);
+    orrery::Devices devices(engine);
+    options.device = devices.get(a.device);
 
     Pool pool;
     Report report;

@@ -79,7 +79,7 @@ void VulkanDevice::now(Record&& record) {
     api_.CmdPipelineBarrier(transfer_, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_HOST_BIT | VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT, 0, 1, &visible, 0, nullptr, 0,
                             nullptr);
     if (const VkResult r = api_.EndCommandBuffer(transfer_); r != VK_SUCCESS) fail(r, "vkEndCommandBuffer", "copying");
-    queue_->wait(queue_->submit(transfer_));
+    queue_->wait(queue_->submit(transfer_), 0);
 }
 
 void VulkanDevice::write(const DeviceBlock& dst, uint64_t offset, const void* src, uint64_t bytes) {

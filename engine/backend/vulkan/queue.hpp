@@ -18,12 +18,14 @@ class Queue {
     uint32_t family() const { return family_; }
     // Returns the value that the timeline reaches when the work is done.
     uint64_t submit(VkCommandBuffer commands);
-    // Throws Error(ORR_DEVICE_LOST) when the device went away.
-    void wait(uint64_t value);
+    // Throws Error(ORR_DEVICE_LOST) when the device went away. expected_ns: how long it took the last time, 0 when unknown: short
+    // work is slept through for the most part and then looked for without sleeping, since waking up takes long itself.
+    void wait(uint64_t value, uint64_t expected_ns);
     bool lost() const { return lost_.load(std::memory_order_relaxed); }
 
   private:
     void check(VkResult result, const char* call);
+    bool wait_for(uint64_t value, uint64_t timeout_ns);  // whether it was reached
     DeviceApi api_;
     VkDevice device_;
     VkQueue queue_;

@@ -1,6 +1,7 @@
 #include "engine/backend/vulkan/recorder.hpp"
 
 #include <algorithm>
+#include <chrono>
 
 #include "engine/registry/error_text.hpp"
 #include "orrery/plugin.hpp"
@@ -175,7 +176,11 @@ void Recorder::end() {
 }
 
 void Recorder::run(size_t part) {
-    parts_.queue.wait(parts_.queue.submit(buffers_[part]));
+    const auto start = std::chrono::steady_clock::now();
+    if (expected_ns_.size() != buffers_.size()) expected_ns_.assign(buffers_.size(), 0);
+    const bool software = parts_.capability.table.software;  // its work needs the processor that would spin
+    parts_.queue.wait(parts_.queue.submit(buffers_[part]), software ? 0 : expected_ns_[part]);
+    expected_ns_[part] = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count());
     if (!timed_ || part + 1 != buffers_.size() || stamps_.empty()) return;
     std::vector<uint64_t> times(stamps_.size());
     if (parts_.api.GetQueryPoolResults(parts_.device, queries_, 0, static_cast<uint32_t>(times.size()), times.size() * 8, times.data(), 8, VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT) != VK_SUCCESS) return;

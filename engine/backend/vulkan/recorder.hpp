@@ -61,7 +61,7 @@ class Recorder : public DeviceProgram {
     bool timed_;
     VkQueryPool queries_ = VK_NULL_HANDLE;
     std::vector<uint32_t> stamps_;  // at the begin of which part each step lies
-    std::vector<uint64_t> step_ns_;
+    std::vector<uint64_t> step_ns_, expected_ns_;
 };
 
 }  // namespace orrery::vulkan

@@ -110,7 +110,7 @@ void elementwise_binary(const orr_attrs*, const float* const* src, float* dst, i
 }
 
 template <Binary Op>
-Operator binary_operator(const char* id, const char* summary) {
+Operator binary_operator(const char* id, const char* summary, const KernelDef& vulkan) {
     const char* types = Op == Binary::div ? "f32" : kNumberTypes;
     return Operator(id, summary)
         .input("a", types, "any shape")
@@ -119,6 +119,7 @@ Operator binary_operator(const char* id, const char* summary) {
         .traits(ORR_TRAIT_ELEMENTWISE)
         .infer(infer_guard<infer_binary<Op>>)
         .elementwise(elementwise_binary<Op>)
+        .kernel(vulkan)
         .kernel({"cpu", "cpu", 0, supports_f32, nullptr, cpu_binary<Op>})
         .kernel({"reference", "cpu", ORR_KERNEL_REFERENCE, nullptr, nullptr, reference_binary<Op>});
 }

@@ -62,13 +62,14 @@ void elementwise_unary(const orr_attrs* attrs, const float* const* src, float* d
 }
 
 template <class F>
-Operator unary_operator(const char* id, const char* summary) {
+Operator unary_operator(const char* id, const char* summary, const KernelDef& vulkan) {
     return Operator(id, summary)
         .input("x", "f32", "any shape")
         .output("y", "the shape of x")
         .traits(ORR_TRAIT_ELEMENTWISE)
         .infer(infer_unary_of<F>)
         .elementwise(elementwise_unary<F>)
+        .kernel(vulkan)
         .kernel({"cpu", "cpu", 0, nullptr, prepare_unary, cpu_unary<F>})
         .kernel({"reference", "cpu", ORR_KERNEL_REFERENCE, nullptr, nullptr, reference_unary<F>});
 }

@@ -74,6 +74,7 @@ const orr_operator* orr_op_attention() {
                                    .attr("softcap", ORR_ATTR_FLOAT, "0", "bound of the products before the bias; 0: none")
                                    .infer(infer_guard<attention::infer_attention>)
                                    .flops(attention::flops)
+                                   .kernel(attention::kAttentionVulkan)
                                    .kernel(attention::kAttentionCpu)
                                    .kernel(attention::kAttentionReference);
     return op.table();

@@ -6,6 +6,7 @@
 namespace orrery::attention {
 
 enum : uint32_t { kQuery, kKey, kValue, kBias, kKeyMask };
+extern const KernelDef kAttentionVulkan;
 extern const KernelDef kAttentionCpu;
 extern const KernelDef kAttentionReference;
 

@@ -43,6 +43,7 @@ const orr_operator* orr_op_cache_append() {
                                    .output("value", "the state, with the tokens in it", attention::kCacheTypes)
                                    .traits(ORR_TRAIT_STATEFUL)
                                    .infer(attention::infer)
+                                   .kernel(attention::kCacheAppendVulkan)
                                    .kernel(attention::kCacheAppendCpu)
                                    .kernel(attention::kCacheAppendReference);
     return op.table();

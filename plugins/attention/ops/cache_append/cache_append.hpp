@@ -4,6 +4,7 @@
 #include "common/paged.hpp"
 
 namespace orrery::attention {
+extern const KernelDef kCacheAppendVulkan;
 extern const KernelDef kCacheAppendCpu;
 extern const KernelDef kCacheAppendReference;
 // Throws unless tokens past .. past + T of every sequence have a page.

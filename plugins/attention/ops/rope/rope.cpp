@@ -42,6 +42,7 @@ const orr_operator* orr_op_rope() {
                                    .attr("switch_length", ORR_ATTR_INT, "0", "tokens; a sequence whose largest position + 1 exceeds it takes the long table; 0: never")
                                    .attr("long_scale", ORR_ATTR_FLOAT, "1", "scale with the long table")
                                    .infer(infer_guard<attention::infer_rope>)
+                                   .kernel(attention::kRopeVulkan)
                                    .kernel(attention::kRopeCpu)
                                    .kernel(attention::kRopeReference);
     return op.table();

@@ -6,6 +6,7 @@
 namespace orrery::attention {
 
 enum : uint32_t { kRopeX, kRopePositions, kRopeFreq, kRopeLongFreq };
+extern const KernelDef kRopeVulkan;
 extern const KernelDef kRopeCpu;
 extern const KernelDef kRopeReference;
 

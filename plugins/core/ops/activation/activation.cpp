@@ -23,7 +23,7 @@ Function function_of(const orr_attrs* attrs) {
 }  // namespace orrery::core
 
 const orr_operator* orr_op_activation() {
-    static const Operator op = core::unary_operator<core::Activation>("orr.activation/1", "y = f(x), f one of the usual activations and element functions")
+    static const Operator op = core::unary_operator<core::Activation>("orr.activation/1", "y = f(x), f one of the usual activations and element functions", core::kActivationVulkan)
                                    .attr("function", ORR_ATTR_STRING, nullptr, ORR_FUNCTIONS);
     return op.table();
 }

@@ -47,4 +47,6 @@ struct Activation {
     void row(const flt::VectorKernels& kernels, const float* x, float* y, int64_t n) const { activate_row(kernels, function, x, y, n); }
 };
 
+extern const KernelDef kActivationVulkan;
+
 }  // namespace orrery::core

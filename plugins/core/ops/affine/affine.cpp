@@ -1,5 +1,7 @@
 // y[i] = x[i] * scale + offset, two roundings.
 #include "common/unary.hpp"
+#include "common/unary_vulkan.hpp"
+#include "affine_shaders.hpp"
 
 using namespace orrery;
 
@@ -13,10 +15,15 @@ struct Affine {
         for (int64_t k = 0; k < n; k++) y[k] = x[k] * scale + offset;
     }
 };
+
+core::UnaryArguments arguments(const orr_attrs* attrs) {
+    const Affine f(attrs);
+    return {0, f.scale, f.offset};
+}
 }  // namespace
 
 const orr_operator* orr_op_affine() {
-    static const Operator op = core::unary_operator<Affine>("orr.affine/1", "y = x * scale + offset")
+    static const Operator op = core::unary_operator<Affine>("orr.affine/1", "y = x * scale + offset", core::kUnaryVulkan<shaders::unary_affine, arguments>)
                                    .attr("scale", ORR_ATTR_FLOAT, "1", "factor")
                                    .attr("offset", ORR_ATTR_FLOAT, "0", "added after the factor");
     return op.table();

@@ -2,6 +2,8 @@
 #include <limits>
 
 #include "common/unary.hpp"
+#include "common/unary_vulkan.hpp"
+#include "clamp_shaders.hpp"
 
 using namespace orrery;
 
@@ -28,10 +30,15 @@ struct Clamp {
         return raised > high ? high : raised;
     }
 };
+
+core::UnaryArguments arguments(const orr_attrs* attrs) {
+    const Clamp f(attrs);
+    return {0, f.low, f.high};
+}
 }  // namespace
 
 const orr_operator* orr_op_clamp() {
-    static const Operator op = core::unary_operator<Clamp>("orr.clamp/1", "y = min(max(x, min), max); torch.clamp")
+    static const Operator op = core::unary_operator<Clamp>("orr.clamp/1", "y = min(max(x, min), max); torch.clamp", core::kUnaryVulkan<shaders::unary_clamp, arguments>)
                                    .attr("min", ORR_ATTR_FLOAT, "-1.7976931348623157e308", "lower bound; beyond f32: none")
                                    .attr("max", ORR_ATTR_FLOAT, "1.7976931348623157e308", "upper bound; beyond f32: none");
     return op.table();

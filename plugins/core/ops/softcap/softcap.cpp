@@ -3,6 +3,8 @@
 #include <cmath>
 
 #include "common/unary.hpp"
+#include "common/unary_vulkan.hpp"
+#include "softcap_shaders.hpp"
 
 using namespace orrery;
 
@@ -21,10 +23,15 @@ struct Softcap {
         for (int64_t k = 0; k < n; k++) y[k] *= cap;
     }
 };
+
+core::UnaryArguments arguments(const orr_attrs* attrs) {
+    const Softcap f(attrs);
+    return {0, f.cap, 0.0f};
+}
 }  // namespace
 
 const orr_operator* orr_op_softcap() {
-    static const Operator op = core::unary_operator<Softcap>("orr.softcap/1", "y = tanh(x / cap) * cap; arXiv:2408.00118")
+    static const Operator op = core::unary_operator<Softcap>("orr.softcap/1", "y = tanh(x / cap) * cap; arXiv:2408.00118", core::kUnaryVulkan<shaders::unary_softcap, arguments>)
                                    .attr("cap", ORR_ATTR_FLOAT, nullptr, "bound of |y|, above 0");
     return op.table();
 }

@@ -1,0 +1,143 @@
+// y[b, t, h] = sum_s p_s v[b, s, h / G] / sum_s p_s, scores and attributes as the definition has them
+// Few query tokens: the cache in chunks, one workgroup each (split.comp), then merged in order (merge.comp). Lengths are read from memory: chunks past
+// a sequence's end leave at once. More: tiles of 64 query rows over all keys (tiles.comp). f32 throughout.
+#include "attention/attention/params.h"
+#include "attention_shaders.hpp"
+#include "common/vulkan.hpp"
+#include "ops/attention/attention.hpp"
+
+#include <bit>
+
+namespace orrery::attention {
+namespace {
+
+// As in shaders/attention/attention/keys.glsl.
+enum : uint32_t { kPaged = 1, kWideK = 2, kWideV = 4, kBiased = 8 };
+constexpr int64_t kSplitTokens = 8;  // with more query tokens, tiles read the cache less often
+constexpr uint32_t kSplitRows = 8;
+
+struct Shape {
+    uint32_t batch, tokens, keys, heads, kv_heads, group, width, value_width;
+    uint32_t rows, chunk, chunks, split_rows;
+    bool split;
+
+    Shape(const orr_tensor& q, const orr_tensor& k, const orr_tensor& v) {
+        const auto n = [](int64_t x) { return static_cast<uint32_t>(x); };
+        batch = n(q.shape[0]), tokens = n(q.shape[1]), heads = n(q.shape[2]), width = n(q.shape[3]);
+        keys = n(k.shape[1]), kv_heads = n(k.shape[2]), value_width = n(v.shape[3]);
+        group = heads / kv_heads, rows = tokens * group;
+        split = q.shape[1] <= kSplitTokens;
+        // Of the capacity alone: 128 chunks at most, so that merging stays small beside reading.
+        chunk = 64 * std::max<uint32_t>(1, n(vk::divide_up(keys, 64 * 128)));
+        chunks = n(vk::divide_up(keys, chunk));
+        split_rows = std::min(rows, kSplitRows);
+    }
+    uint64_t partials() const { return static_cast<uint64_t>(batch) * kv_heads * rows * chunks; }
+    uint64_t work_bytes() const { return split ? (partials() + 1) / 2 * 16 + partials() * vk::divide_up(value_width, 4) * 16 : 0; }
+    // As the shaders declare it.
+    uint64_t shared_bytes() const {
+        if (!split) return 30 * 1024;
+        return split_rows * (vk::divide_up(width, 4) * 16 + 1024 + 256 + 12) + 4096;
+    }
+};
+
+// Rows begin at multiples of 16 bytes (f32) or 4 (f16, bf16) and hold whole vec4.
+bool wide(const orr_tensor& t) {
+    if (t.shape[3] % 4 != 0) return false;
+    if (is_paged(t)) return true;
+    for (int32_t a = 0; a < 3; a++)
+        if (stride(t, a) % 4 != 0) return false;
+    return t.offset % 16 == 0;
+}
+
+bool takes_cache(const orr_tensor& t, const char* name, char* reason, size_t size) {
+    return is_paged(t) ? takes_pages(t, name, reason, size) : takes_rows(&t, name, reason, size);
+}
+
+bool supports(const orr_prepare* p, char* reason, size_t size) {
+    const orr_tensor &q = *p->inputs[kQuery], &k = *p->inputs[kKey], &v = *p->inputs[kValue];
+    const orr_tensor* mask = vk::input(p, kKeyMask);
+    if (!takes_rows(&q, "q", reason, size) || !takes_rows(vk::input(p, kBias), "bias", reason, size)) return false;
+    if (!takes_cache(k, "k", reason, size) || !takes_cache(v, "v", reason, size)) return false;
+    if (is_paged(k) != is_paged(v)) return refuse(reason, size, "of k and v only one is paged");
+    if (mask && !takes_rows(mask, "key_mask", reason, size)) return false;
+    if (!is_contiguous(*p->outputs[0])) return refuse(reason, size, "y has gaps");
+    if (!takes_size(p->outputs[0], "y", reason, size)) return false;
+    if (v.shape[3] > 512) return refuse(reason, size, "values are " + std::to_string(v.shape[3]) + " wide, the shaders take 512");
+    const Shape s(q, k, v);
+    const orr_vulkan_device& d = vk::device(p);
+    if (s.shared_bytes() > d.shared_bytes) return refuse(reason, size, "needs " + std::to_string(s.shared_bytes()) + " bytes of shared memory, the device has " + std::to_string(d.shared_bytes));
+    if (s.work_bytes() >> 32) return refuse(reason, size, "needs " + std::to_string(s.work_bytes()) + " bytes of workspace, the shader reaches 4 GiB");
+    return vk::can_run(d, s.split ? shaders::attention_split : shaders::attention_tiles, reason, size);
+}
+
+orr_status prepare(orr_prepare* p) {
+    const Shape s(*p->inputs[kQuery], *p->inputs[kKey], *p->inputs[kValue]);
+    p->variant(p, s.split ? "split" : "tiles");
+    p->workspace(p, s.work_bytes());
+    return ORR_OK;
+}
+
+shaders::AttentionParams parameters(const orr_run* run, const Shape& s) {
+    const orr_tensor &q = *run->inputs[kQuery], &k = *run->inputs[kKey], &v = *run->inputs[kValue];
+    shaders::AttentionParams p{};
+    p.q = vk::address(&q);
+    p.k = vk::address(&k);
+    p.v = vk::address(&v);
+    p.y = vk::address(run->outputs[0]);
+    p.work = vk::recorder(run).workspace;
+    p.B = s.batch, p.T = s.tokens, p.Hkv = s.kv_heads, p.S = s.keys;
+    p.q_batch = stride(q, 0), p.q_token = stride(q, 1), p.q_head = stride(q, 2);
+    if (!is_paged(k)) {
+        p.k_batch = stride(k, 0), p.k_token = stride(k, 1), p.k_head = stride(k, 2);
+        p.v_batch = stride(v, 0), p.v_token = stride(v, 1), p.v_head = stride(v, 2);
+    }
+    if (const orr_tensor* bias = vk::input(run, kBias)) {
+        p.bias = vk::address(bias);
+        p.bias_batch = stride(*bias, 0), p.bias_head = stride(*bias, 1), p.bias_token = stride(*bias, 2);
+    }
+    if (const orr_tensor* mask = vk::input(run, kKeyMask)) {
+        p.mask = vk::address(mask);
+        p.mask_batch = stride(*mask, 0) * std::max<uint32_t>(1, mask->block_bytes / 4);
+        p.mask_keys = static_cast<uint32_t>(mask->shape[1]);
+    }
+    return p;
+}
+
+orr_status run(const orr_run* run) {
+    const orr_tensor &q = *run->inputs[kQuery], &k = *run->inputs[kKey], &v = *run->inputs[kValue];
+    const orr_tensor *bias = vk::input(run, kBias), *mask = vk::input(run, kKeyMask);
+    const Shape s(q, k, v);
+    const AttentionAttrs given(run->attrs, q.shape[3]);
+    if (elements(*run->outputs[0]) == 0) return ORR_OK;
+    const shaders::AttentionParams p = parameters(run, s);
+    const auto bits = [](double x) { return std::bit_cast<uint32_t>(static_cast<float>(x)); };
+    const auto reach = [](int64_t x) { return static_cast<uint32_t>(std::min<int64_t>(x, INT32_MAX / 2)); };
+    const uint32_t flags = (is_paged(k) ? kPaged : 0) | (wide(k) ? kWideK : 0) | (wide(v) ? kWideV : 0) | (bias ? kBiased : 0);
+    const std::initializer_list<uint32_t> constants = {s.width,
+                                                       s.value_width,
+                                                       s.group,
+                                                       cache_type(k),
+                                                       cache_type(v),
+                                                       flags,
+                                                       bits(given.scale),
+                                                       bits(given.softcap),
+                                                       reach(given.back),
+                                                       reach(given.ahead),
+                                                       s.chunk,
+                                                       bias ? static_cast<uint32_t>(bias->shape[0]) : 1,
+                                                       mask ? mask->type : ORR_TYPE_F32,
+                                                       s.split_rows};
+    const uint64_t heads = static_cast<uint64_t>(s.batch) * s.kv_heads;
+    if (!s.split) return vk::dispatch(run, shaders::attention_tiles, constants, p, vk::groups(heads * vk::divide_up(s.rows, 64)));
+    const orr_status status = vk::dispatch(run, shaders::attention_split, constants, p, vk::groups(heads * vk::divide_up(s.rows, s.split_rows) * s.chunks));
+    if (status != ORR_OK) return status;
+    vk::recorder(run).barrier(&vk::recorder(run));
+    return vk::dispatch(run, shaders::attention_merge, constants, p, vk::groups(heads * s.rows));
+}
+
+}  // namespace
+
+const KernelDef kAttentionVulkan = {"vulkan", "vulkan", 0, supports, prepare, run};
+
+}  // namespace orrery::attention
