@@ -9,6 +9,9 @@ layout(local_size_x = ORR_GROUP) in;
 layout(constant_id = 4) const uint SETS = 1;  // row tiles of a workgroup; gated: 2, one of each weight
 layout(constant_id = 5) const uint ROWS = 1;  // rows of x: 1, 2, 4, 8
 
+#ifndef STEP
+#define STEP 2
+#endif
 const uint SLOTS = 4096;  // floats of x at a time
 shared vec4 xs[SLOTS / 4];
 shared float xsums[SLOTS / 16];
@@ -31,74 +34,72 @@ int code_bits(uint type) {
 }
 vec4 table_values(uint c) { return vec4(table[c & 15u], table[c >> 8 & 15u], table[c >> 16 & 15u], table[c >> 24 & 15u]); }
 
-// Quad q from words in registers.
-vec4 quad_numbers(uint type, uvec4 a, uvec4 b, uvec2 h, uint q) {
-    const int bits = code_bits(type);
-    if (tile_has_table(type)) return table_values(tile_nibbles(a[q & 3u], q));
-    if (tile_has_nibbles(type)) return codes_above_one(a[q & 3u], bits, q < 4u ? 0 : 4);
-    if (type == TILE_Q8_0) return codes_above_one(q < 4u ? a[q & 3u] : b[q & 3u], bits, 0);
-    if (type == TILE_Q2_K) return codes_above_one(a[q >> 2], bits, int(q & 3u) * 2);
-    uint c;
-    if (tile_code_bytes(type) == 256u) {
-        c = tile_pairs(a[q >> 2], q) | tile_bits(h.x, q) << 2;
-    } else {
-        c = tile_nibbles(a[q & 3u], q) | (type == TILE_Q6_K ? tile_pairs(h[q >> 2], q) : tile_bits(h.x, q)) << 4;
+// One row of a block, as it lies.
+struct Raw {
+    uvec4 w[8];
+    uvec2 high, params;
+};
+
+uint code_planes(uint type) { return max(tile_code_bytes(type) / 512u, 1u); }
+
+Raw load_raw(uint type, uvec2 row_tile, uint block, uint row) {
+    const uvec2 tile = address_plus(row_tile, tile_at(type, block)), high = address_plus(tile, tile_code_bytes(type));
+    Raw r;
+    [[unroll]] for (uint i = 0; i < 8u; i++) r.w[i] = uvec4(0);
+    r.high = r.params = uvec2(0);
+    if (tile_code_bytes(type) == 256u) r.w[0].xy = U32x2(tile).v[row];
+    else
+        [[unroll]] for (uint i = 0; i < 8u; i++)
+            if (i < code_planes(type)) r.w[i] = U32x4(tile).v[i * 32u + row];
+    if (tile_high_bytes(type) == 128u) r.high.x = U32(high).v[row];
+    if (tile_high_bytes(type) == 256u) r.high = U32x2(high).v[row];
+    if (!tile_is_float(type)) r.params = tile_params(type, row_tile, block, row);
+    return r;
+}
+
+// Quad q: numbers of float types and tables, else 1 + code / 2^bits.
+vec4 quad_numbers(uint type, Raw r, uint q) {
+    if (type == TILE_F32) return uintBitsToFloat(r.w[q]);
+    if (tile_is_float(type)) {
+        const uvec4 v = r.w[q >> 1];
+        const uvec2 w = (q & 1u) == 0u ? v.xy : v.zw;
+        return type == TILE_F16 ? vec4(unpackHalf2x16(w.x), unpackHalf2x16(w.y)) : vec4(bf16x2(w.x), bf16x2(w.y));
     }
+    const int bits = code_bits(type);
+    if (tile_has_table(type)) return table_values(tile_nibbles(r.w[0][q & 3u], q));
+    if (tile_has_nibbles(type)) return codes_above_one(r.w[0][q & 3u], bits, q < 4u ? 0 : 4);
+    if (type == TILE_Q8_0) return codes_above_one(r.w[q >> 2][q & 3u], bits, 0);
+    if (type == TILE_Q2_K) return codes_above_one(r.w[0][q >> 2], bits, int(q & 3u) * 2);
+    uint c;
+    if (type == TILE_Q3_K) c = tile_pairs(r.w[0][q >> 2], q) | tile_bits(r.high.x, q) << 2;
+    else c = tile_nibbles(r.w[0][q & 3u], q) | (type == TILE_Q6_K ? tile_pairs(r.high[q >> 2], q) : tile_bits(r.high.x, q)) << 4;
     return codes_above_one(c, bits, 0);
 }
 
-void block_of_codes(uint type, uint set, uvec2 row_tile, uint block, uint row, uint at) {
-    const uvec2 tile = address_plus(row_tile, tile_at(type, block)), high = address_plus(tile, tile_code_bytes(type));
-    uvec4 a, b = uvec4(0);
-    uvec2 h = uvec2(0);
-    if (tile_code_bytes(type) == 256u) a = uvec4(U32x2(tile).v[row], 0, 0);
-    else a = U32x4(tile).v[row];
-    if (type == TILE_Q8_0) b = U32x4(tile).v[32u + row];
-    if (tile_high_bytes(type) == 128u) h.x = U32(high).v[row];
-    if (tile_high_bytes(type) == 256u) h = U32x2(high).v[row];
-    vec4 so = tile_scales(type, tile_params(type, row_tile, block, row));
+// at: block of x in shared memory.
+void multiply(uint type, uint set, Raw r, uint at) {
+    vec4 so = vec4(1, 0, 1, 0);
+    if (!tile_is_float(type)) so = tile_scales(type, r.params);
     const float unit = float(1 << code_bits(type));
     [[unroll]] for (uint part = 0; part < 2u; part++) {
         const vec2 s = part == 0u ? so.xy : so.zw;
         float sums[8];
         [[unroll]] for (uint t = 0; t < 8u; t++) sums[t] = 0;
         [[unroll]] for (uint i = 0; i < 4u; i++) {
-            const vec4 w = quad_numbers(type, a, b, h, part * 4u + i);
+            const vec4 w = quad_numbers(type, r, part * 4u + i);
             [[unroll]] for (uint t = 0; t < 8u; t++)
                 if (t < ROWS) sums[t] = dot4(w, xs[t * (SLOTS / 4u / ROWS) + at * 8u + part * 4u + i], sums[t]);
         }
         [[unroll]] for (uint t = 0; t < 8u; t++) {
             if (t >= ROWS) continue;
+            if (tile_is_float(type) || tile_has_table(type)) {
+                acc[set][t] = fma(s.x, sums[t], acc[set][t]);
+                continue;
+            }
             const float x_sum = xsums[t * (SLOTS / 16u / ROWS) + at * 2u + part];
-            if (tile_has_table(type)) acc[set][t] = fma(s.x, sums[t], acc[set][t]);
-            else acc[set][t] = fma(s.x * unit, sums[t] - x_sum, fma(s.y, x_sum, acc[set][t]));
+            acc[set][t] = fma(s.x * unit, sums[t] - x_sum, fma(s.y, x_sum, acc[set][t]));
         }
     }
-}
-
-void block_of_floats(uint type, uint set, uvec2 row_tile, uint block, uint row, uint at) {
-    const uvec2 tile = address_plus(row_tile, tile_at(type, block));
-    [[unroll]] for (uint i = 0; i < 4u; i++) {
-        vec4 w[2];
-        if (type == TILE_F32) {
-            w[0] = uintBitsToFloat(U32x4(tile).v[i * 64u + row]);
-            w[1] = uintBitsToFloat(U32x4(tile).v[i * 64u + 32u + row]);
-        } else {
-            const uvec4 u = U32x4(tile).v[i * 32u + row];
-            w[0] = type == TILE_F16 ? vec4(unpackHalf2x16(u.x), unpackHalf2x16(u.y)) : vec4(bf16x2(u.x), bf16x2(u.y));
-            w[1] = type == TILE_F16 ? vec4(unpackHalf2x16(u.z), unpackHalf2x16(u.w)) : vec4(bf16x2(u.z), bf16x2(u.w));
-        }
-        [[unroll]] for (uint t = 0; t < 8u; t++) {
-            if (t >= ROWS) continue;
-            const uint slot = t * (SLOTS / 4u / ROWS) + at * 8u + i * 2u;
-            acc[set][t] = dot4(w[1], xs[slot + 1u], dot4(w[0], xs[slot], acc[set][t]));
-        }
-    }
-}
-
-void block(uint type, uint set, uvec2 row_tile, uint block, uint row, uint at) {
-    if (tile_is_float(type)) block_of_floats(type, set, row_tile, block, row, at);
-    else block_of_codes(type, set, row_tile, block, row, at);
 }
 
 // Columns `from` … of the rows of x that this workgroup takes; zeros past either end.
@@ -162,13 +163,29 @@ void main() {
         // Two tables in one product would need two: the host gives such weights a dispatch each.
         if (gl_LocalInvocationID.x < 16u) table[gl_LocalInvocationID.x] = tile_table(tile_has_table(TYPE0) ? TYPE0 : type1, gl_LocalInvocationID.x);
     }
-    for (uint from = 0; from < blocks; from += width) {
-        if (from > 0u) barrier();
-        stage(from * 32u, first);
-        const uint end = min(width, blocks - from);
-        [[unroll]] for (uint at = part; at < end; at += 8u) {
-            block(TYPE0, 0, tile0, from + at, row, at);
-            if (SETS == 2u) block(type1, 1, tile1, from + at, row, at);
+    // Weights are on their way a step ahead of their use, and while x is staged; a step takes STEP blocks of this invocation's eighth.
+    Raw next0[STEP], next1[STEP];
+    [[unroll]] for (uint i = 0; i < STEP; i++) {
+        const uint block = i * 8u + part;
+        if (block < blocks) next0[i] = load_raw(TYPE0, tile0, block, row);
+        if (SETS == 2u && block < blocks) next1[i] = load_raw(type1, tile1, block, row);
+    }
+    for (uint from = 0; from < blocks; from += STEP * 8u) {
+        Raw now0[STEP] = next0, now1[STEP] = next1;
+        [[unroll]] for (uint i = 0; i < STEP; i++) {
+            const uint block = from + (STEP + i) * 8u + part;
+            if (block < blocks) next0[i] = load_raw(TYPE0, tile0, block, row);
+            if (SETS == 2u && block < blocks) next1[i] = load_raw(type1, tile1, block, row);
+        }
+        if (from % width == 0u) {
+            if (from > 0u) barrier();
+            stage(from * 32u, first);
+        }
+        [[unroll]] for (uint i = 0; i < STEP; i++) {
+            const uint block = from + i * 8u + part;
+            if (block >= blocks) continue;
+            multiply(TYPE0, 0, now0[i], block % width);
+            if (SETS == 2u) multiply(type1, 1, now1[i], block % width);
         }
     }
     finish(p, first);

@@ -10,8 +10,41 @@ using namespace shaders;
 constexpr int64_t kGemvRows = 8;      // of x, in one pass over the weights
 constexpr int64_t kGemvMostRows = 32;  // up to here several passes beat tiles that are mostly empty
 constexpr uint32_t kGemmSide = 64;
+constexpr uint32_t kF16SharedBytes = 42 * 1024;  // of the largest tile
 
-enum class Form { gemv, gemm };
+enum class Form : uint32_t { gemv, gemm, f16_32, f16_64, f16_128 };
+
+// What prepare decides for run.
+struct Plan {
+    Form form;
+};
+
+struct F16Tile {
+    uint32_t x_rows, weight_rows;
+};
+F16Tile tile_of(Form form) {
+    if (form == Form::f16_32) return {32, 128};
+    if (form == Form::f16_64) return {64, 128};
+    return {128, 128};
+}
+const orr_vulkan_shader& shader_of(const ProductShaders& s, Form form) {
+    switch (form) {
+        case Form::gemv: return s.gemv;
+        case Form::gemm: return s.gemm;
+        case Form::f16_32: return s.f16_32;
+        case Form::f16_64: return s.f16_64;
+        default: return s.f16_128;
+    }
+}
+const char* variant_of(Form form) {
+    switch (form) {
+        case Form::gemv: return "gemv";
+        case Form::gemm: return "gemm";
+        case Form::f16_32: return "f16_32";
+        case Form::f16_64: return "f16_64";
+        default: return "f16_128";
+    }
+}
 
 bool packed(const orr_tensor& w) { return w.flags & ORR_TENSOR_CONSTANT; }
 
@@ -20,10 +53,17 @@ uint32_t type_in_shader(const orr_tensor& w) {
     return packed(w) ? type : TILE_RAW_F32 + type;
 }
 
-Form form_of(const ProductCall& c) {
+// Activations in f16 where the numerics allow and the device has matrices for them.
+Form form_of(const orr_prepare* p, const ProductShaders& s, const ProductCall& c) {
     for (uint32_t i = 0; i < c.parts; ++i)
         if (!packed(*c.w[i])) return Form::gemm;
-    return rows(*c.x) <= kGemvMostRows ? Form::gemv : Form::gemm;
+    const int64_t n = rows(*c.x);
+    if (n <= kGemvRows) return Form::gemv;
+    const Form matrices = n <= 32 ? Form::f16_32 : n <= 64 ? Form::f16_64 : Form::f16_128;
+    const bool one_type = !c.gated || tile_type(*c.w[0]) == tile_type(*c.w[1]);
+    char ignored[256];
+    if (p->numerics != ORR_NUMERICS_EXACT && one_type && can_run(device(p), shader_of(s, matrices), ignored, sizeof ignored) && device(p).shared_bytes >= kF16SharedBytes) return matrices;
+    return n <= kGemvMostRows ? Form::gemv : Form::gemm;
 }
 
 // Rows at equal distances, few enough elements for 32-bit indices.
@@ -86,6 +126,10 @@ void set_raw_strides(ProductParams& p, const ProductCall& c, uint32_t i) {
     p.n2 = c.transposed ? outer : 1;
 }
 
+bool in_f16(Form form) { return form != Form::gemv && form != Form::gemm; }
+// Of one row of x.
+uint64_t x_f16_bytes(const ProductCall& c) { return divide_up(static_cast<uint64_t>(c.x->shape[c.x->rank - 1]), 32) * 64; }
+
 // Weight tiles of a dispatch, `rows_of` rows each.
 uint64_t tiles_of(const ProductCall& c, const ProductParams& p, bool raw, uint32_t rows_of) {
     uint64_t n = divide_up(p.n0, rows_of);
@@ -99,6 +143,11 @@ orr_status dispatch_product(const orr_run* run, const ProductShaders& s, const P
     if (form == Form::gemm) {
         const Groups groups{static_cast<uint32_t>(divide_up(p.tokens, kGemmSide)), static_cast<uint32_t>(tiles_of(c, p, raw, kGemmSide)), 1};
         return dispatch(run, s.gemm, {type0, type1, act, gated}, p, groups);
+    }
+    if (form != Form::gemv) {
+        const F16Tile tile = tile_of(form);
+        const Groups groups{static_cast<uint32_t>(divide_up(p.tokens, tile.x_rows)), static_cast<uint32_t>(tiles_of(c, p, raw, c.gated ? tile.weight_rows / 2 : tile.weight_rows)), 1};
+        return dispatch(run, shader_of(s, form), {type0, type1, act, gated}, p, groups);
     }
     uint32_t width = 1;
     while (width < p.tokens && width < kGemvRows) width *= 2;
@@ -122,11 +171,15 @@ bool product_supports(const orr_prepare* p, const ProductShaders& s, const Produ
         const auto has_table = [&](uint32_t i) { return type_in_shader(*c.w[i]) >= TILE_IQ4_NL; };
         if (has_table(0) && has_table(1)) return refuse(reason, size, "gated weights of types " + std::string(c.w[0]->type_id) + " and " + c.w[1]->type_id);
     }
-    return can_run(device(p), form_of(c) == Form::gemv ? s.gemv : s.gemm, reason, size);
+    return can_run(device(p), shader_of(s, form_of(p, s, c)), reason, size);
 }
 
-orr_status product_prepare(orr_prepare* p, const ProductShaders&, const ProductCall& c) {
-    p->variant(p, form_of(c) == Form::gemv ? "gemv" : "gemm");
+orr_status product_prepare(orr_prepare* p, const ProductShaders& s, const ProductCall& c) {
+    Plan* plan = static_cast<Plan*>(p->plan_memory(p, sizeof(Plan)));
+    if (!plan) return ORR_OUT_OF_MEMORY;
+    plan->form = form_of(p, s, c);
+    p->variant(p, variant_of(plan->form));
+    if (in_f16(plan->form)) p->workspace(p, divide_up(static_cast<uint64_t>(rows(*c.x)), 128) * 128 * x_f16_bytes(c));
     for (uint32_t i = 0; i < c.parts; ++i) {
         if (!packed(*c.w[i])) continue;
         const orr_status status = pack_tiles(p, c.first_weight + i * c.weight_step, describe_tiles(*c.w[i], c.transposed), c.transposed);
@@ -136,9 +189,19 @@ orr_status product_prepare(orr_prepare* p, const ProductShaders&, const ProductC
 }
 
 orr_status product_run(const orr_run* run, const ProductShaders& s, const ProductCall& c) {
-    const Form form = form_of(c);
+    const Form form = static_cast<const Plan*>(run->data)->form;
+    ProductParams common = common_params(c);
+    if (common.tokens == 0) return ORR_OK;
+    if (in_f16(form)) {
+        const uint64_t workspace = recorder(run).workspace;
+        common.y0 = workspace;
+        const orr_status status = dispatch(run, s.to_f16, {}, common, groups(divide_up(common.tokens * (x_f16_bytes(c) / 8), 256)));
+        if (status != ORR_OK) return status;
+        recorder(run).barrier(&recorder(run));
+        common.x = workspace;
+    }
     if (c.gated) {
-        ProductParams p = common_params(c);
+        ProductParams p = common;
         set_part(p, 0, c, 0);
         set_part(p, 1, c, 1);
         const uint32_t raw = packed(*c.w[0]) ? packed(*c.w[1]) ? 2 : 1 : 0;
@@ -150,7 +213,7 @@ orr_status product_run(const orr_run* run, const ProductShaders& s, const Produc
     for (uint32_t i = 0; i < c.parts; ++i) {
         if (done[i]) continue;
         const uint32_t type = type_in_shader(*c.w[i]);
-        ProductParams p = common_params(c);
+        ProductParams p = common;
         set_part(p, 0, c, i);
         if (type >= TILE_RAW_F32) set_raw_strides(p, c, i);
         for (uint32_t j = i + 1, slot = 1; j < c.parts && slot < 3 && type < TILE_RAW_F32; ++j)

@@ -11,6 +11,10 @@ namespace orrery::vk {
 struct ProductShaders {
     const orr_vulkan_shader& gemv;
     const orr_vulkan_shader& gemm;
+    const orr_vulkan_shader& to_f16;
+    const orr_vulkan_shader& f16_32;  // rows of x in a workgroup's tile
+    const orr_vulkan_shader& f16_64;
+    const orr_vulkan_shader& f16_128;
 };
 
 inline constexpr uint32_t kMostParts = 64;
