@@ -13,7 +13,8 @@ struct ConvPlan {
     flt::Isa isa;
     flt::ConvArgs args;
     uint64_t bias_bytes;
-    const float* packed;  // in plan memory; null where the weight itself is packed
+    float* packed;  // in plan memory; null where the weight itself is packed
+    bool packed_now;  // whether it is filled; plan memory begins as zeros
 };
 
 bool supports_conv(const orr_prepare* p, char* reason, size_t size);
