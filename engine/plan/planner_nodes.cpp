@@ -4,11 +4,6 @@
 namespace orrery {
 namespace {
 constexpr uint64_t kChainSlotBytes = 1024 * sizeof(float);
-
-bool port_takes(const orr_port& port, const char* type) {
-    const std::string types = std::string(" ") + port.types + " ";
-    return types == " * " || types.find(std::string(" ") + type + " ") != std::string::npos;
-}
 }  // namespace
 
 void Planner::plan_node(size_t n) {
@@ -42,7 +37,7 @@ const orr_tensor* Planner::input_tensor(const NodeDef& node, size_t i, orr_value
         return t;
     }
     std::shared_ptr<Constant> c = def.constant;
-    if (!port_takes(port, c->type_info().id.c_str())) {
+    if (!port_takes(port, c->type_info().id)) {
         if (!port_takes(port, "f32"))
             throw Error(ORR_INVALID_ARGUMENT, where() + ": " + node.op->id + ": input " + port.name + " (" + c->name() + ") is " + c->type_info().id + ", it takes " + port.types);
         c = weights_.as_f32(c);

@@ -23,6 +23,7 @@ const orr_operator* orr_op_embedding() {
                                    .output("y", "[.., E]")
                                    .attr("scale", ORR_ATTR_FLOAT, "1", "factor of every element")
                                    .infer(infer_guard<core::infer_embedding>)
+                                   .kernel(core::kEmbeddingVulkan)
                                    .kernel(core::kEmbeddingCpu)
                                    .kernel(core::kEmbeddingReference);
     return op.table();

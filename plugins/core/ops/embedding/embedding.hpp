@@ -25,6 +25,7 @@ inline int64_t embedding_id(const orr_tensor& ids, int64_t i, int64_t vocabulary
     return id;
 }
 
+extern const KernelDef kEmbeddingVulkan;
 extern const KernelDef kEmbeddingCpu;
 extern const KernelDef kEmbeddingReference;
 

@@ -53,6 +53,7 @@ const orr_operator* orr_op_linear() {
                                    .traits(ORR_TRAIT_LINEAR)
                                    .infer(infer_guard<core::infer_linear>)
                                    .flops(core::linear_flops)
+                                   .kernel(core::kLinearVulkan)
                                    .kernel(core::kLinearCpu)
                                    .kernel(core::kLinearReference);
     return op.table();

@@ -61,6 +61,7 @@ const orr_operator* orr_op_linear_group() {
                                    .attr("glu", ORR_ATTR_STRING, "\"none\"", core::kGlus)
                                    .infer(core::infer)
                                    .flops(core::group_flops)
+                                   .kernel(core::kLinearGroupVulkan)
                                    .kernel(core::kLinearGroupCpu)
                                    .kernel(core::kLinearGroupReference);
     return op.table();

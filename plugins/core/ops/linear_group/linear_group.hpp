@@ -20,6 +20,7 @@ inline flt::Activation group_glu(const orr_attrs* a) {
     return linear::parse_activation("orr.linear_group/1", "glu", a->get_string(a, "glu"), kGlus);
 }
 
+extern const KernelDef kLinearGroupVulkan;
 extern const KernelDef kLinearGroupCpu;
 extern const KernelDef kLinearGroupReference;
 

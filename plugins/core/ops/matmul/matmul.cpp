@@ -42,6 +42,7 @@ const orr_operator* orr_op_matmul() {
                                    .attr("scale", ORR_ATTR_FLOAT, "1", "factor of the product")
                                    .infer(infer_guard<core::infer_matmul>)
                                    .flops(core::flops)
+                                   .kernel(core::kMatmulVulkan)
                                    .kernel(core::kMatmulCpu)
                                    .kernel(core::kMatmulReference);
     return op.table();

@@ -5,6 +5,7 @@
 
 namespace orrery::core {
 
+extern const KernelDef kMatmulVulkan;
 extern const KernelDef kMatmulCpu;
 extern const KernelDef kMatmulReference;
 

@@ -1,0 +1,40 @@
+// Products of f32 rows by weight tensors on a Vulkan device; formulas in shaders/common/product.glsl.
+#pragma once
+
+#include "linear/activation.hpp"
+#include "orrery/vulkan.hpp"
+#include "vulkan_linear/tiles.hpp"
+
+namespace orrery::vk {
+
+// An operator's shaders, of the sources in shaders/common that the names tell.
+struct ProductShaders {
+    const orr_vulkan_shader& gemv;
+    const orr_vulkan_shader& gemm;
+    const orr_vulkan_shader& to_f16;
+    const orr_vulkan_shader& f16_32;  // rows of x in a workgroup's tile
+    const orr_vulkan_shader& f16_64;
+    const orr_vulkan_shader& f16_128;
+};
+
+inline constexpr uint32_t kMostParts = 64;
+
+// One node. bias: null or one that may be absent; y: one for each weight, gated: one.
+struct ProductCall {
+    const orr_tensor* x = nullptr;
+    const orr_tensor* residual = nullptr;
+    uint32_t parts = 0;
+    uint32_t first_weight = 0, weight_step = 1;  // inputs of the node
+    const orr_tensor* w[kMostParts];
+    const orr_tensor* bias[kMostParts];
+    const orr_tensor* y[kMostParts];
+    flt::Activation activation = flt::Activation::none;
+    bool gated = false, transposed = false;
+    float scale = 1;
+};
+
+bool product_supports(const orr_prepare* p, const ProductShaders& shaders, const ProductCall& call, char* reason, size_t size);
+orr_status product_prepare(orr_prepare* p, const ProductShaders& shaders, const ProductCall& call);
+orr_status product_run(const orr_run* run, const ProductShaders& shaders, const ProductCall& call);
+
+}  // namespace orrery::vk

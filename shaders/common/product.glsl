@@ -1,0 +1,49 @@
+// What the forms of a product share: which weight a workgroup works on, and how an element ends.
+//   y_i[t, n] = activation(scale * sum_k x[t, k] w_i[n, k] + bias_i[n]) + residual[t, n]
+//   gated: y_0[t, n] = activation(p_0[t, n]) * p_1[t, n], p_i with bias
+#ifndef ORR_PRODUCT_GLSL
+#define ORR_PRODUCT_GLSL
+#include "common/activation.glsl"
+#include "common/tiles.glsl"
+#include "common/product_params.h"
+
+layout(constant_id = 0) const uint TYPE0 = 0;   // TILE_* of the weights
+layout(constant_id = 1) const uint TYPE1 = 0;   // of the second, where the two are gated
+layout(constant_id = 2) const uint ACT = 0;     // ACT_*
+layout(constant_id = 3) const uint GATED = 0;
+
+struct Part {
+    uvec2 w, bias;
+    F32 y;
+    uint n, bias_type, group;  // group: number of the workgroup's tile within the part
+};
+
+uint product_groups(uint n, uint rows) { return (n + rows - 1u) / rows; }
+
+// Parts lie one after the other along axis y of the workgroups (rows of x along axis x: neighbours share weights), `rows` weight rows to each. False past the last.
+bool product_part(uint group, uint rows, out Part p) {
+    p = Part(w0, bias0, y0, n0, bias_types & 0xffu, group);
+    if (TYPE0 >= TILE_RAW_F32 || GATED != 0u) return group < product_groups(n0, rows);
+    if (group < product_groups(n0, rows)) return true;
+    group -= product_groups(n0, rows);
+    p = Part(w1, bias1, y1, n1, bias_types >> 8 & 0xffu, group);
+    if (group < product_groups(n1, rows)) return true;
+    group -= product_groups(n1, rows);
+    p = Part(w2, bias2, y2, n2, bias_types >> 16 & 0xffu, group);
+    return group < product_groups(n2, rows);
+}
+
+float product_bias(uvec2 bias, uint type, uint n) { return bias == uvec2(0) ? 0.0 : load_float(bias, n, type); }
+
+void product_end(Part p, uint t, uint n, float sum) {
+    float v = activate(ACT, sum * scale + product_bias(p.bias, p.bias_type, n));
+    if (residual != uvec2(0)) v += F32(residual).v[t * residual_stride + n];
+    p.y.v[t * p.n + n] = v;
+}
+
+void product_end_gated(Part p, uint t, uint n, float gate, float up) {
+    gate += product_bias(bias0, bias_types & 0xffu, n);
+    up += product_bias(bias1, bias_types >> 8 & 0xffu, n);
+    p.y.v[t * p.n + n] = activate(ACT, gate) * up;
+}
+#endif

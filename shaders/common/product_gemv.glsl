@@ -1,0 +1,192 @@
+// A few rows of x times packed weights: one pass over the weights for up to 8 rows. A workgroup takes 32 weight rows (of each of SETS tiles):
+// invocation i owns row i % 32 and the blocks of 32 columns congruent to i / 32 modulo 8. x and its sums by 16 columns lie in shared memory, where
+// all 32 read one address. f32 throughout.
+// Codes become floats without a conversion instruction: bits put below the exponent of 1 give 1 + code / 2^bits; the sum of x takes the 1 away.
+// The sum of one element runs over k in an order that neither ROWS nor SETS changes, in explicit fused multiply-adds.
+#define ORR_GROUP 256
+layout(local_size_x = ORR_GROUP) in;
+#include "common/product.glsl"
+layout(constant_id = 4) const uint SETS = 1;  // row tiles of a workgroup; gated: 2, one of each weight
+layout(constant_id = 5) const uint ROWS = 1;  // rows of x: 1, 2, 4, 8
+
+#ifndef STEP
+#define STEP 2
+#endif
+const uint SLOTS = 4096;  // floats of x at a time
+shared vec4 xs[SLOTS / 4];
+shared float xsums[SLOTS / 16];
+shared float table[16];
+
+float acc[2][8];
+
+float dot4(vec4 w, vec4 x, float a) { return fma(w.w, x.w, fma(w.z, x.z, fma(w.y, x.y, fma(w.x, x.x, a)))); }
+
+// 1 + code / 2^bits of the four codes that begin at bits 0, 8, 16, 24 of w, or `low` higher
+uint moved(uint w, int by) { return by >= 0 ? w << by : w >> -by; }
+vec4 codes_above_one(uint w, int bits, int low) {
+    const int to = 23 - bits - low;
+    const uvec4 v = uvec4(moved(w, to), moved(w, to - 8), moved(w, to - 16), moved(w, to - 24));
+    return uintBitsToFloat((v & (0x007fffffu >> (23 - bits) << (23 - bits))) | 0x3f800000u);
+}
+int code_bits(uint type) {
+    if (type == TILE_Q8_0) return 8;
+    return (tile_code_bytes(type) == 256u ? 2 : 4) + (tile_high_bytes(type) == 256u ? 2 : tile_high_bytes(type) == 128u ? 1 : 0);
+}
+vec4 table_values(uint c) { return vec4(table[c & 15u], table[c >> 8 & 15u], table[c >> 16 & 15u], table[c >> 24 & 15u]); }
+
+// One row of a block, as it lies.
+struct Raw {
+    uvec4 w[8];
+    uvec2 high, params;
+};
+
+uint code_planes(uint type) { return max(tile_code_bytes(type) / 512u, 1u); }
+
+Raw load_raw(uint type, uvec2 row_tile, uint block, uint row) {
+    const uvec2 tile = address_plus(row_tile, tile_at(type, block)), high = address_plus(tile, tile_code_bytes(type));
+    Raw r;
+    [[unroll]] for (uint i = 0; i < 8u; i++) r.w[i] = uvec4(0);
+    r.high = r.params = uvec2(0);
+    if (tile_code_bytes(type) == 256u) r.w[0].xy = U32x2(tile).v[row];
+    else
+        [[unroll]] for (uint i = 0; i < 8u; i++)
+            if (i < code_planes(type)) r.w[i] = U32x4(tile).v[i * 32u + row];
+    if (tile_high_bytes(type) == 128u) r.high.x = U32(high).v[row];
+    if (tile_high_bytes(type) == 256u) r.high = U32x2(high).v[row];
+    if (!tile_is_float(type)) r.params = tile_params(type, row_tile, block, row);
+    return r;
+}
+
+// Quad q: numbers of float types and tables, else 1 + code / 2^bits.
+vec4 quad_numbers(uint type, Raw r, uint q) {
+    if (type == TILE_F32) return uintBitsToFloat(r.w[q]);
+    if (tile_is_float(type)) {
+        const uvec4 v = r.w[q >> 1];
+        const uvec2 w = (q & 1u) == 0u ? v.xy : v.zw;
+        return type == TILE_F16 ? vec4(unpackHalf2x16(w.x), unpackHalf2x16(w.y)) : vec4(bf16x2(w.x), bf16x2(w.y));
+    }
+    const int bits = code_bits(type);
+    if (tile_has_table(type)) return table_values(tile_nibbles(r.w[0][q & 3u], q));
+    if (tile_has_nibbles(type)) return codes_above_one(r.w[0][q & 3u], bits, q < 4u ? 0 : 4);
+    if (type == TILE_Q8_0) return codes_above_one(r.w[q >> 2][q & 3u], bits, 0);
+    if (type == TILE_Q2_K) return codes_above_one(r.w[0][q >> 2], bits, int(q & 3u) * 2);
+    uint c;
+    if (type == TILE_Q3_K) c = tile_pairs(r.w[0][q >> 2], q) | tile_bits(r.high.x, q) << 2;
+    else c = tile_nibbles(r.w[0][q & 3u], q) | (type == TILE_Q6_K ? tile_pairs(r.high[q >> 2], q) : tile_bits(r.high.x, q)) << 4;
+    return codes_above_one(c, bits, 0);
+}
+
+// at: block of x in shared memory.
+void multiply(uint type, uint set, Raw r, uint at) {
+    vec4 so = vec4(1, 0, 1, 0);
+    if (!tile_is_float(type)) so = tile_scales(type, r.params);
+    const float unit = float(1 << code_bits(type));
+    [[unroll]] for (uint part = 0; part < 2u; part++) {
+        const vec2 s = part == 0u ? so.xy : so.zw;
+        float sums[8];
+        [[unroll]] for (uint t = 0; t < 8u; t++) sums[t] = 0;
+        [[unroll]] for (uint i = 0; i < 4u; i++) {
+            const vec4 w = quad_numbers(type, r, part * 4u + i);
+            [[unroll]] for (uint t = 0; t < 8u; t++)
+                if (t < ROWS) sums[t] = dot4(w, xs[t * (SLOTS / 4u / ROWS) + at * 8u + part * 4u + i], sums[t]);
+        }
+        [[unroll]] for (uint t = 0; t < 8u; t++) {
+            if (t >= ROWS) continue;
+            if (tile_is_float(type) || tile_has_table(type)) {
+                acc[set][t] = fma(s.x, sums[t], acc[set][t]);
+                continue;
+            }
+            const float x_sum = xsums[t * (SLOTS / 16u / ROWS) + at * 2u + part];
+            acc[set][t] = fma(s.x * unit, sums[t] - x_sum, fma(s.y, x_sum, acc[set][t]));
+        }
+    }
+}
+
+// Columns `from` … of the rows of x that this workgroup takes; zeros past either end.
+void stage(uint from, uint first) {
+    const uint width = SLOTS / ROWS;
+    float values[SLOTS / ORR_GROUP];
+    [[unroll]] for (uint i = 0; i < SLOTS / ORR_GROUP; i++) {
+        const uint slot = i * ORR_GROUP + gl_LocalInvocationID.x, t = first + slot / width, c = from + slot % width;
+        values[i] = t < tokens && c < k ? x.v[t * x_stride + c] : 0.0;
+    }
+    [[unroll]] for (uint i = 0; i < SLOTS / ORR_GROUP; i++) {
+        const uint slot = i * ORR_GROUP + gl_LocalInvocationID.x;
+        xs[slot >> 2][slot & 3u] = values[i];
+    }
+    barrier();
+    const uint group = gl_LocalInvocationID.x * 4u;
+    const vec4 s = xs[group] + xs[group + 1u] + xs[group + 2u] + xs[group + 3u];
+    xsums[gl_LocalInvocationID.x] = (s.x + s.y) + (s.z + s.w);
+    barrier();
+}
+
+float total(uint set, uint t, uint row) {
+    float sum = 0;
+    [[unroll]] for (uint w = 0; w < 8u; w++) {
+        const uint slot = ((set * ROWS + t) * 8u + w) * 32u + row;
+        sum += xs[slot >> 2][slot & 3u];
+    }
+    return sum;
+}
+
+void finish(Part p, uint first) {
+    const uint id = gl_LocalInvocationID.x, row = id % 32u;
+    barrier();
+    [[unroll]] for (uint s = 0; s < 2u; s++)
+        [[unroll]] for (uint t = 0; t < 8u; t++) {
+            if (s >= SETS || t >= ROWS) continue;
+            const uint slot = (s * ROWS + t) * ORR_GROUP + id;
+            xs[slot >> 2][slot & 3u] = acc[s][t];
+        }
+    barrier();
+    const uint outputs = GATED != 0u ? ROWS : SETS * ROWS;
+    for (uint o = id / 32u; o < outputs; o += ORR_GROUP / 32u) {
+        const uint s = o / ROWS, t = o % ROWS;
+        const uint n = (GATED != 0u ? p.group : p.group * SETS + s) * 32u + row;
+        if (n >= p.n || first + t >= tokens) continue;
+        if (GATED != 0u) product_end_gated(p, first + t, n, total(0, t, row), total(1, t, row));
+        else product_end(p, first + t, n, total(s, t, row));
+    }
+}
+
+void main() {
+    Part p;
+    if (!product_part(gl_WorkGroupID.y, GATED != 0u ? 32u : 32u * SETS, p)) return;
+    const uint first = gl_WorkGroupID.x * ROWS, blocks = (k + 31u) / 32u, width = SLOTS / ROWS / 32u;
+    const uint row = gl_LocalInvocationID.x % 32u, part = gl_LocalInvocationID.x / 32u;
+    const uint type1 = GATED != 0u ? TYPE1 : TYPE0, last = (p.n + 31u) / 32u - 1u;
+    const uvec2 tile0 = tile_row(p.w, TYPE0, blocks, GATED != 0u ? p.group : p.group * SETS);
+    const uvec2 tile1 = GATED != 0u ? tile_row(w1, type1, blocks, p.group) : tile_row(p.w, type1, blocks, min(p.group * 2u + 1u, last));
+    [[unroll]] for (uint t = 0; t < 8u; t++) acc[0][t] = acc[1][t] = 0;
+    if (tile_has_table(TYPE0) || tile_has_table(type1)) {
+        // Two tables in one product would need two: the host gives such weights a dispatch each.
+        if (gl_LocalInvocationID.x < 16u) table[gl_LocalInvocationID.x] = tile_table(tile_has_table(TYPE0) ? TYPE0 : type1, gl_LocalInvocationID.x);
+    }
+    // Weights are on their way a step ahead of their use, and while x is staged; a step takes STEP blocks of this invocation's eighth.
+    Raw next0[STEP], next1[STEP];
+    [[unroll]] for (uint i = 0; i < STEP; i++) {
+        const uint block = i * 8u + part;
+        if (block < blocks) next0[i] = load_raw(TYPE0, tile0, block, row);
+        if (SETS == 2u && block < blocks) next1[i] = load_raw(type1, tile1, block, row);
+    }
+    for (uint from = 0; from < blocks; from += STEP * 8u) {
+        Raw now0[STEP] = next0, now1[STEP] = next1;
+        [[unroll]] for (uint i = 0; i < STEP; i++) {
+            const uint block = from + (STEP + i) * 8u + part;
+            if (block < blocks) next0[i] = load_raw(TYPE0, tile0, block, row);
+            if (SETS == 2u && block < blocks) next1[i] = load_raw(type1, tile1, block, row);
+        }
+        if (from % width == 0u) {
+            if (from > 0u) barrier();
+            stage(from * 32u, first);
+        }
+        [[unroll]] for (uint i = 0; i < STEP; i++) {
+            const uint block = from + i * 8u + part;
+            if (block >= blocks) continue;
+            multiply(TYPE0, 0, now0[i], block % width);
+            if (SETS == 2u) multiply(type1, 1, now1[i], block % width);
+        }
+    }
+    finish(p, first);
+}
