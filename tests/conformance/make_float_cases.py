@@ -134,19 +134,20 @@ def convolutions():
     return {"core/conv2d": two, "core/conv1d": one}
 
 
-def rotary():
-    def turn(x, positions, freq, interleaved, scale=1.0):
-        angle = (positions.float()[..., None] * freq)[:, :, None].double()  # the product is f32 upstream
-        c, s, half = scale * angle.cos(), scale * angle.sin(), freq.shape[0]
-        x, y = up(x), up(x).clone()
-        a, b = (x[..., 0:2 * half:2], x[..., 1:2 * half:2]) if interleaved else (x[..., :half], x[..., half:2 * half])
-        first, second = a * c - b * s, b * c + a * s
-        if interleaved:
-            y[..., 0:2 * half:2], y[..., 1:2 * half:2] = first, second
-        else:
-            y[..., :half], y[..., half:2 * half] = first, second
-        return y.float()
+def turn(x, positions, freq, interleaved, scale=1.0):
+    angle = (positions.float()[..., None] * freq)[:, :, None].double()  # the product is f32 upstream
+    c, s, half = scale * angle.cos(), scale * angle.sin(), freq.shape[0]
+    x, y = up(x), up(x).clone()
+    a, b = (x[..., 0:2 * half:2], x[..., 1:2 * half:2]) if interleaved else (x[..., :half], x[..., half:2 * half])
+    first, second = a * c - b * s, b * c + a * s
+    if interleaved:
+        y[..., 0:2 * half:2], y[..., 1:2 * half:2] = first, second
+    else:
+        y[..., :half], y[..., half:2 * half] = first, second
+    return y.float()
 
+
+def rotary():
     x, freq, far = rand(2, 4, 3, 12), 10000.0 ** (-torch.arange(5) / 5.0), 500.0 ** (-torch.arange(5) / 5.0)
     positions = torch.tensor([[0, 1, 2, 3], [70, 71, 4000, 131071]], dtype=torch.int32)
     out = []
@@ -248,6 +249,29 @@ def appends():
     return {"attention/cache_append": out}
 
 
+def rotary_appends():
+    out, freq, far = [], 10000.0 ** (-torch.arange(3) / 3.0), 500.0 ** (-torch.arange(3) / 3.0)
+    # a turned key may round to either of two neighbours of the cache's type
+    for kind, width, tol in ((torch.float32, 8, 4e-6), (torch.float16, 8, 1e-3), (torch.bfloat16, 7, 8e-3)):
+        for inter, past, t in ((False, 0, 2), (True, 7, 1), (False, 4, 3)):
+            q, k, v, total = rand(2, t, 4, width), rand(2, t, 2, width), rand(2, t, 2, 5), past + t
+            positions = torch.stack([torch.arange(past, total), torch.arange(past, total) + 60]).int()
+            before = [(rand(2, total, 2, w) * 8).round().to(kind) for w in (width, 5)]
+            after = [torch.cat([before[0][:, :past], turn(k, positions, freq, inter).to(kind)], 1), torch.cat([before[1][:, :past], v.to(kind)], 1)]
+            states = [tensor(x, layout="paged", page_tokens=5, past=past) for x in before]
+            out.append(case([q, k, v, *states, positions, freq], [turn(q, positions, freq, inter), *(tensor(x, layout="paged") for x in after)], {"interleaved": True} if inter else None, tol,
+                            batch={"inputs": [0, 0, 0, 0, 0, 0, -1], "outputs": [0, 0, 0]}))
+    q, k, positions = rand(2, 3, 2, 6), rand(2, 3, 1, 6), torch.tensor([[0, 1, 2], [9, 10, 11]], dtype=torch.int32)
+    both = [torch.cat([turn(x[:1], positions[:1], freq, False, 0.5), turn(x[1:], positions[1:], far, False, 1.5)]) for x in (q, k)]
+    empty = tensor(torch.zeros(2, 3, 1, 6), layout="paged", page_tokens=4, past=0)
+    attrs = {"scale": 0.5, "switch_length": 11, "long_scale": 1.5}
+    out.append(case([q, k, k, empty, empty, positions, freq, far], [both[0], tensor(both[1], layout="paged"), tensor(k, layout="paged")], attrs, 4e-6))
+    out.append(case([q, k, k, empty, empty, positions, freq], None, attrs, n_outputs=3, error="long_inv_freq is absent"))
+    out.append(case([q, k[:, :2], k, empty, empty, positions, freq], None, n_outputs=3, error="3 against 2"))
+    out.append(case([q, k, q, empty, empty, positions, freq], None, n_outputs=3, error="1 against 2"))
+    return {"attention/rope_append": out}
+
+
 def scans():
     conv, scan = [], []
     for taps, t, act in ((4, 6, "silu"), (4, 1, "silu"), (2, 5, "none"), (1, 3, "none"), (4, 2, "silu")):
@@ -292,7 +316,7 @@ def scans():
 
 if __name__ == "__main__":
     root = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../plugins")
-    for make in (norms, products, convolutions, rotary, attention, appends, scans):
+    for make in (norms, products, convolutions, rotary, attention, appends, scans, rotary_appends):
         for path, cases in make().items():
             family, op = path.split("/")
             write(os.path.join(root, family, "ops", op, op + ".cases"), cases, seed=SEED + 1)

@@ -15,7 +15,7 @@ from gguf import GGMLQuantizationType as T
 from gguf.quants import dequantize
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../tests/conformance"))
-from make_cases import SEED, case, fill, ints, rand, tensor, write  # noqa: E402
+from make_cases import SEED, case, fill, free, ints, rand, tensor, write  # noqa: E402
 
 rng = np.random.default_rng(SEED)
 HALVES = {"q4_0": [0], "q4_1": [0, 2], "q5_0": [0], "q5_1": [0, 2], "q8_0": [0], "q2_k": [80, 82], "q3_k": [108], "q4_k": [0, 2],
@@ -165,7 +165,7 @@ def moe_cases():
                 h = ACTIVATIONS[activation](x[t].double() @ g[e].T) * (x[t].double() @ u[e].T)
                 y[t] += float(weights[t, j]) * (h @ d[e].T)
         cases.append(case([x, ids, weights, gate, up, down], [out(y)], {"activation": activation}, name=f"{kind} {activation}", tol=5e-5, tol_rms=0.05,
-                          batch={"inputs": [0, 0, 0, -1, -1, -1], "outputs": [0]}))
+                          batch={"inputs": [0, 0, 0, -1, -1, -1], "outputs": [0]}, sizes=[free((0, 0), (1, 0), (2, 0), values=[1, 15, 33, 200])]))
     w = constant(rand(2, 3, 4)), constant(rand(2, 3, 4)), constant(rand(2, 4, 3))
     one = torch.ones(1, 1)
     cases.append(case([rand(1, 4), torch.tensor([[2]], dtype=torch.int32), one, *w], None, error="expert 2 at index 0, there are 2", name="expert"))

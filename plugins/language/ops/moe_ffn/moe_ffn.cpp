@@ -49,6 +49,7 @@ const orr_operator* orr_op_moe_ffn() {
                                    .attr("activation", ORR_ATTR_STRING, "\"silu\"", language::kMoeActivations)
                                    .infer(infer_guard<language::infer_moe>)
                                    .flops(language::moe_flops)
+                                   .kernel(language::kMoeVulkan)
                                    .kernel(language::kMoeCpu)
                                    .kernel(language::kMoeReference);
     return op.table();

@@ -23,6 +23,7 @@ inline void check_expert(int64_t id, int64_t index, int64_t experts) {
     }
 }
 
+extern const KernelDef kMoeVulkan;
 extern const KernelDef kMoeCpu;
 extern const KernelDef kMoeReference;
 

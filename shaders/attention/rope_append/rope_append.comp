@@ -1,0 +1,86 @@
+// Device half of plugins/attention/ops/rope_append/rope_append_vulkan.cpp
+// y = rope(q);  k_state[b, past_b + t] = rope(k)[b, t];  v_state[b, past_b + t] = v[b, t]
+// One workgroup a head of a token: queries, then keys, then values. Su et al. 2021, arXiv:2104.09864
+#version 460
+#extension GL_GOOGLE_include_directive : require
+#ifdef NARROW
+#extension GL_EXT_shader_16bit_storage : require
+#endif
+#define ORR_GROUP 64
+layout(local_size_x = ORR_GROUP) in;
+#include "common/kv_store.glsl"
+#include "common/reduce.glsl"
+#include "common/trig.glsl"
+#include "attention/rope_append/params.h"
+
+layout(constant_id = 0) const uint H = 1;
+layout(constant_id = 1) const uint Hkv = 1;
+layout(constant_id = 2) const uint D = 64;
+layout(constant_id = 3) const uint Dv = 64;
+layout(constant_id = 4) const uint PAIRS = 32;
+layout(constant_id = 5) const uint K_TYPE = 1;  // ORR_TYPE_* or ORR_Q8_0
+layout(constant_id = 6) const uint V_TYPE = 1;
+layout(constant_id = 7) const uint INTERLEAVED = 0;
+layout(constant_id = 8) const int SWITCH_LENGTH = 0;
+layout(constant_id = 9) const float SCALE = 1;
+layout(constant_id = 10) const float LONG_SCALE = 1;
+
+shared float head[D > Dv ? D : Dv];
+
+int position(uint b, uint t) { return positions.v[b * position_batch + t * position_token]; }
+
+void turn(F32 x, uint from, uint b, uint t) {
+    const uint lane = gl_LocalInvocationID.x;
+    bool far = false;
+    if (SWITCH_LENGTH > 0) {
+        float most = -1;
+        for (uint n = lane; n < T; n += ORR_GROUP) most = max(most, float(position(b, n)));
+        far = int(group_max(most)) >= SWITCH_LENGTH;
+    }
+    for (uint i = lane; i < PAIRS; i += ORR_GROUP) {
+        const vec2 c = (far ? LONG_SCALE : SCALE) * cos_sin(float(position(b, t)) * (far ? long_freq.v[i] : freq.v[i]));
+        const uint first = INTERLEAVED != 0 ? 2 * i : i, second = INTERLEAVED != 0 ? 2 * i + 1 : i + PAIRS;
+        const float p = x.v[from + first], q = x.v[from + second];
+        head[first] = p * c.x - q * c.y;
+        head[second] = q * c.x + p * c.y;
+    }
+    for (uint d = 2 * PAIRS + lane; d < D; d += ORR_GROUP) head[d] = x.v[from + d];
+}
+
+void store(Paged cache, uint t, uint h, uint width, uint type) {
+    const uint token = cache.past + t, each = type == ORR_F32 ? 1 : 2;
+    const uvec2 row = cache_row(cache, token, h, width, type);
+    const bool live = row != uvec2(0);  // else the page is behind the window
+    for (uint n = 0; n < width; n += each * ORR_GROUP) {
+        const uint d = n + gl_LocalInvocationID.x * each;
+        const float first = d < width ? head[d] : 0.0, second = d + 1 < width ? head[d + 1] : 0.0;
+#ifdef NARROW
+        if (type == ORR_Q8_0) {
+            store_block(live && d < width, row, d, first, second);
+            barrier();
+            continue;
+        }
+#endif
+        if (live && d < width) store_elements(row, d, width, type, first, second);
+    }
+}
+
+void main() {
+    const uint group = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x, heads = H + 2 * Hkv;
+    const uint n = group % heads, t = group / heads % T, b = group / heads / T;
+    if (b >= B) return;
+    if (n < H) {
+        turn(q, b * q_batch + t * q_token + n * q_head, b, t);
+        barrier();
+        for (uint d = gl_LocalInvocationID.x; d < D; d += ORR_GROUP) y.v[((b * T + t) * H + n) * D + d] = head[d];
+    } else if (n < H + Hkv) {
+        turn(k, b * k_batch + t * k_token + (n - H) * k_head, b, t);
+        barrier();
+        store(k_state.v[b], t, n - H, D, K_TYPE);
+    } else {
+        const uint from = b * v_batch + t * v_token + (n - H - Hkv) * v_head;
+        for (uint d = gl_LocalInvocationID.x; d < Dv; d += ORR_GROUP) head[d] = v.v[from + d];
+        barrier();
+        store(v_state.v[b], t, n - H - Hkv, Dv, V_TYPE);
+    }
+}
