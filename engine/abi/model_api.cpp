@@ -5,6 +5,7 @@
 #include "engine/platform/files.hpp"
 #include "engine/registry/json_text.hpp"
 #include "engine/registry/error_text.hpp"
+#include "engine/run/estimate.hpp"
 #include "engine/run/options.hpp"
 
 using namespace orrery;
@@ -27,7 +28,7 @@ orr_status orr_model_open(orr_engine* engine, const orr_model_options* options, 
     return boundary([&] {
         require(engine, "engine");
         require(model, "model");
-        *model = new orr_model{std::make_shared<Model>(engine->engine, model_options(options), false)};
+        *model = new orr_model{std::make_shared<Model>(engine->engine, model_options(options), Purpose::run)};
     });
 }
 
@@ -46,17 +47,19 @@ orr_status orr_model_estimate(orr_engine* engine, const orr_model_options* optio
     return boundary([&] {
         require(engine, "engine");
         require(estimate, "estimate");
-        const auto model = std::make_shared<Model>(engine->engine, model_options(options), false);
+        const auto model = std::make_shared<Model>(engine->engine, model_options(options), Purpose::measure);
         const int64_t most = model->info().context_length;
         if (context < 0 || (most > 0 && context > most)) throw Error(ORR_LIMIT, "context " + std::to_string(context) + "; the model's is " + std::to_string(most));
-        const int64_t tokens = context ? context : most > 0 ? most : 0;
+        const Need need = estimate_need(*model, context ? context : most > 0 ? most : kDefaultContext);
         orr_estimate e{};
         e.header = ORR_HEADER(orr_estimate);
-        e.weight_bytes = model->weights().checkpoint_bytes();
-        e.state_bytes = model->state_bytes(tokens, engine->engine->registry().find_type("f16"));
-        e.workspace_bytes = model->activation_estimate(std::clamp<int64_t>(tokens, 1, 512));
         const Memory& memory = *engine->engine->memory();
-        e.available_bytes = memory.budget_bytes() ? memory.budget_bytes() - std::min(memory.budget_bytes(), memory.used_bytes()) : platform::available_memory_bytes();
+        const bool budget = memory.budget_bytes() != 0;
+        // Weights that are used in the mapped file take memory, but none of a budget.
+        e.weight_bytes = need.weight_bytes - (budget ? need.mapped_bytes : 0);
+        e.state_bytes = need.state_bytes;
+        e.workspace_bytes = need.workspace_bytes;
+        e.available_bytes = budget ? memory.budget_bytes() - std::min(memory.budget_bytes(), memory.used_bytes()) : platform::available_memory_bytes();
         e.fits = e.weight_bytes + e.state_bytes + e.workspace_bytes <= e.available_bytes;
         std::memcpy(estimate, &e, std::min<size_t>(estimate->header.struct_size ? estimate->header.struct_size : sizeof e, sizeof e));
     });
@@ -66,7 +69,7 @@ orr_status orr_tokenizer_open(orr_engine* engine, const orr_model_options* optio
     return boundary([&] {
         require(engine, "engine");
         require(model, "model");
-        auto m = std::make_shared<Model>(engine->engine, model_options(options), true);
+        auto m = std::make_shared<Model>(engine->engine, model_options(options), Purpose::tokenizer);
         m->tokenizer();
         *model = new orr_model{std::move(m)};
     });
@@ -92,6 +95,9 @@ orr_status orr_detokenize(orr_model* model, const int32_t* ids, uint64_t count, 
         require(text, "text");
         if (count) require(ids, "ids");
         const orr_tokenizer& t = model->model->tokenizer();
+        const int64_t tokens = std::max<int64_t>(t.vocabulary, model->model->info().vocabulary);
+        for (uint64_t i = 0; i < count; i++)
+            if (ids[i] < 0 || ids[i] >= tokens) throw Error(ORR_NOT_FOUND, "token " + std::to_string(ids[i]) + " does not exist; there are " + std::to_string(tokens));
         std::string out;
         call_plugin([&] { return t.decode(&t, ids, count, flags & ORR_SKIP_SPECIAL ? ORR_DETOKENIZE_SKIP_SPECIAL : 0, append_text, &out); }, [] { return std::string(); });
         *text = make_text(std::move(out));

@@ -27,13 +27,14 @@ const orr_host_api kHostApi = {ORR_HEADER(orr_host_api),
                                },
                                [](orr_model* m) -> const orr_tokenizer* {
                                    const orr_tokenizer* t = nullptr;
-                                   boundary([&] { t = m->model->tokenizer_or_null(); });
+                                   boundary([&] { t = &m->model->tokenizer(); });
                                    return t;
                                },
                                [](orr_model* m) { return m->model->files(); },
                                [](orr_model* m) { return &m->model->info(); },
                                [](orr_model* m) { return m->model->checkpoint(); },
-                               [](orr_session* s) -> int64_t { return s ? s->session->options().context : 0; }};
+                               [](orr_session* s) -> int64_t { return s ? s->session->options().context : 0; },
+                               [](orr_session* s) -> uint64_t { return s ? s->session->changes() : 0; }};
 
 }  // namespace
 
@@ -56,6 +57,8 @@ orr_status orr_task_create(orr_model* model, const char* task, orr_session* sess
             known += (known.empty() ? "" : ", ") + std::string(*t);
         }
         if (!offered) throw Error(ORR_UNSUPPORTED, "this model does not do task \"" + id + "\"; it does " + (known.empty() ? "none" : known));
+        if (session && &session->session->model() != &m)
+            throw Error(ORR_INVALID_ARGUMENT, "task " + id + ": the session belongs to another model (" + session->session->model().files_path() + ")");
         auto made = std::make_unique<orr_task>();
         made->model = model->model;
         made->model_handle.reset(new orr_model{model->model});

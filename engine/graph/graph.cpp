@@ -31,6 +31,11 @@ orr_value_info value_info(const ValueDef& v, const TypeInfo& type) {
 
 const orr_port& input_port(const orr_operator& op, size_t i) { return *op.inputs[i < op.n_inputs ? i : op.n_inputs - 1]; }
 
+bool port_takes(const orr_port& port, std::string_view type) {
+    const std::string types = std::string(" ") + port.types + " ";
+    return types == " * " || types.find(" " + std::string(type) + " ") != std::string::npos;
+}
+
 void check_arity(const orr_operator& op, const std::vector<bool>& present, size_t n_outs, const std::string& where) {
     const bool tail = op.n_inputs && (op.inputs[op.n_inputs - 1]->flags & ORR_PORT_VARIADIC);
     const std::string who = where + ": " + op.id;

@@ -77,6 +77,7 @@ void infer_node(const orr_host* host, const orr_operator& op, const NodeAttrs& a
 void check_arity(const orr_operator& op, const std::vector<bool>& present, size_t n_outs, const std::string& where);
 // The port of input i (the last one for variadic tails).
 const orr_port& input_port(const orr_operator& op, size_t i);
+bool port_takes(const orr_port& port, std::string_view type);
 
 // The text form: one line a thing, read back by parse_graph to an equal graph.
 std::string graph_text(const Program& g, class Registry& registry);

@@ -75,7 +75,7 @@ void Planner::find_wanted() {
     if (binding_.wanted.empty()) {
         // An output that hangs on an optional input which is absent is left out, unless nothing would remain.
         for (const auto& o : g_.outputs)
-            if (values_[o.value].present) wanted_.emplace_back(o.name, o.value);
+            if (values_[o.value].present || !missing_.empty()) need(o.name, o.value);  // an input that is not optional is not left out so
         if (wanted_.empty()) need(g_.outputs[0].name, g_.outputs[0].value);
     } else {
         for (const auto& name : binding_.wanted) need(name, g_.find(name));

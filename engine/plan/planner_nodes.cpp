@@ -4,11 +4,6 @@
 namespace orrery {
 namespace {
 constexpr uint64_t kChainSlotBytes = 1024 * sizeof(float);
-
-bool port_takes(const orr_port& port, const char* type) {
-    const std::string types = std::string(" ") + port.types + " ";
-    return types == " * " || types.find(std::string(" ") + type + " ") != std::string::npos;
-}
 }  // namespace
 
 void Planner::plan_node(size_t n) {
@@ -42,7 +37,7 @@ const orr_tensor* Planner::input_tensor(const NodeDef& node, size_t i, orr_value
         return t;
     }
     std::shared_ptr<Constant> c = def.constant;
-    if (!port_takes(port, c->type_info().id.c_str())) {
+    if (!port_takes(port, c->type_info().id)) {
         if (!port_takes(port, "f32"))
             throw Error(ORR_INVALID_ARGUMENT, where() + ": " + node.op->id + ": input " + port.name + " (" + c->name() + ") is " + c->type_info().id + ", it takes " + port.types);
         c = weights_.as_f32(c);
@@ -82,14 +77,15 @@ std::vector<const orr_tensor*> Planner::infer_outputs(const NodeDef& node, const
         throw Error(e.code(), std::string(e.what()) + " (" + (g_.values[node.outs[0]].name.empty() ? "" : g_.values[node.outs[0]].name + ": ") + "inputs " + described + ")");
     }
     std::vector<const orr_tensor*> outs;
+    auto handed_on = ins.begin();  // the n-th paged result is the n-th paged input
     for (size_t i = 0; i < results.size(); i++) {
         const char* layout = registry_.intern(results[i].layout ? results[i].layout : "");
         std::vector<int64_t> shape(results[i].dims, results[i].dims + results[i].rank);
         for (auto& d : shape) d = d >= 0 ? d : dims_.evaluate(d, {});
         if (layout == paged_) {  // a state handed on
-            const auto it = std::find_if(ins.begin(), ins.end(), [&](const orr_tensor* t) { return t && t->layout == paged_; });
-            if (it == ins.end()) throw Error(ORR_INTERNAL, where() + ": " + node.op->id + " gives a paged value without taking one");
-            outs.push_back(*it);
+            handed_on = std::find_if(handed_on, ins.end(), [&](const orr_tensor* t) { return t && t->layout == paged_; });
+            if (handed_on == ins.end()) throw Error(ORR_INTERNAL, where() + ": " + node.op->id + " gives a paged value without taking one");
+            outs.push_back(*handed_on++);
             continue;
         }
         if (layout == rows_) {

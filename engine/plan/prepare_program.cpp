@@ -19,11 +19,6 @@ std::string short_key(const std::string& key) {
     return "h:" + std::to_string(a) + ":" + std::to_string(b) + ":" + std::to_string(key.size());
 }
 
-bool port_takes(const orr_port& port, const std::string& type) {
-    const std::string types = std::string(" ") + port.types + " ";
-    return types == " * " || types.find(" " + type + " ") != std::string::npos;
-}
-
 // Replaces operators that have no kernel for the device, but a decomposition, by smaller ones.
 uint32_t expand(const orr_host* host, Registry& registry, Weights& weights, Program& program, const std::string& device) {
     uint32_t count = 0;

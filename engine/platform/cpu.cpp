@@ -1,5 +1,9 @@
 #include "engine/platform/cpu.hpp"
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
 #include <cstring>
 #include <thread>
 
@@ -106,6 +110,11 @@ std::string processor_name() {
 }
 
 uint32_t hardware_threads() {
+#if defined(__linux__)
+    // What the process may use, which can be less than the machine has.
+    cpu_set_t allowed;
+    if (::sched_getaffinity(0, sizeof allowed, &allowed) == 0 && CPU_COUNT(&allowed) > 0) return static_cast<uint32_t>(CPU_COUNT(&allowed));
+#endif
     const unsigned n = std::thread::hardware_concurrency();
     return n ? n : 1;
 }

@@ -74,6 +74,12 @@ bool is_folder(const std::string& path) {
     return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+std::string why_not_there(const std::string& path) {
+    struct stat info{};
+    if (::stat(path.c_str(), &info) == 0) return "is neither a regular file nor a folder";
+    return errno == ENOENT ? "no such file or folder" : std::strerror(errno);
+}
+
 bool is_file(const std::string& path) {
     struct stat info{};
     return ::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);

@@ -34,6 +34,8 @@ constexpr size_t kHugePageBytes = size_t{2} << 20;
 bool is_folder(const std::string& path);
 bool is_file(const std::string& path);
 uint64_t available_memory_bytes();
+// Why there is nothing to open at `path`, where it is neither a file nor a folder.
+std::string why_not_there(const std::string& path);
 // Folder of the file that holds this code (liborrery), "" when unknown.
 std::string own_folder();
 // The user's folder for things that can be made again, "" when unknown or elevated.

@@ -310,13 +310,17 @@ nlohmann::ordered_json Registry::describe(const std::string& what) {
     } else if (what == "models") {
         for (const PluginFile& f : files_)
             for (const auto& m : f.models())
-                out.push_back({{"id", m.id}, {"plugin", f.id()}, {"summary", m.summary}, {"architectures", m.architectures}, {"gguf_architectures", m.gguf_architectures}});
+                out.push_back({{"id", m.id}, {"plugin", f.id()}, {"summary", m.summary}, {"architectures", m.architectures}, {"gguf_architectures", m.gguf_architectures},
+                               {"operators", m.operators}});
     } else if (what == "formats") {
         for (const PluginFile& f : files_)
             for (const auto& m : f.formats()) out.push_back({{"id", m.id}, {"plugin", f.id()}, {"endings", m.endings}, {"folder_files", m.folder_files}});
     } else if (what == "types") {
         for (const Plain& p : kPlain) out.push_back({{"id", p.id}, {"plugin", ""}});
         for (const auto& [id, file] : by_type_) out.push_back({{"id", id}, {"plugin", file->id()}});
+    } else if (what == "tokenizers") {
+        for (const PluginFile& f : files_)
+            for (const auto& id : f.tokenizers()) out.push_back({{"id", id}, {"plugin", f.id()}});
     } else if (what == "tasks") {
         for (const PluginFile& f : files_)
             for (const auto& t : f.tasks()) out.push_back({{"id", t.id}, {"plugin", f.id()}, {"summary", t.summary}, {"request", t.request}});
@@ -324,7 +328,7 @@ nlohmann::ordered_json Registry::describe(const std::string& what) {
         out = problems_;
     } else {
         throw Error(ORR_INVALID_ARGUMENT, "orr_engine_describe: \"" + what +
-                                              "\" is not known; known: plugins, operators, models, formats, types, tasks, capabilities, conflicts");
+                                              "\" is not known; known: plugins, operators, models, formats, types, tokenizers, tasks, capabilities, conflicts");
     }
     return out;
 }

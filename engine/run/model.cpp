@@ -12,7 +12,8 @@ namespace orrery {
 
 using Json = nlohmann::ordered_json;
 
-Model::Model(std::shared_ptr<Engine> engine, const orr_model_options& options, bool tokenizer_only) : engine_(std::move(engine)) {
+Model::Model(std::shared_ptr<Engine> engine, const orr_model_options& options, Purpose purpose)
+    : engine_(std::move(engine)), memory_(purpose == Purpose::measure ? std::make_shared<Memory>(nullptr, 0) : engine_->memory()) {
     device_name_ = options.device ? options.device : "cpu";
     const std::shared_ptr<Device> device = engine_->devices().get(device_name_);
     device_kind_ = device ? device->kind() : "cpu";
@@ -24,12 +25,12 @@ Model::Model(std::shared_ptr<Engine> engine, const orr_model_options& options, b
     try {
         open_checkpoint();
     } catch (const Error&) {
-        if (!tokenizer_only || !files_->exists("tokenizer.json")) throw;
+        if (purpose != Purpose::tokenizer || !files_->exists("tokenizer.json")) throw;
     }
-    if (tokenizer_only) return;
+    if (purpose == Purpose::tokenizer) return;
     try {
         progress(0.3, "configuring");
-        open_architecture();
+        open_architecture(purpose == Purpose::measure);
         progress(0.6, "building");
         program(info_.entries[0]);
         if (!options.allow_extra_tensors) check_extra_tensors();
@@ -58,7 +59,8 @@ void Model::open_checkpoint() {
     }
     const auto formats = engine_->registry().formats_for(files_->path(), first, [&](const std::string& name) { return files_->exists(name); });
     if (formats.empty()) {
-        const std::string known = json_text(engine_->registry().describe("formats"));
+        std::string known;
+        for (const auto& f : engine_->registry().describe("formats")) known += (known.empty() ? "" : ", ") + f["id"].get<std::string>();
         throw Error(ORR_UNSUPPORTED, files_->path() + ": no format plugin knows this; formats: " + known);
     }
     std::string problems;
@@ -76,7 +78,7 @@ void Model::open_checkpoint() {
     throw Error(status, problems);
 }
 
-void Model::open_architecture() {
+void Model::open_architecture(bool measure) {
     Registry& registry = engine_->registry();
     std::vector<std::string> names;
     for (const char* const* n = checkpoint_->architectures; n && *n; n++) names.emplace_back(*n);
@@ -86,7 +88,8 @@ void Model::open_architecture() {
         throw Error(e.code(), files_->path() + ": " + e.what());
     }
     for (const char* const* op = arch_->operators; op && *op; op++) registry.find_operator(*op);
-    weights_ = std::make_unique<Weights>(engine_->host(), registry, engine_->memory(), files_->table(), checkpoint_);
+    weights_ = std::make_unique<Weights>(engine_->host(), registry, memory_, files_->table(), checkpoint_);
+    if (measure) weights_->measure();
     source_.self = this;
     source_.base = {ORR_HEADER(orr_model_source), engine_->host(), checkpoint_, files_->table(),
                     [](const orr_model_source* s, const char* name) { return reinterpret_cast<const Source*>(s)->self->weights_->find(name); }};
@@ -174,7 +177,7 @@ std::shared_ptr<const PreparedProgram> Model::prepared(const std::string& entry,
         if (v == 0) throw Error(ORR_NOT_FOUND, source.model + "." + entry + " has no output or value named " + w);
         kept.insert(v);
     }
-    auto made = std::make_shared<PreparedProgram>(prepare_program(engine_->host(), engine_->registry(), engine_->memory(), *weights_, source, kept, rewrites, numerics, device_kind_));
+    auto made = std::make_shared<PreparedProgram>(prepare_program(engine_->host(), engine_->registry(), memory_, *weights_, source, kept, rewrites, numerics, device_kind_));
     if (prepared_.size() > 64) prepared_.clear();  // wanted sets are the caller's; plans keep what they use
     return prepared_[key] = made;
 }
@@ -191,6 +194,7 @@ const orr_tokenizer* Model::tokenizer_or_null() {
             return tokenizer_;
         } catch (const Error& e) {
             tokenizer_ = nullptr;
+            tokenizer_tried_ = e.code() != ORR_OUT_OF_MEMORY;  // which passes
             tokenizer_status_ = e.code();
             tokenizer_problem_ = e.what();
             return nullptr;
@@ -209,43 +213,8 @@ const orr_tokenizer& Model::tokenizer() {
 
 DeviceWeights& Model::device_weights(const std::shared_ptr<Device>& device) {
     const std::lock_guard lock(mutex_);
-    if (!device_weights_ || device_weights_->device() != device) device_weights_ = std::make_unique<DeviceWeights>(device, *weights_, engine_->memory());
+    if (!device_weights_ || device_weights_->device() != device) device_weights_ = std::make_unique<DeviceWeights>(device, *weights_, memory_);
     return *device_weights_;
-}
-
-uint64_t Model::state_bytes(int64_t context, const TypeInfo& cache_type) {
-    std::map<std::string, uint64_t> bytes;
-    for (const char* const* e = info_.entries; e && *e; e++)
-        for (const StateDef& s : program(*e).states) {
-            const TypeInfo& type = s.type ? engine_->registry().type(s.type) : cache_type;
-            const uint64_t page = SessionState::page_bytes_for(s, type);
-            int64_t tokens = context;
-            if (s.window > 0) tokens = std::min(context, s.window + kRollbackSlack + kPageTokens);
-            bytes[s.name] = s.kind == ORR_STATE_RECURRENT ? 2 * page : page * static_cast<uint64_t>((tokens + kPageTokens - 1) / kPageTokens);
-        }
-    uint64_t sum = 0;
-    for (const auto& [name, b] : bytes) sum += b;
-    return sum;
-}
-
-uint64_t Model::activation_estimate(int64_t tokens) {
-    // The widest moment of a run: the largest few values of the default entry, bound to one sequence of `tokens`.
-    const Program& p = program(info_.entries[0]);
-    std::vector<uint64_t> sizes;
-    for (const ValueDef& v : p.values) {
-        if (v.kind != ValueKind::node || v.layout[0] != '\0') continue;
-        try {
-            Bindings bindings{{"B", 1}, {"T", tokens}, {"S", tokens}};
-            uint64_t n = 4;
-            for (const orr_dim d : v.dims) n *= static_cast<uint64_t>(p.dims->evaluate(d, bindings));
-            sizes.push_back(n);
-        } catch (const Error&) {
-        }
-    }
-    std::sort(sizes.rbegin(), sizes.rend());
-    uint64_t sum = 0;
-    for (size_t i = 0; i < std::min<size_t>(4, sizes.size()); i++) sum += sizes[i];
-    return sum;
 }
 
 Json Model::describe(const std::string& what, const char* entry_or_null) {

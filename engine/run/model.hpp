@@ -15,19 +15,26 @@
 
 namespace orrery {
 
+enum class Purpose {
+    run,
+    tokenizer,  // a folder with nothing but a tokenizer.json is enough
+    measure,    // memory of its own, in which weights only count (estimate_need)
+};
+
 class Model : public std::enable_shared_from_this<Model> {
   public:
-    // tokenizer_only: a folder with nothing but a tokenizer.json is enough.
-    Model(std::shared_ptr<Engine> engine, const orr_model_options& options, bool tokenizer_only);
+    Model(std::shared_ptr<Engine> engine, const orr_model_options& options, Purpose purpose);
     ~Model();
     Model(const Model&) = delete;
     Model& operator=(const Model&) = delete;
 
     Engine& engine() { return *engine_; }
     const std::shared_ptr<Engine>& engine_ptr() const { return engine_; }
+    const std::shared_ptr<Memory>& memory() const { return memory_; }
     Weights& weights() { return *weights_; }
     const orr_model_info& info() const { return info_; }
     const orr_files* files() const { return files_->table(); }
+    const std::string& files_path() const { return files_->path(); }
     const orr_checkpoint* checkpoint() const { return checkpoint_; }
     const std::string& device_name() const { return device_name_; }
     // nullptr: the processor. Another one after the device was lost.
@@ -45,14 +52,10 @@ class Model : public std::enable_shared_from_this<Model> {
     const orr_tokenizer& tokenizer();
     const orr_tokenizer* tokenizer_or_null();
     nlohmann::ordered_json describe(const std::string& what, const char* entry);
-    // Bytes that states take for `context` tokens in `cache_type`.
-    uint64_t state_bytes(int64_t context, const TypeInfo& cache_type);
-    // Bytes of a plan's activations for a run of `tokens`; 0 when the default entry takes no tokens.
-    uint64_t activation_estimate(int64_t tokens);
 
   private:
     void open_checkpoint();
-    void open_architecture();
+    void open_architecture(bool measure);
     void check_extra_tensors();
     orr_model_source source() const;
     struct Source {
@@ -60,6 +63,7 @@ class Model : public std::enable_shared_from_this<Model> {
         const Model* self;
     };
     std::shared_ptr<Engine> engine_;
+    std::shared_ptr<Memory> memory_;
     std::string device_name_;
     std::string device_kind_;  // as kernels name it
     std::unique_ptr<DeviceWeights> device_weights_;

@@ -16,7 +16,6 @@ namespace {
 
 constexpr size_t kMostPlans = 24;
 constexpr uint64_t kDeviceSlackBytes = 64 << 20;  // for activations
-constexpr int64_t kDefaultContext = 8192;
 
 uint64_t now_ns() { return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count()); }
 
@@ -89,26 +88,24 @@ std::shared_ptr<PagePool> Session::pool(const StateDef& def, int64_t batch, bool
     const std::lock_guard lock(*pools_mutex_);
     auto& slot = (*pools_)[on_device ? device_->id() + "/" + def.name : def.name];
     if (!slot) {
-        int64_t tokens = options_.context;
-        if (def.window > 0) tokens = std::min(tokens, def.window + kRollbackSlack + 9 * kPageTokens);
-        const int64_t pages = def.kind == ORR_STATE_RECURRENT ? 2 : (tokens + kPageTokens - 1) / kPageTokens;
+        const int64_t pages = SessionState::first_pages(def, options_.context);
         slot = std::make_shared<PagePool>(model_->engine().memory(), on_device ? device_ : nullptr, SessionState::page_bytes_for(def, state_type(def)), static_cast<size_t>(pages * batch));
     }
     return slot;
 }
 
+uint64_t Session::first_bytes(const StateDef& def) const {
+    return static_cast<uint64_t>(SessionState::first_pages(def, options_.context)) * SessionState::page_bytes_for(def, state_type(def)) * static_cast<uint64_t>(options_.batch);
+}
+
 // States for which the device has no room lie in the host's memory, the last layers' first; their steps run there too.
 void Session::leave_states_that_do_not_fit(const Program& program) {
-    const auto pages = [&](const StateDef& def) {
-        const uint64_t tokens = def.kind == ORR_STATE_RECURRENT ? 2 : static_cast<uint64_t>((options_.context + kPageTokens - 1) / kPageTokens);
-        return tokens * SessionState::page_bytes_for(def, state_type(def)) * static_cast<uint64_t>(options_.batch);
-    };
     uint64_t wanted = kDeviceSlackBytes;
     for (const StateDef& def : program.states)
-        if (!states_.count(def.name) && !host_states_.count(def.name)) wanted += pages(def);
+        if (!states_.count(def.name) && !host_states_.count(def.name)) wanted += first_bytes(def);
     const uint64_t room = device_->free_bytes();
     for (auto def = program.states.rbegin(); def != program.states.rend() && wanted > room; ++def)
-        if (!states_.count(def->name) && host_states_.insert(def->name).second) wanted -= pages(*def);
+        if (!states_.count(def->name) && host_states_.insert(def->name).second) wanted -= first_bytes(*def);
 }
 
 void Session::keep_on_host(const StateDef& def) {
@@ -170,7 +167,7 @@ Session::PlanEntry& Session::make_entry(const RunRequest& r, int64_t total_batch
             if (!fresh && it->second != t.shape[k])
                 throw Error(ORR_INVALID_ARGUMENT, "input " + in->name + ": dimension " + symbol + " is " + std::to_string(t.shape[k]) + ", another input makes it " + std::to_string(it->second));
         }
-        binding.given.insert(in->name);
+        if (!binding.given.insert(in->name).second) throw Error(ORR_INVALID_ARGUMENT, "input " + in->name + " is given twice");
     }
     for (uint32_t i = 0; i < r.input_count; i++) {
         const orr_named_tensor& t = *r.inputs[i];
@@ -206,13 +203,9 @@ Session::PlanEntry& Session::make_entry(const RunRequest& r, int64_t total_batch
         leave_states_that_do_not_fit(program);
         po.device_weights = &model_->device_weights(device_);
         po.host_states = host_states_;
-        const uint64_t all = model_->state_bytes(options_.context, model_->engine().registry().type(options_.cache_type)) * static_cast<uint64_t>(options_.batch);
-        uint64_t there = 0;
-        {
-            const std::lock_guard lock(*pools_mutex_);
-            for (const auto& [name, p] : *pools_) there += p->on_device() ? p->bytes() : 0;
-        }
-        po.device_reserve_bytes = all - std::min(all, there) + kDeviceSlackBytes;
+        po.device_reserve_bytes = kDeviceSlackBytes;
+        for (const StateDef& def : program.states)
+            if (!states_.count(def.name) && !host_states_.count(def.name)) po.device_reserve_bytes += first_bytes(def);
     }
     po.numerics = options_.numerics;
     po.isa = options_.isa;
@@ -449,7 +442,10 @@ void Session::commit() {
             const PlanState& ps = e.plan->states()[k];
             if (ps.append > 0 || ps.next) st.commit(ps.append);
         }
-    for (Session* s : members_) s->position_ += e.plan->advance();
+    for (Session* s : members_) {
+        s->position_ += e.plan->advance();
+        s->changes_++;
+    }
     last_ = current_;
     current_ = nullptr;
     for (Session* s : members_) s->running_ = false;
@@ -614,6 +610,7 @@ void Session::rollback(int64_t position) {
             if (s.def().kind != ORR_STATE_FROZEN) s.truncate(position);
     }
     position_ = position;
+    changes_++;
     while (!marks_.empty() && marks_.back().position > position_) marks_.pop_back();
 }
 
@@ -622,6 +619,7 @@ void Session::reset() {
     for (auto& [name, s] : states_) s.clear();
     marks_.clear();
     position_ = 0;
+    changes_++;
     last_ = nullptr;
 }
 
@@ -637,6 +635,7 @@ void Session::trim() {
 void Session::warm_up(const char* entry_or_null, int64_t tokens) {
     check_idle();
     if (tokens <= 0) throw Error(ORR_INVALID_ARGUMENT, "warm-up for " + std::to_string(tokens) + " tokens");
+    if (tokens > options_.context) throw Error(ORR_LIMIT, "warm-up for " + std::to_string(tokens) + " tokens; the context holds " + std::to_string(options_.context));
     const std::string entry = model_->entry_name(entry_or_null);
     const Program& program = model_->program(entry);
     // Required inputs with B sequences of T tokens; entries that take something else cannot be guessed.

@@ -16,6 +16,8 @@
 
 namespace orrery {
 
+constexpr int64_t kDefaultContext = 8192;  // tokens at most, where the host says nothing
+
 struct SessionOptions {
     int64_t context = 0, batch = 1;
     uint32_t threads = 1, numerics = ORR_NUMERICS_DEFAULT, isa = ORR_ISA_AUTO, cache_type = ORR_TYPE_F16;
@@ -43,6 +45,7 @@ class Session : public std::enable_shared_from_this<Session> {
     Model& model() { return *model_; }
     const SessionOptions& options() const { return options_; }
     int64_t position() const { return position_; }
+    uint64_t changes() const { return changes_; }  // of what the states hold, so far
 
     // Plans, copies inputs in, makes room in the states. `others`: further sessions stepped together with this one.
     void begin(const RunRequest& request, Session* const* others, size_t other_count);
@@ -110,6 +113,7 @@ class Session : public std::enable_shared_from_this<Session> {
     std::shared_ptr<PagePool> pool(const StateDef& def, int64_t batch, bool on_device);
     // From now on the state lies in the host's memory: a plan has a step there that needs it.
     void keep_on_host(const StateDef& def);
+    uint64_t first_bytes(const StateDef& def) const;  // that a state takes at first
     void leave_states_that_do_not_fit(const Program& program);
     void make_room();
     void fill_inputs(const RunRequest& request);
@@ -129,6 +133,7 @@ class Session : public std::enable_shared_from_this<Session> {
     std::shared_ptr<std::mutex> pools_mutex_;
     std::map<std::string, SessionState> states_;
     int64_t position_ = 0;
+    uint64_t changes_ = 0;
     std::vector<Snapshot> marks_;
     std::vector<std::unique_ptr<PlanEntry>> plans_;
     uint64_t clock_ = 0;

@@ -200,6 +200,7 @@ void Session::load(const std::string& path) {
         throw;
     }
     position_ = position;
+    changes_++;
 }
 
 }  // namespace orrery

@@ -12,7 +12,7 @@ PageRef::~PageRef() {
 }
 
 PagePool::PagePool(std::shared_ptr<Memory> memory, std::shared_ptr<Device> device, size_t page_bytes, size_t first_slab_pages)
-    : memory_(std::move(memory)), device_(std::move(device)), page_bytes_((page_bytes + 63) / 64 * 64), first_slab_pages_(std::max<size_t>(first_slab_pages, 1)) {}
+    : memory_(std::move(memory)), device_(std::move(device)), page_bytes_(whole_bytes(page_bytes)), first_slab_pages_(std::max<size_t>(first_slab_pages, 1)) {}
 
 void PagePool::grow(size_t count) {
     Slab slab{Buffer(), nullptr, std::make_unique<Page[]>(count)};
@@ -34,7 +34,7 @@ void PagePool::grow(size_t count) {
 
 PageRef PagePool::take() {
     const std::lock_guard lock(mutex_);
-    if (free_.empty()) grow(slabs_.empty() ? first_slab_pages_ : std::max<size_t>(4, first_slab_pages_ / 8));
+    if (free_.empty()) grow(slabs_.empty() ? first_slab_pages_ : further_pages(first_slab_pages_));
     Page* page = free_.back();
     free_.pop_back();
     return PageRef(page);
@@ -90,6 +90,12 @@ size_t SessionState::page_bytes_for(const StateDef& def, const TypeInfo& type) {
     for (const int64_t d : def.dims) elems *= static_cast<uint64_t>(d);
     if (def.kind != ORR_STATE_RECURRENT) elems *= kPageTokens;
     return elems / type.block_elems * type.block_bytes;
+}
+
+int64_t SessionState::first_pages(const StateDef& def, int64_t context) {
+    if (def.kind == ORR_STATE_RECURRENT) return 2;
+    const int64_t tokens = def.window > 0 ? std::min(context, def.window + kRollbackSlack + 9 * kPageTokens) : context;
+    return std::max<int64_t>((tokens + kPageTokens - 1) / kPageTokens, 1);
 }
 
 SessionState::SessionState(const StateDef& def, const TypeInfo& type, int64_t batch, int64_t context, std::shared_ptr<PagePool> pool)

@@ -60,6 +60,9 @@ class PagePool {
     void write(const PageRef& page, const void* src);
     size_t page_bytes() const { return page_bytes_; }
     uint64_t bytes() const;
+    // What a pool makes of a page's bytes, and how many pages it adds at once when the first slab is used up.
+    static size_t whole_bytes(size_t page_bytes) { return (page_bytes + 63) / 64 * 64; }
+    static size_t further_pages(size_t first_slab_pages) { return first_slab_pages / 8 > 4 ? first_slab_pages / 8 : 4; }
 
   private:
     void grow(size_t pages);
@@ -123,6 +126,8 @@ class SessionState {
     void allocate(int64_t length, int64_t first);
 
     static size_t page_bytes_for(const StateDef& def, const TypeInfo& type);
+    // Pages that a session reserves for one sequence of up to `context` tokens.
+    static int64_t first_pages(const StateDef& def, int64_t context);
 
   private:
     StateDef def_;

@@ -18,6 +18,9 @@ class Memory {
     // nullptr instead of throwing.
     void* try_allocate(size_t bytes, size_t alignment) noexcept;
     void release(void* memory, size_t bytes, size_t alignment) noexcept;
+    // Counts bytes that nobody takes, where what a model would need is measured; to be given back with discount().
+    void count(size_t bytes) noexcept { reserve(bytes); }
+    void discount(size_t bytes) noexcept { used_.fetch_sub(bytes, std::memory_order_relaxed); }
     uint64_t used_bytes() const { return used_.load(std::memory_order_relaxed); }
     uint64_t peak_bytes() const { return peak_.load(std::memory_order_relaxed); }
     uint64_t budget_bytes() const { return budget_; }

@@ -30,7 +30,7 @@ void check_range(const std::string& what, uint64_t size, uint64_t offset, uint64
 class PathFiles : public ModelFiles {
   public:
     PathFiles(const orr_host* host, const std::string& path) : ModelFiles(host, path), folder_(platform::is_folder(path)) {
-        if (!folder_ && !platform::is_file(path)) throw Error(ORR_NOT_FOUND, path + ": no such file or folder");
+        if (!folder_ && !platform::is_file(path)) throw Error(ORR_NOT_FOUND, path + ": " + platform::why_not_there(path));
     }
     int32_t number(const std::string& name) override {
         const std::lock_guard lock(mutex_);

@@ -198,6 +198,14 @@ std::shared_ptr<Constant> Weights::as_f32(const std::shared_ptr<Constant>& c) {
     });
 }
 
+// Where the constant lies in a mapped file, nullptr where it lies in none or cannot be used there.
+const char* Weights::mapped_at(const Constant& c) const {
+    if (c.entries_.size() != 1 || !files_->map) return nullptr;
+    const auto* base = static_cast<const char*>(files_->map(files_, c.entries_[0].file));
+    const size_t alignment = c.type_->type ? 2 : c.type_->block_bytes;
+    return base && reinterpret_cast<uintptr_t>(base + c.entries_[0].offset) % alignment == 0 ? base + c.entries_[0].offset : nullptr;
+}
+
 const void* Weights::data_locked(const std::shared_ptr<Constant>& c) {
     if (c->base_) return static_cast<const char*>(data_locked(c->base_)) + c->base_offset_;
     if (c->mapped_) return c->mapped_;
@@ -206,11 +214,7 @@ const void* Weights::data_locked(const std::shared_ptr<Constant>& c) {
         c->owned_ = c->make_();
         return c->owned_.data();
     }
-    if (c->entries_.size() == 1 && files_->map) {
-        const auto* base = static_cast<const char*>(files_->map(files_, c->entries_[0].file));
-        const size_t alignment = c->type_->type ? 2 : c->type_->block_bytes;
-        if (base && reinterpret_cast<uintptr_t>(base + c->entries_[0].offset) % alignment == 0) return c->mapped_ = base + c->entries_[0].offset;
-    }
+    if (const char* at = mapped_at(*c)) return c->mapped_ = at;
     Buffer buffer(memory_, c->bytes_, 64, c->name_.c_str());
     char* at = buffer.bytes();
     for (const auto& part : c->entries_) {
@@ -225,6 +229,28 @@ const void* Weights::data(const std::shared_ptr<Constant>& c) {
     const std::lock_guard lock(mutex_);
     c->pinned_ = true;
     return data_locked(c);
+}
+
+const void* Weights::in_place(const std::shared_ptr<Constant>& c) {
+    if (!measuring_) return data(c);
+    const std::lock_guard lock(mutex_);
+    Constant& root = c->base_ ? *c->base_ : *c;
+    if (root.pinned_ || root.owned_) return nullptr;
+    root.pinned_ = true;
+    if (mapped_at(root)) {
+        mapped_bytes_ += root.bytes_;
+        return nullptr;
+    }
+    memory_->count(root.bytes_);
+    counted_bytes_ += root.bytes_;
+    return nullptr;
+}
+
+// What has to be taken for as long as the constant is packed: its bytes where they lie in no mapped file; for computed ones those of the source too.
+uint64_t Weights::reading_bytes(const Constant& c) const {
+    const Constant& root = c.base_ ? *c.base_ : c;
+    if (root.owned_ || mapped_at(root)) return 0;
+    return root.make_ ? 2 * root.bytes_ : root.bytes_;
 }
 
 orr_tensor Weights::tensor(const std::shared_ptr<Constant>& c, bool with_data) {
@@ -256,6 +282,13 @@ const void* Weights::pack(const std::shared_ptr<Constant>& c, const orr_pack& pa
         if (known->second.bytes != pack.bytes)
             throw Error(ORR_INTERNAL, "layout " + std::string(pack.layout) + " of " + c->name_ + " takes " + std::to_string(known->second.bytes) + " bytes and now " + std::to_string(pack.bytes));
         return known->second.buffer.data();
+    }
+    if (measuring_) {
+        const uint64_t reading = reading_bytes(*c);
+        memory_->count(pack.bytes + reading);
+        memory_->discount(reading);
+        c->packed_.emplace(pack.layout, Constant::Packed{Buffer(), pack.bytes});
+        return nullptr;
     }
     Buffer packed(memory_, pack.bytes, pack.alignment, ("packed " + c->name_).c_str());
     const orr_tensor src = tensor(c, true);
@@ -301,7 +334,7 @@ std::vector<std::string> Weights::unused() const {
 
 uint64_t Weights::resident_bytes() {
     const std::lock_guard lock(mutex_);
-    uint64_t sum = 0;
+    uint64_t sum = counted_bytes_;
     for (const auto& [key, c] : constants_) {
         sum += c->owned_.size();
         for (const auto& [layout, p] : c->packed_) sum += p.bytes;

@@ -72,6 +72,8 @@ class Weights {
 
     // Bytes of a constant in host memory, from now on at this address. Throws on I/O failure or out of memory.
     const void* data(const std::shared_ptr<Constant>& c);
+    // data() for a kernel that reads the constant as it lies, called after the kernel was prepared.
+    const void* in_place(const std::shared_ptr<Constant>& c);
     // Description for kernels. with_data: data is filled in, valid until the next release_source().
     orr_tensor tensor(const std::shared_ptr<Constant>& c, bool with_data);
     // See orr_pack. `parallel` runs the chunks. Returns the packed bytes.
@@ -83,15 +85,22 @@ class Weights {
     uint64_t tensor_count() const { return entries_.size(); }
     std::vector<std::string> unused() const;  // checkpoint tensors that no entry has declared
     uint64_t resident_bytes();                // owned and packed
+    // From now on pack() and in_place() count what they would take, in the memory and in the bytes below; they read nothing and give nullptr.
+    void measure() { measuring_ = true; }
+    uint64_t mapped_bytes() const { return mapped_bytes_; }
     nlohmann::ordered_json describe();
 
   private:
     static bool release_mapped(const std::shared_ptr<Constant>& c);
     const void* data_locked(const std::shared_ptr<Constant>& c);
+    const char* mapped_at(const Constant& c) const;
+    uint64_t reading_bytes(const Constant& c) const;
     const orr_host* host_;
     Registry& registry_;
     std::shared_ptr<Memory> memory_;
     const orr_files* files_;
+    bool measuring_ = false;
+    uint64_t counted_bytes_ = 0, mapped_bytes_ = 0;
     std::map<std::string, const orr_tensor_entry*> entries_;
     std::map<std::string, bool> declared_;
     std::map<std::string, std::shared_ptr<Constant>> constants_;

@@ -4,16 +4,18 @@
 
 #include "common.hpp"
 #include "interrupt.hpp"
+#include "profile.hpp"
 #include "safetensors_io.hpp"
 #include "tensor_run.hpp"
 
 namespace orrery::cli {
 namespace {
 
+constexpr double kWarmUpSeconds = 0.6;  // idle graphics cards take as long to reach their speed
 constexpr int64_t kChunk = 512;  // tokens per prompt run, as the text_generation task has it
 
 struct Options {
-    std::string model, inputs, entry;
+    std::string model, inputs, entry, profile;
     int64_t prompt_tokens = 512, generate_tokens = 64;
     int repeat = 3;
 };
@@ -67,6 +69,7 @@ int bench_generation(const Common& common, const Options& o) {
     if (options.context && options.context < tokens)
         throw UsageError("--context " + std::to_string(options.context) + " does not hold " + std::to_string(tokens) + " tokens");
     if (!options.context) options.context = std::max<int64_t>(tokens, 1);
+    options.profile = !o.profile.empty();
     host::Session session = model.session(&options);
     const Interrupt interrupt([&] { session.cancel(); });
     RandomIds random(vocabulary_of(session));
@@ -74,26 +77,45 @@ int bench_generation(const Common& common, const Options& o) {
 
     const std::vector<int32_t> prompt = random.next(o.prompt_tokens), generated = random.next(o.generate_tokens);
     std::vector<double> prompt_rates, generate_rates;
+    json prompt_profile, generate_profile;
+    const double warm_up_start = now_seconds();
     for (int repeat = -1; repeat < o.repeat; repeat++) {  // the first one warms up
         session.reset();
         double start = now_seconds();
         for (int64_t at = 0; at < o.prompt_tokens; at += kChunk)
             step(session, {prompt.begin() + at, prompt.begin() + std::min(at + kChunk, o.prompt_tokens)});
         const double prompt_s = seconds_since(start);
+        if (options.profile && o.prompt_tokens) prompt_profile = json::parse(session.describe("profile", "next"));
         start = now_seconds();
         for (const int32_t id : generated) step(session, {id});
         const double generate_s = seconds_since(start);
-        if (repeat < 0) continue;
+        if (options.profile && o.generate_tokens) generate_profile = json::parse(session.describe("profile", "next"));
+        if (repeat < 0) {
+            if (common.device != "cpu" && seconds_since(warm_up_start) < kWarmUpSeconds) repeat--;
+            continue;
+        }
         if (o.prompt_tokens) prompt_rates.push_back(static_cast<double>(o.prompt_tokens) / prompt_s);
         if (o.generate_tokens) generate_rates.push_back(static_cast<double>(o.generate_tokens) / generate_s);
     }
-    print(common, {{"prompt_tokens_per_s", median(prompt_rates)},
+    json result = {{"prompt_tokens_per_s", median(prompt_rates)},
                    {"generate_tokens_per_s", median(generate_rates)},
                    {"prompt_tokens", o.prompt_tokens},
                    {"generate_tokens", o.generate_tokens},
                    {"repeat", o.repeat},
                    {"load_s", load_s},
-                   {"peak_memory_bytes", peak_resident_bytes()}});
+                   {"peak_memory_bytes", peak_resident_bytes()}};
+    if (options.profile) {
+        Trace trace;
+        const auto tell = [&](const char* name, const json& profile) {
+            if (profile.is_null()) return;
+            trace.add(name, profile);
+            result["profile"][name] = operator_times(profile);
+        };
+        tell("prompt", prompt_profile);
+        tell("generate", generate_profile);
+        trace.write(o.profile);
+    }
+    print(common, result);
     return kDone;
 }
 
@@ -104,21 +126,32 @@ int bench_entry(const Common& common, const Options& o) {
     const host::Model model = open_model(engine, o.model, common);
     orr_session_options options = session_options(common);
     fit_session(options, inputs);
+    options.profile = !o.profile.empty();
     host::Session session = model.session(&options);
     const double load_s = seconds_since(load_start);
     const Interrupt interrupt([&] { session.cancel(); });
     std::vector<double> times;
+    const double warm_up_start = now_seconds();
     for (int repeat = -1; repeat < o.repeat; repeat++) {
+        if (repeat == 0 && common.device != "cpu" && seconds_since(warm_up_start) < kWarmUpSeconds) repeat = -1;
         session.reset();
         const double start = now_seconds();
         session.run(o.entry.empty() ? nullptr : o.entry.c_str(), inputs);
         if (repeat >= 0) times.push_back(seconds_since(start) * 1000);
     }
-    print(common, {{"run_ms", median(times)},
+    json result = {{"run_ms", median(times)},
                    {"run_ms_min", *std::min_element(times.begin(), times.end())},
                    {"repeat", o.repeat},
                    {"load_s", load_s},
-                   {"peak_memory_bytes", peak_resident_bytes()}});
+                   {"peak_memory_bytes", peak_resident_bytes()}};
+    if (options.profile) {
+        const json profile = json::parse(session.describe("profile", o.entry.empty() ? nullptr : o.entry.c_str()));
+        Trace trace;
+        trace.add(o.entry.empty() ? "run" : o.entry, profile);
+        trace.write(o.profile);
+        result["profile"]["run"] = operator_times(profile);
+    }
+    print(common, result);
     return kDone;
 }
 
@@ -130,6 +163,7 @@ void add_bench(CLI::App& app, Common& common, Action& action) {
     sub->add_option("MODEL", o->model, "model folder or file")->required();
     sub->add_option("--prompt-tokens", o->prompt_tokens, "tokens in the prompt")->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
     sub->add_option("--generate-tokens", o->generate_tokens, "tokens to generate")->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
+    sub->add_option("--profile", o->profile, "also tell the time of each operator class; writes a trace that Perfetto opens to this file");
     sub->add_option("--repeat", o->repeat, "how often; the median is told")->check(CLI::Range(1, 1000000));
     CLI::Option* inputs = sub->add_option("--inputs", o->inputs, "time an entry on the tensors of this safetensors file");
     sub->add_option("--entry", o->entry, "entry point for --inputs; the model's default when absent")->needs(inputs);

@@ -1,5 +1,6 @@
 // orrery doctor: whether this installation can work, and on what machine it stands.
 #include <memory>
+#include <set>
 
 #include "common.hpp"
 
@@ -18,6 +19,39 @@ size_t count_of(const json& value) {
     return value.is_object() ? value.size() : 0;
 }
 
+// "orr.core, orr.text": the ids of those that `which` picks.
+template <class Which>
+std::string listed(const json& items, Which&& which) {
+    std::string text;
+    for (const json& item : items)
+        if (which(item)) text += (text.empty() ? "" : ", ") + item["id"].get<std::string>();
+    return text;
+}
+
+std::string joined(const json& texts) {
+    std::string text;
+    for (const json& t : texts) text += (text.empty() ? "" : "; ") + (t.is_string() ? t.get<std::string>() : t.dump());
+    return text;
+}
+
+// Whether the operators that models name are all there.
+Check operators_of_models(const json& models, const json& operators) {
+    std::set<std::string> known, missing;
+    for (const json& op : operators) known.insert(op["id"].get<std::string>());
+    const std::string unable = listed(models, [&](const json& model) {
+        bool lacks = false;
+        for (const json& op : model["operators"])
+            if (!known.count(op.get<std::string>())) {
+                missing.insert(op.get<std::string>());
+                lacks = true;
+            }
+        return lacks;
+    });
+    std::string text;
+    for (const std::string& op : missing) text += (text.empty() ? "" : ", ") + op;
+    return {"operators of models", missing.empty(), missing.empty() ? "all found" : "none of the plugins has " + text + "; without them these models cannot run: " + unable};
+}
+
 int doctor(const Common& common) {
     std::vector<Check> checks;
     json capabilities;
@@ -28,14 +62,17 @@ int doctor(const Common& common) {
     try {
         const host::Engine engine = make_engine(common);
         capabilities = parse_json(engine.describe("capabilities"));
-        for (const char* kind : {"plugins", "formats", "models", "types", "tasks"}) {
+        for (const char* kind : {"plugins", "formats", "models", "types", "tokenizers", "tasks"}) {
             const size_t n = count_of(parse_json(engine.describe(kind)));
             checks.push_back({kind, n > 0, std::to_string(n) + " found" + (n ? "" : "; name their folder with --plugins")});
         }
         const json operators = parse_json(engine.describe("operators"));  // loads every plugin
-        checks.push_back({"operators", count_of(operators) > 0, std::to_string(count_of(operators)) + " found, every plugin loads"});
+        const std::string failed = listed(parse_json(engine.describe("plugins")), [](const json& p) { return !p["loaded"].get<bool>(); });
+        checks.push_back({"operators", count_of(operators) > 0 && failed.empty(),
+                          std::to_string(count_of(operators)) + " found, " + (failed.empty() ? "every plugin loads" : "these plugins do not load: " + failed)});
+        checks.push_back(operators_of_models(parse_json(engine.describe("models")), operators));
         const json conflicts = parse_json(engine.describe("conflicts"));
-        checks.push_back({"conflicts", count_of(conflicts) == 0, count_of(conflicts) ? conflicts.dump() : "none"});
+        checks.push_back({"conflicts", count_of(conflicts) == 0, count_of(conflicts) ? joined(conflicts) : "none"});
     } catch (const host::Error& e) {
         checks.push_back({"engine", false, e.what()});
     }

@@ -1,5 +1,6 @@
 #include "sampling.hpp"
 
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <random>
@@ -9,8 +10,13 @@
 namespace orrery::cli {
 
 namespace {
-// Range takes nan.
-const CLI::Validator kNumber([](const std::string& text) { return CLI::detail::to_lower(text).find("nan") == std::string::npos ? "" : text + " is no number"; }, "");
+// Range takes nan, and without one all is taken.
+const CLI::Validator kNumber(
+    [](const std::string& text) {
+        double value = 0;
+        return CLI::detail::lexical_cast(text, value) && std::isfinite(value) ? "" : text + " is no finite number";
+    },
+    "");
 const CLI::Validator kNonEmpty([](const std::string& text) { return text.empty() ? std::string("the text is empty") : ""; }, "");
 }  // namespace
 
@@ -19,11 +25,11 @@ void add_sampling(CLI::App& app, Sampling& s) {
     app.add_option("-n,--max-tokens", s.max_tokens, "most tokens to generate")->check(CLI::Range(int64_t{0}, int64_t{1} << 31))->group(group);
     app.add_option("--temperature", s.temperature, "0: the likeliest token each time")->check(CLI::Range(0.0, 1e6))->check(kNumber)->group(group);
     app.add_option("--top-k", s.top_k, "keep the k likeliest tokens; 0: all")->check(CLI::Range(int64_t{0}, int64_t{1} << 31))->group(group);
-    app.add_option("--top-p", s.top_p, "keep the likeliest tokens that make up this probability")->check(CLI::Range(0.0, 1.0))->group(group);
-    app.add_option("--min-p", s.min_p, "keep tokens at least this likely relative to the likeliest")->check(CLI::Range(0.0, 1.0))->group(group);
-    app.add_option("--repetition-penalty", s.repetition_penalty, "divides logits of tokens seen; 1: none")->check(CLI::PositiveNumber)->group(group);
-    app.add_option("--presence-penalty", s.presence_penalty, "subtracted once from tokens generated before")->group(group);
-    app.add_option("--frequency-penalty", s.frequency_penalty, "subtracted each time a token was generated before")->group(group);
+    app.add_option("--top-p", s.top_p, "keep the likeliest tokens that make up this probability")->check(CLI::Range(0.0, 1.0))->check(kNumber)->group(group);
+    app.add_option("--min-p", s.min_p, "keep tokens at least this likely relative to the likeliest")->check(CLI::Range(0.0, 1.0))->check(kNumber)->group(group);
+    app.add_option("--repetition-penalty", s.repetition_penalty, "divides logits of tokens seen; 1: none")->check(CLI::PositiveNumber)->check(kNumber)->group(group);
+    app.add_option("--presence-penalty", s.presence_penalty, "subtracted once from tokens generated before")->check(kNumber)->group(group);
+    app.add_option("--frequency-penalty", s.frequency_penalty, "subtracted each time a token was generated before")->check(kNumber)->group(group);
     app.add_option("--seed", s.seed, "of the random generator; the same seed gives the same text")->group(group);
     app.add_option("--stop", s.stop, "text that ends the answer; may be given several times")->check(kNonEmpty)->allow_extra_args(false)->group(group);
     app.add_flag("--ignore-eog", s.ignore_eog, "go on after tokens that end an answer")->group(group);

@@ -1,4 +1,5 @@
-# orrery_add_plugin(FAMILY DIR) builds DIR as the plugin <FAMILY>.so with its manifest <FAMILY>.orrery.json beside it.
+# orrery_add_plugin(FAMILY DIR) builds DIR as the plugin <FAMILY>.so with its manifest <FAMILY>.orrery.json beside it, in
+# the folder orrery/ below CMAKE_LIBRARY_OUTPUT_DIRECTORY, or below CMAKE_CURRENT_BINARY_DIR where that is not set.
 # It finds, by folder name alone:
 #   ops/<op>/*.cpp        -> const orr_operator* orr_op_<op>()
 #   models/<arch>/*.cpp   -> const orr_model_arch* orr_model_<arch>()
@@ -205,10 +206,14 @@ function(orrery_add_plugin family dir)
     set_target_properties(orrery_${family}_objects PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
     target_compile_features(orrery_${family}_objects PUBLIC cxx_std_20)
 
+    set(output ${CMAKE_CURRENT_BINARY_DIR}/orrery)
+    if(CMAKE_LIBRARY_OUTPUT_DIRECTORY)
+        set(output ${CMAKE_LIBRARY_OUTPUT_DIRECTORY}/orrery)
+    endif()
     add_library(orrery_plugin_${family} MODULE ${entry})
     target_link_libraries(orrery_plugin_${family} PRIVATE orrery_${family}_objects)
     set_target_properties(orrery_plugin_${family} PROPERTIES PREFIX "" OUTPUT_NAME ${family} CXX_VISIBILITY_PRESET hidden
-                          VISIBILITY_INLINES_HIDDEN ON LIBRARY_OUTPUT_DIRECTORY ${CMAKE_LIBRARY_OUTPUT_DIRECTORY}/orrery)
+                          VISIBILITY_INLINES_HIDDEN ON LIBRARY_OUTPUT_DIRECTORY ${output})
     if(UNIX AND NOT APPLE)
         target_link_options(orrery_plugin_${family} PRIVATE -Wl,--exclude-libs,ALL -Wl,-z,defs -Wl,--version-script=${_orrery_cmake_dir}/plugin.map)
         set_property(TARGET orrery_plugin_${family} APPEND PROPERTY LINK_DEPENDS ${_orrery_cmake_dir}/plugin.map)
@@ -229,5 +234,5 @@ function(orrery_add_plugin family dir)
         return()
     endif()
     install(TARGETS orrery_plugin_${family} LIBRARY DESTINATION lib/orrery)
-    install(FILES ${CMAKE_LIBRARY_OUTPUT_DIRECTORY}/orrery/${family}.orrery.json DESTINATION lib/orrery)
+    install(FILES ${output}/${family}.orrery.json DESTINATION lib/orrery)
 endfunction()

@@ -4,6 +4,9 @@
 layout(local_size_x = 256) in;
 layout(constant_id = 0) const uint axes = 8;
 layout(constant_id = 1) const uint type = 1;  // ORR_TYPE_*
+// f32: 0, one element an invocation; else four, which are neighbours (1) or one value (2).
+layout(constant_id = 2) const uint quads_a = 0;
+layout(constant_id = 3) const uint quads_b = 0;
 #include "common/functions.glsl"
 #include "common/strided.glsl"
 #include "common/wide.glsl"
@@ -27,53 +30,58 @@ float quotient(float l, float r) {
 }
 #endif
 
+float apply(float l, float r) {
+#if ORR_BINARY == 0
+    return l + r;
+#elif ORR_BINARY == 1
+    return l - r;
+#elif ORR_BINARY == 2
+    return l * r;
+#elif ORR_BINARY == 3
+    return quotient(l, r);
+#elif ORR_BINARY == 4
+    return l > r || is_nan(l) ? l : r;
+#else
+    return l < r || is_nan(l) ? l : r;
+#endif
+}
+int apply(int l, int r) {
+#if ORR_BINARY == 0
+    return l + r;
+#elif ORR_BINARY == 1
+    return l - r;
+#elif ORR_BINARY == 2
+    return l * r;
+#elif ORR_BINARY == 4
+    return max(l, r);
+#else
+    return min(l, r);
+#endif
+}
+uvec2 apply(uvec2 l, uvec2 r) {
+#if ORR_BINARY == 0
+    return wide_add(l, r);
+#elif ORR_BINARY == 1
+    return wide_sub(l, r);
+#elif ORR_BINARY == 2
+    return wide_mul(l, r);
+#elif ORR_BINARY == 4
+    return wide_less(l, r) ? r : l;
+#else
+    return wide_less(l, r) ? l : r;
+#endif
+}
+
 void main() {
     const uint i = flat_index();
     if (i >= n) return;
     ORR_WALK2(i, axes, at_a, stride_a, at_b, stride_b)
-    if (type == ORR_F32) {
-        const float l = F32(a).v[at_a], r = F32(b).v[at_b];
-#if ORR_BINARY == 0
-        F32(y).v[i] = l + r;
-#elif ORR_BINARY == 1
-        F32(y).v[i] = l - r;
-#elif ORR_BINARY == 2
-        F32(y).v[i] = l * r;
-#elif ORR_BINARY == 3
-        F32(y).v[i] = quotient(l, r);
-#elif ORR_BINARY == 4
-        F32(y).v[i] = l > r || is_nan(l) ? l : r;
-#else
-        F32(y).v[i] = l < r || is_nan(l) ? l : r;
-#endif
-    }
+    if (quads_a != 0) {
+        const vec4 l = quads_a == 1 ? F32x4(a).v[at_a] : vec4(F32(a).v[at_a]), r = quads_b == 1 ? F32x4(b).v[at_b] : vec4(F32(b).v[at_b]);
+        F32x4(y).v[i] = vec4(apply(l.x, r.x), apply(l.y, r.y), apply(l.z, r.z), apply(l.w, r.w));
+    } else if (type == ORR_F32) F32(y).v[i] = apply(F32(a).v[at_a], F32(b).v[at_b]);
 #if ORR_BINARY != 3
-    else if (type == ORR_I32) {
-        const int l = I32(a).v[at_a], r = I32(b).v[at_b];
-#if ORR_BINARY == 0
-        I32(y).v[i] = l + r;
-#elif ORR_BINARY == 1
-        I32(y).v[i] = l - r;
-#elif ORR_BINARY == 2
-        I32(y).v[i] = l * r;
-#elif ORR_BINARY == 4
-        I32(y).v[i] = max(l, r);
-#else
-        I32(y).v[i] = min(l, r);
-#endif
-    } else {
-        const uvec2 l = Addresses(a).v[at_a], r = Addresses(b).v[at_b];
-#if ORR_BINARY == 0
-        Addresses(y).v[i] = wide_add(l, r);
-#elif ORR_BINARY == 1
-        Addresses(y).v[i] = wide_sub(l, r);
-#elif ORR_BINARY == 2
-        Addresses(y).v[i] = wide_mul(l, r);
-#elif ORR_BINARY == 4
-        Addresses(y).v[i] = wide_less(l, r) ? r : l;
-#else
-        Addresses(y).v[i] = wide_less(l, r) ? l : r;
-#endif
-    }
+    else if (type == ORR_I32) I32(y).v[i] = apply(I32(a).v[at_a], I32(b).v[at_b]);
+    else Addresses(y).v[i] = apply(Addresses(a).v[at_a], Addresses(b).v[at_b]);
 #endif
 }

@@ -1,7 +1,8 @@
 // Element functions in f32, built from +, -, * and / alone: a device's own exp, log, tanh, sin and the like may be wrong by many
-// units in the last place. Errors against f64: exp, log, sigmoid 2 ulp; tanh, erf 3 ulp; sin, cos 1e-7 for |x| up to 10,000.
+// units in the last place. Sine and cosine: trig.glsl, for |x| up to 2^18.
 #ifndef ORR_FUNCTIONS_GLSL
 #define ORR_FUNCTIONS_GLSL
+#include "common/trig.glsl"
 
 // By bits: devices may take isnan and x != x for false.
 bool is_nan(float x) { return (floatBitsToUint(x) & 0x7fffffffu) > 0x7f800000u; }
@@ -95,32 +96,8 @@ float erf_f32(float x) {
     q = q * a + 2.564457067e-04;
     return copy_sign(1.0 - exp_f32(-q), x);
 }
-// x = k pi/2 + r with |r| <= pi/4, pi/2 in three parts of which two have 11 bits; k's last bits choose the series.
-float sin_of_quarter(float x, int turn) {
-    if (is_nan(x) || is_inf(x)) return ORR_NAN;
-    precise float k = roundEven(x * 0.636619772);
-    precise float r = x - k * 1.5703125;
-    r = r - k * 4.83751297e-4;
-    r = r - k * 7.54978942e-8;
-    const int quarter = (int(k) + turn) & 3;
-    const float s = r * r;
-    precise float y;
-    if ((quarter & 1) == 0) {
-        y = s * 2.7557319e-6 - 1.98412698e-4;
-        y = y * s + 8.33333333e-3;
-        y = y * s - 0.166666667;
-        y = y * s * r + r;
-    } else {
-        y = s * -2.75573192e-7 + 2.48015873e-5;
-        y = y * s - 1.38888889e-3;
-        y = y * s + 4.16666667e-2;
-        y = y * s - 0.5;
-        y = y * s + 1.0;
-    }
-    return (quarter & 2) == 0 ? y : -y;
-}
-float sin_f32(float x) { return sin_of_quarter(x, 0); }
-float cos_f32(float x) { return sin_of_quarter(x, 1); }
+float sin_f32(float x) { return is_nan(x) || is_inf(x) ? ORR_NAN : cos_sin(x).y; }
+float cos_f32(float x) { return is_nan(x) || is_inf(x) ? ORR_NAN : cos_sin(x).x; }
 
 // log(1 + e^x), x itself above 20. log1p(e) = log(u) e / (u - 1) with u = 1 + e rounded takes the rounding back.
 float softplus_f32(float x) {

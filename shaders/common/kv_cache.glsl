@@ -40,4 +40,19 @@ vec4 cache_load4(uvec2 row, uint d, uint D, uint type, bool wide) {
         if (d + e < D) x[e] = load_float(row, d + e, type);
     return x;
 }
+
+// Elements d .. d + 7 of a row; D and d are multiples of 8, rows begin at multiples of 16 bytes (q8_0: 2).
+void cache_load8(uvec2 row, uint d, uint type, out vec4 low, out vec4 high) {
+    if (type == ORR_F32) {
+        low = F32x4(row).v[d / 4];
+        high = F32x4(row).v[d / 4 + 1];
+    } else if (type == ORR_Q8_0) {
+        low = cache_load4(row, d, d + 8, type, false);
+        high = cache_load4(row, d + 4, d + 8, type, false);
+    } else {
+        const uvec4 w = U32x4(row).v[d / 8];
+        low = type == ORR_F16 ? vec4(unpackHalf2x16(w.x), unpackHalf2x16(w.y)) : vec4(bf16x2(w.x), bf16x2(w.y));
+        high = type == ORR_F16 ? vec4(unpackHalf2x16(w.z), unpackHalf2x16(w.w)) : vec4(bf16x2(w.z), bf16x2(w.w));
+    }
+}
 #endif

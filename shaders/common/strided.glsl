@@ -2,8 +2,6 @@
 // in elements. extent[] is that of the push constants and holds all axes but the outermost.
 #ifndef ORR_STRIDED_GLSL
 #define ORR_STRIDED_GLSL
-#extension GL_EXT_shader_explicit_arithmetic_types_int8 : enable
-#extension GL_EXT_shader_explicit_arithmetic_types_int16 : enable
 #include "common/memory.glsl"
 
 // The element that this invocation works on: groups lie along two axes of the grid.
@@ -50,20 +48,36 @@ uint flat_index() { return (gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroup
         c += rest_ * stride_c[(axes) - 1];                 \
     }
 
-// Elements that are only moved: `Unit` is memory of elements of ORR_UNIT bytes.
+// Byte i of memory, cut out of the word that holds it: needs no 8-bit storage.
+uint load_byte(uvec2 base, uint i) {
+    const uvec2 at = address_plus(base, i);
+    return U32(uvec2(at.x & ~3u, at.y)).v[0] >> ((at.x & 3u) * 8u) & 255u;
+}
+// 16-bit word i of memory, likewise.
+uint load_half(uvec2 base, uint i) {
+    const uvec2 at = address_plus(base, i * 2u);
+    return U32(uvec2(at.x & ~3u, at.y)).v[0] >> ((at.x & 2u) * 8u) & 0xffffu;
+}
+
+// Elements that are only moved: `Unit` is memory of elements of ORR_UNIT bytes, ORR_ZERO one of them.
 #ifdef ORR_UNIT
 #if ORR_UNIT == 1
 #extension GL_EXT_shader_8bit_storage : require
 layout(buffer_reference, scalar, buffer_reference_align = 1) buffer Unit { uint8_t v[]; };
+#define ORR_ZERO uint8_t(0)
 #elif ORR_UNIT == 2
 #extension GL_EXT_shader_16bit_storage : require
 layout(buffer_reference, scalar, buffer_reference_align = 2) buffer Unit { uint16_t v[]; };
+#define ORR_ZERO uint16_t(0)
 #elif ORR_UNIT == 4
 layout(buffer_reference, scalar, buffer_reference_align = 4) buffer Unit { uint v[]; };
+#define ORR_ZERO 0u
 #elif ORR_UNIT == 8
 layout(buffer_reference, scalar, buffer_reference_align = 8) buffer Unit { uvec2 v[]; };
+#define ORR_ZERO uvec2(0)
 #elif ORR_UNIT == 16
 layout(buffer_reference, scalar, buffer_reference_align = 16) buffer Unit { uvec4 v[]; };
+#define ORR_ZERO uvec4(0)
 #endif
 #endif
 #endif

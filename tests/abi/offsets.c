@@ -419,6 +419,7 @@ int main(void) {
     AT(orr_host_api, model_info);
     AT(orr_host_api, model_checkpoint);
     AT(orr_host_api, session_context);
+    AT(orr_host_api, session_changes);
     SIZE(orr_task_kind);
     AT(orr_task_kind, header);
     AT(orr_task_kind, id);

@@ -3,7 +3,7 @@
 usage: cli_test.py ORRERY [unittest arguments]       ORRERY: the built command
 Values are checked against what `eval` gives: greedy ids, perplexity and pooling are worked out again here.
 With ORRERY_GEMMA set to the Gemma 3 270M GGUF, that model is asked too."""
-import json, math, os, signal, struct, subprocess, sys, tempfile, time, unittest
+import json, math, os, resource, shutil, signal, struct, subprocess, sys, tempfile, time, unittest
 
 import tiny_models as tiny
 
@@ -75,8 +75,16 @@ class Usage(Case):
                           ["embed", self.bert], ["perplexity", self.llama], ["inspect", self.llama, "soul"], ["plugins", "soul"]):
             self.bad(2, *arguments)
         self.bad(2, "nothing", named="nothing")
-        self.bad(2, "run", self.llama, "a", "--temperature", "nan", named="nan")
+        for option in ("--temperature", "--top-p", "--min-p", "--repetition-penalty", "--presence-penalty", "--frequency-penalty"):
+            self.bad(2, "run", self.llama, "a", option, "nan", named="nan")
+        for option in ("--repetition-penalty", "--presence-penalty", "--frequency-penalty"):
+            self.bad(2, "run", self.llama, "a", option, "inf", named="inf")
+        self.assertEqual(len(self.good("run", self.llama, "a", "-n", "2", "--presence-penalty", "-0.5", "--frequency-penalty", "1e-3", "--top-p", "0.9")["ids"]), 2)
         self.bad(2, "run", self.llama, "a", "--stop", "")
+        self.bad(2, "run", self.llama, "a", "--stop=", "-n", "3", named="--stop")
+        self.bad(2, "run", self.llama, "a", "--max-tokens=", "3", named="--max-tokens")
+        self.bad(2, "run", "a", "--device=", self.llama, named="--device")
+        self.bad(2, "inspect", self.llama, "--entry", named="--entry")
         self.bad(1, "tokenize", self.llama, "--file", os.path.dirname(self.llama), named=os.path.dirname(self.llama))
 
     def test_help_and_version(self):
@@ -91,6 +99,18 @@ class Usage(Case):
         for arguments in (["run", missing, "a"], ["chat", missing], ["embed", missing, "a"], ["tokenize", missing, "--text", "a"], ["bench", missing],
                           ["inspect", missing]):
             self.bad(1, *arguments, named="missing")
+
+    def test_output_that_cannot_be_written(self):
+        for arguments in (["run", self.llama, "hello", "-n", "40", "--ignore-eog"], ["run", self.llama, "a", "-n", "2", "--json"], ["inspect", self.llama, "plan"], ["plugins"], ["--version"]):
+            with open(self.path("full"), "wb") as full:  # as on a full disk: no byte fits
+                r = subprocess.run([ORRERY, *arguments], stdout=full, stderr=subprocess.PIPE, timeout=120, env={}, restore_signals=False,
+                                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)))
+            self.assertEqual(r.returncode, 1, arguments)
+            self.assertIn("could not be written", r.stderr.decode())
+
+    def test_what_is_no_model(self):
+        self.bad(1, "inspect", self.folder.name, named="formats: gguf, safetensors")
+        self.bad(1, "inspect", "/dev/null", named="/dev/null: is neither a regular file nor a folder")
 
     def test_device_that_is_not_there(self):
         self.bad(1, "run", self.llama, "a", "--device", "vulkan:77", named="vulkan")
@@ -206,7 +226,11 @@ class Run(Case):
         want = self.run_json("hello", *options)["ids"]
         self.assertEqual(self.run_json("--file", self.path("prompt.txt"), *options)["ids"], want)
         self.assertEqual(self.good("run", self.llama, "--file", "-", *options, text_in="hello")["ids"], want)
+        self.assertEqual(self.run_json("--prompt=hello", *options)["ids"], want)
         self.assertEqual(self.run_json("--prompt", "-x --json", *options)["prompt_tokens"], 10)
+        self.assertEqual(self.run_json("--prompt=", *options)["prompt_tokens"], 1)
+        after_dashes = json.loads(run("run", self.llama, "--json", *options, "--", "--prompt=").stdout)
+        self.assertEqual(after_dashes["prompt_tokens"], 1 + len("--prompt="))
         self.assertEqual(self.run_json("--prompt", "grüße 🚀", *options)["prompt_tokens"], 1 + len("grüße 🚀".encode()))
 
     def test_prompt_beyond_the_context(self):
@@ -217,6 +241,14 @@ class Run(Case):
 
     def test_no_tokeniser(self):
         self.bad(1, "run", self.gguf, "a", named="vocabulary")
+
+    def test_tokeniser_that_cannot_be_read(self):
+        folder = self.path("cut")
+        shutil.copytree(self.llama, folder)
+        with open(os.path.join(folder, "tokenizer.json"), "r+b") as f:
+            f.truncate(500)
+        for arguments in (["run", folder, "a"], ["tokenize", folder, "--text", "a"], ["inspect", folder, "tokenizer"]):
+            self.bad(1, *arguments, named="tokenizer.json: not valid JSON at byte")
 
     def test_not_a_language_model(self):
         self.bad(1, "run", self.bert, "a", named="text_generation")
@@ -295,6 +327,7 @@ class Tokenize(Case):
     def test_ids(self):
         self.assertEqual(self.good("tokenize", self.llama, "--text", "hé")["ids"], [tiny.BOS, *"hé".encode()])
         self.assertEqual(self.good("tokenize", self.llama, "--text", "", "--no-special")["ids"], [])
+        self.assertEqual(self.good("tokenize", self.llama, "--text=", "--no-special")["ids"], [])
         self.assertEqual(self.good("tokenize", self.llama, "--no-special", "--text", "a<|user|>b")["ids"], [97, tiny.USER, 98])
         self.assertEqual(self.good("tokenize", self.llama, "--file", "-", "--no-special", text_in="a\nb")["ids"], [97, 10, 98])
 
@@ -340,7 +373,12 @@ class Embed(Case):
         self.assertEqual(many[1], self.good("embed", self.bert, "[b,c]")["vector"])
 
     def test_empty_text(self):
-        self.close(self.good("embed", self.bert, "--text", "")["vector"], self.pooled([2, 3]))
+        for empty in (["--text", ""], ["--text="]):
+            self.close(self.good("embed", self.bert, *empty)["vector"], self.pooled([2, 3]))
+        vectors = self.good("embed", self.bert, "--text=", "--text", "Cab Fed", "--text=")["vectors"]
+        self.close(vectors[0], self.pooled([2, 3]))
+        self.close(vectors[2], self.pooled([2, 3]))
+        self.assertEqual(len(vectors), 3)
 
     def test_long_texts_are_cut(self):
         ids = self.good("tokenize", self.bert, "--text", "a b c d e f g h")["ids"]
@@ -389,7 +427,7 @@ class Inspect(Case):
 
 class Installation(Case):
     def test_plugins(self):
-        for topic in ("plugins", "operators", "formats", "models", "types", "tasks"):
+        for topic in ("plugins", "operators", "formats", "models", "types", "tokenizers", "tasks"):
             self.assertTrue(self.good("plugins", topic), topic)
         self.assertIn("orr.language", json.dumps(self.good("plugins")))
         self.assertEqual(run("plugins").returncode, 0)
@@ -397,7 +435,41 @@ class Installation(Case):
     def test_doctor(self):
         result = self.good("doctor")
         self.assertTrue(result["good"])
-        self.assertGreaterEqual(len(result["checks"]), 7)
+        self.assertGreaterEqual(len(result["checks"]), 9)
+        self.assertTrue(all(c["good"] for c in result["checks"]))
+
+    def doctor_without(self, *gone):
+        """Its checks by name, in an installation that lacks these files."""
+        built = os.path.join(os.path.dirname(os.path.dirname(ORRERY)), "lib")
+        with tempfile.TemporaryDirectory() as lib:
+            for name in os.listdir(built):
+                if name.startswith("liborrery."):
+                    shutil.copy(os.path.join(built, name), os.path.join(lib, name))
+            shutil.copytree(os.path.join(built, "orrery"), os.path.join(lib, "orrery"))
+            for name in gone:
+                os.remove(os.path.join(lib, "orrery", name))
+            r = subprocess.run([ORRERY, "doctor", "--json"], capture_output=True, timeout=120, cwd="/", env={"LD_LIBRARY_PATH": lib})
+        self.assertEqual(r.returncode, 1)
+        result = json.loads(r.stdout)
+        self.assertFalse(result["good"])
+        return {c["check"]: c for c in result["checks"]}
+
+    def test_doctor_without_tokenisers(self):
+        checks = self.doctor_without("text.so", "text.orrery.json")
+        self.assertEqual([name for name, c in checks.items() if not c["good"]], ["tokenizers"])
+
+    def test_doctor_without_operators_of_models(self):
+        checks = self.doctor_without("attention.so", "attention.orrery.json")
+        self.assertEqual([name for name, c in checks.items() if not c["good"]], ["operators of models"])
+        self.assertIn("orr.rope/1", checks["operators of models"]["text"])
+        self.assertIn("llama", checks["operators of models"]["text"])
+
+    def test_doctor_with_a_plugin_that_does_not_load(self):
+        checks = self.doctor_without("ssm.so")
+        self.assertIn("orr.ssm", checks["operators"]["text"])
+        self.assertFalse(checks["operators"]["good"])
+        self.assertFalse(checks["conflicts"]["good"])
+        self.assertNotIn("[", checks["conflicts"]["text"])
 
     def test_another_folder_of_plugins(self):
         # A manifest that is none is told, and the rest goes on.

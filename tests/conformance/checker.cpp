@@ -118,6 +118,7 @@ Binding Checker::bind(const orr_operator& op, const std::vector<Value>& inputs, 
     std::vector<const Value*> paged_values;
     for (size_t n = 0; n < inputs.size(); n++) {
         const Value& v = inputs[n];
+        b.weights.push_back(port_of(op, n)->flags & ORR_PORT_WEIGHT);
         if (!v.present) {
             b.inputs.push_back(nullptr);
             continue;

@@ -118,6 +118,13 @@ def binary(name, fn, integers):
             out.append(case([a, b], [fn(a, b)], sizes=[free((0, 1), (1, 0), values=[1, 33])]))
     else:
         out.append(case([ints(0, 5, 3), ints(1, 5, 3)], None, error="i32"))
+    # Fours along the inner axis, and axes that never merge.
+    for left, right in (((3, 1, 8), (5, 8)), ((2, 5, 8), (2, 5, 1)), ((1, 8), (6, 1)), ((2, 1, 2, 1, 2, 1, 3, 1), (1, 2, 1, 2, 1, 2, 1, 4))):
+        a, b = fill(left, 21, -3, 3), fill(right, 22, 0.5, 3)
+        out.append(case([a, b], [fn(a, b)]))
+    big = torch.tensor([2**33 + 5, -(2**40), -1, 2**31, 2**62, -7], dtype=torch.int64)
+    if integers:
+        out.append(case([big.reshape(6, 1), big], [fn(big.reshape(6, 1), big)]))
     out.append(case([rand(2, 3), rand(2, 4)], None, error="3 against 4"))
     out.append(case([rand(3), ints(0, 5, 3)], None, error="i32"))
     return out

@@ -11,8 +11,9 @@ Plan::Plan(Host& host, Pool& pool, const orr_kernel& kernel, const AttrSet& attr
     : host_(host), pool_(pool), kernel_(kernel), setting_(setting) {
     for (const auto& held : binding.inputs) {
         bound_in_.push_back(held ? *held->tensor() : orr_tensor{});
+        const size_t n = planned_in_.size();
         planned_in_.push_back(bound_in_.back());
-        if (!(planned_in_.back().flags & ORR_TENSOR_CONSTANT)) planned_in_.back().data = nullptr;
+        if (!(planned_in_.back().flags & ORR_TENSOR_CONSTANT) || (n < binding.weights.size() && binding.weights[n])) planned_in_.back().data = nullptr;
     }
     for (const auto& held : binding.outputs) {
         planned_out_.push_back(*held->tensor());

@@ -21,6 +21,7 @@ struct Setting {
 // The tensors of one run. Absent inputs are null.
 struct Binding {
     std::vector<std::unique_ptr<Held>> inputs, outputs;
+    std::vector<bool> weights;  // inputs whose port says so: they have no data while a plan is made
 };
 
 class Plan {

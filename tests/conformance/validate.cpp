@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 namespace {
 
 struct Arguments {
-    fs::path plugin, cases_root = ORRERY_CASES_ROOT;
+    fs::path plugin, cases_root = fs::is_directory("plugins") ? "plugins" : ".";
     std::vector<fs::path> types;
     std::string op, isa, device;
     uint64_t seed = 1;
@@ -32,7 +32,7 @@ constexpr const char* kUsage =
     "  --isa NAME     only this instruction set (generic, sse4, avx2, avx_vnni, avx512, avx512_vnni, avx512_bf16, neon)\n"
     "  --device D     the kernels of this device (vulkan, vulkan:N) instead of the processor's\n"
     "  --seed S       of the random values of derived shapes, default 1\n"
-    "  --cases-root   folder with <family>/ops/<op>/<op>.cases\n"
+    "  --cases-root   folder with ops/<op>/<op>.cases or <family>/ops/<op>/<op>.cases, default ./plugins, else the current folder\n"
     "  --types        another plugin whose block types the cases use; default: the other plugins in the same folder\n"
     "  --derived N    derived shapes a case, default 12\n";
 
@@ -111,7 +111,7 @@ fs::path find_cases(const fs::path& root, const std::string& family, const std::
     std::error_code failed;
     for (fs::directory_iterator it(root, failed), end; !failed && it != end; it.increment(failed))
         if (fs::exists(it->path() / inside)) return it->path() / inside;
-    throw std::runtime_error(inside.string() + " is not below " + root.string() + "; --cases-root names the folder that it is in");
+    throw std::runtime_error(inside.string() + " is not below " + fs::absolute(root).lexically_normal().string() + "; --cases-root names the folder that it is in");
 }
 
 const Checker* active = nullptr;
@@ -142,6 +142,9 @@ nlohmann::ordered_json to_json(const Report& report, const Arguments& a) {
     for (const Failure& f : report.failures) out["failures"].push_back({{"op", f.op}, {"where", f.where}, {"what", f.what}});
     return out;
 }
+
+// "op: where: what", without those that are empty.
+std::string line_of(const Failure& f) { return (f.op.empty() ? "" : f.op + ": ") + (f.where.empty() ? "" : f.where + ": ") + f.what; }
 
 int validate(const Arguments& a) {
     static Host host;
@@ -205,7 +208,7 @@ int validate(const Arguments& a) {
         constexpr int kShown = 12;
         std::map<std::string, int> shown;
         for (const Failure& f : report.failures)
-            if (a.verbose || shown[f.op]++ < kShown) std::printf("%s: %s: %s\n", f.op.c_str(), f.where.c_str(), f.what.c_str());
+            if (a.verbose || shown[f.op]++ < kShown) std::printf("%s\n", line_of(f).c_str());
         for (const auto& [op, count] : shown)
             if (count > kShown) std::printf("%s: %d more failures (--verbose shows all)\n", op.c_str(), count - kShown);
         if (a.verbose)

@@ -1,4 +1,4 @@
-// Memory: none taken in steady decode, every refusal survived, budgets, estimates.
+// Memory: none taken in steady decode, every refusal survived, budgets.
 #include <dlfcn.h>
 #include <sys/mman.h>
 
@@ -106,18 +106,31 @@ TEST(Allocations, HooksSeeTheLibrary) {
     EXPECT_EQ(taken, before + 2);
 }
 
-class SteadyDecode : public testing::TestWithParam<std::tuple<const char*, uint32_t>> {};
+class SteadyDecode : public testing::TestWithParam<std::tuple<const char*, uint32_t>> {
+  protected:
+    void SetUp() override {
+        if (kSanitizer) GTEST_SKIP() << "the sanitizer has the hooks";
+    }
+    // The case's model, with room for the steps below, on an engine that takes from `memory`.
+    struct Decoder {
+        Decoder(HostMemory& memory, const ParamType& param, uint32_t numerics)
+            : engine(make_engine([&](orr_engine_options& o) { o.allocator = &memory.table; })),
+              checkpoint(Checkpoint::golden(std::get<0>(param), is_mamba(param) ? Json::object() : Json::object({{"max_position_embeddings", 1024}}))),
+              model(checkpoint.open(engine.get())),
+              session(make_session(model, [&](orr_session_options& o) { o.threads = std::get<1>(param), o.numerics = numerics, o.context = 600; })) {}
+        static bool is_mamba(const ParamType& param) { return std::string_view(std::get<0>(param)) == "mamba"; }
+        Engine engine;
+        Checkpoint checkpoint;
+        Model model;
+        Session session;
+    };
+};
 
 TEST_P(SteadyDecode, TakesNothing) {
-    if (kSanitizer) GTEST_SKIP() << "the sanitizer has the hooks";
-    const auto& [name, threads] = GetParam();
-    const uint32_t count = threads;
     HostMemory memory;
     {
-        const Engine engine = make_engine([&](orr_engine_options& o) { o.allocator = &memory.table; });
-        Checkpoint checkpoint = std::string(name) == "mamba" ? Checkpoint::golden(name) : Checkpoint::golden(name, {{"max_position_embeddings", 1024}});
-        const Model model = checkpoint.open(engine.get());
-        const Session s = make_session(model, [&](orr_session_options& o) { o.threads = count, o.numerics = ORR_NUMERICS_DEFAULT, o.context = 600; });
+        const Decoder decoder(memory, GetParam(), ORR_NUMERICS_DEFAULT);
+        const Session& s = decoder.session;
         feed(s, some_ids(100, kVocabulary));
         int32_t id = 3;
         const Tensor tensor = ids_tensor({id});
@@ -145,17 +158,11 @@ TEST_P(SteadyDecode, TakesNothing) {
 // A whole answer: sampling, stop texts, penalties and the tokeniser's stream between the runs. Counted from the first
 // page edge to the last token.
 TEST_P(SteadyDecode, ATaskTakesNothing) {
-    if (kSanitizer) GTEST_SKIP() << "the sanitizer has the hooks";
-    const auto& [name, threads] = GetParam();
-    const uint32_t count = threads;
     HostMemory memory;
     {
-        const Engine engine = make_engine([&](orr_engine_options& o) { o.allocator = &memory.table; });
-        Checkpoint checkpoint = std::string(name) == "mamba" ? Checkpoint::golden(name) : Checkpoint::golden(name, {{"max_position_embeddings", 1024}});
-        const Model model = checkpoint.open(engine.get());
-        const Session s = make_session(model, [&](orr_session_options& o) { o.threads = count, o.context = 600; });
+        const Decoder decoder(memory, GetParam(), ORR_NUMERICS_EXACT);
         orr_task* task = nullptr;
-        check(orr_task_create(model.get(), "text_generation", s.get(), &task));
+        check(orr_task_create(decoder.model.get(), "text_generation", decoder.session.get(), &task));
         struct Events {
             uint64_t tokens = 0;
             static bool call(void* user, const orr_event* e) {
@@ -264,7 +271,7 @@ TEST_P(Refusals, ASessionLivesOn) {
 
 INSTANTIATE_TEST_SUITE_P(Cases, Refusals, testing::Values("llama", "llama_gguf", "gemma3", "mamba", "mixtral"), [](const auto& info) { return std::string(info.param); });
 
-// ---------------------------------------------------------------- budgets and estimates
+// ---------------------------------------------------------------- budgets
 
 TEST(Budget, SaysWhatIsWantedAndWhatIsLeft) {
     const Engine engine = make_engine([](orr_engine_options& o) { o.memory_budget_bytes = 40'000; });
@@ -287,35 +294,6 @@ TEST(Budget, SaysWhatIsWantedAndWhatIsLeft) {
     EXPECT_EQ(j["memory_budget_bytes"], 2'000'000);
     EXPECT_GT(j["memory_used_bytes"].get<uint64_t>(), 0u);
     EXPECT_LE(j["memory_used_bytes"].get<uint64_t>(), 2'000'000u);
-}
-
-orr_estimate estimate(orr_engine* engine, const std::string& name, int64_t context) {
-    const std::string path = golden_folder(name);
-    orr_model_options options{};
-    options.header = ORR_HEADER(orr_model_options);
-    options.path = path.c_str();
-    orr_estimate e{};
-    e.header = ORR_HEADER(orr_estimate);
-    check(orr_model_estimate(engine, &options, context, &e));
-    return e;
-}
-
-TEST(Estimate, CountsWeightsAndStates) {
-    const orr_estimate e = estimate(shared_engine(), "llama", 128);
-    uint64_t weights = 0;
-    for (const auto& [name, t] : read_tensors(golden_folder("llama") + "/model.safetensors")) weights += t.bytes.size();
-    EXPECT_EQ(e.weight_bytes, weights);
-    EXPECT_EQ(e.state_bytes, 2u * 2 * 2 * 6 * 128 * 2);  // two layers, keys and values, 2 heads of 6, 128 tokens, f16
-    EXPECT_GT(e.workspace_bytes, 128u * 41 * 4);         // the logits alone
-    EXPECT_TRUE(e.fits);
-    EXPECT_EQ(estimate(shared_engine(), "llama", 64).state_bytes, e.state_bytes / 2);
-    EXPECT_EQ(estimate(shared_engine(), "llama", 0).state_bytes, e.state_bytes);  // the model's own context
-    const Engine small = make_engine([](orr_engine_options& o) { o.memory_budget_bytes = 50'000; });
-    const orr_estimate tight = estimate(small.get(), "llama", 128);
-    EXPECT_FALSE(tight.fits);
-    EXPECT_LE(tight.available_bytes, 50'000u);
-    expect_failure([&] { estimate(shared_engine(), "llama", 129); }, ORR_LIMIT, {"129", "128"});
-    expect_failure([&] { estimate(shared_engine(), "llama", -1); }, ORR_LIMIT, {"-1"});
 }
 
 }  // namespace

@@ -26,6 +26,26 @@ TEST_F(BadInput, Names) {
     expect({}, ORR_INVALID_ARGUMENT, {"input_ids"});
 }
 
+TEST_F(BadInput, GivenTwice) {
+    const orr_named_tensor tensor = named("input_ids", ids_);
+    const orr_named_tensor* const twice[] = {&tensor, &tensor};
+    expect_failure([&] { check(orr_session_run(session_.get(), "next", 2, twice, 0, nullptr)); }, ORR_INVALID_ARGUMENT, {"input_ids", "given twice"});
+}
+
+TEST_F(BadInput, WarmUpBeyondTheContext) {
+    const Session small = make_session(model_, [](orr_session_options& o) { o.context = 20; });
+    expect_failure([&] { check(orr_session_warm_up(small.get(), "next", 21)); }, ORR_LIMIT, {"21", "20"});
+    check(orr_session_warm_up(small.get(), "next", 20));
+}
+
+TEST_F(BadInput, TaskOnASessionOfAnotherModel) {
+    const Model other = open_golden("gemma3");
+    orr_task* task = nullptr;
+    expect_failure([&] { check(orr_task_create(other.get(), "text_generation", session_.get(), &task)); }, ORR_INVALID_ARGUMENT, {"another model", "llama"});
+    check(orr_task_create(model_.get(), "text_generation", session_.get(), &task));
+    orr_task_release(task);
+}
+
 TEST_F(BadInput, Shapes) {
     Tensor flat = ids_;
     flat.shape = {3};

@@ -54,7 +54,30 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"distilbert", {{"activation", "relu7"}}, {"activation", "relu7"}}, Case{"distilbert", {{"n_heads", 7}}, {"n_heads", "7"}},
                     Case{"mpnet", {{"num_attention_heads", 5}}, {"num_attention_heads", "5"}}, Case{"whisper", {{"activation_function", "relu7"}}, {"activation_function", "relu7"}},
                     Case{"whisper", {{"encoder_attention_heads", 7}}, {"encoder_attention_heads", "7"}}, Case{"vit_classifier", {{"num_channels", 0}}, {"num_channels", "0"}},
-                    Case{"swin_classifier", {{"hidden_act", "relu7"}}, {"hidden_act", "relu7"}}));
+                    Case{"swin_classifier", {{"hidden_act", "relu7"}}, {"hidden_act", "relu7"}}, Case{"swin_classifier", {{"mlp_ratio", -2.0}}, {"mlp_ratio", "-2"}},
+                    Case{"patchtst_model", {{"minimum_scale", -0.5}}, {"minimum_scale", "-0.5"}}));
+
+// Below or at zero a norm may divide by zero or take the root of a negative number.
+INSTANTIATE_TEST_SUITE_P(
+    Eps, Config,
+    testing::Values(Case{"llama", {{"rms_norm_eps", -1}}, {"rms_norm_eps is -1"}}, Case{"gemma3", {{"rms_norm_eps", -1}}, {"rms_norm_eps is -1"}},
+                    Case{"gpt2", {{"layer_norm_epsilon", -1}}, {"layer_norm_epsilon is -1"}}, Case{"mpnet", {{"layer_norm_eps", -1}}, {"layer_norm_eps is -1"}},
+                    Case{"swin_classifier", {{"layer_norm_eps", -1}}, {"layer_norm_eps is -1"}},
+                    Case{"swin_padded", {{"layer_norm_eps", 0}}, {"layer_norm_eps is 0"}}, Case{"vit_classifier", {{"layer_norm_eps", -1}}, {"layer_norm_eps is -1"}},
+                    Case{"clip_text", {{"layer_norm_eps", -1}}, {"layer_norm_eps is -1"}}, Case{"clip_vision_projected", {{"layer_norm_eps", -1}}, {"layer_norm_eps is -1"}},
+                    Case{"patchtst_model", {{"norm_eps", -1}}, {"norm_eps is -1"}}, Case{"patchtst_channels", {{"norm_eps", -1}}, {"norm_eps is -1"}}));
+
+// The rotary tables: one object, or one a layer type.
+INSTANTIATE_TEST_SUITE_P(
+    Ropes, Config,
+    testing::Values(Case{"gemma3", {{"rope_parameters", 1}}, {"config.json: rope_parameters is 1, wanted an object"}}, Case{"gemma3", {{"rope_parameters", true}}, {"rope_parameters is true"}},
+                    Case{"gemma3", {{"rope_parameters", {1, 2}}}, {"rope_parameters is [1,2]"}}, Case{"gemma3", {{"rope_parameters", "x"}}, {"rope_parameters is \"x\""}},
+                    Case{"gemma3", {{"rope_parameters", {{"sliding_attention", 3}}}}, {"rope_parameters.sliding_attention is 3, wanted an object"}},
+                    Case{"gemma3", {{"rope_parameters", {{"full_attention", 3}}}}, {"rope_parameters.full_attention is 3, wanted an object"}},
+                    Case{"gemma3", {{"head_dim", 3}}, {"config.json: rope_parameters.sliding_attention: the rotary width 3 of head width 3"}},
+                    Case{"llama", {{"rope_parameters", {1}}}, {"rope_parameters is [1]"}}, Case{"llama", {{"head_dim", 7}}, {"config.json: rope_parameters: the rotary width 7"}},
+                    Case{"llama", {{"rope_parameters", nullptr}, {"rope_theta", 10000.0}, {"head_dim", 7}}, {"the rotary width 7"}},
+                    Case{"llama", {{"rope_parameters", {{"partial_rotary_factor", 2}}}}, {"config.json: rope_parameters.partial_rotary_factor is 2"}}));
 
 // The configuration says that the head is its own, the checkpoint has none: guessing would give another model.
 TEST(TiedHead, SaidToBeItsOwnButMissing) {

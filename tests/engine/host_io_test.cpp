@@ -144,30 +144,19 @@ TEST(HostIoTable, LacksAFunction) {
     expect_failure([&] { check(orr_model_open(shared_engine(), &options, &model)); }, ORR_INVALID_ARGUMENT, {"exactly one", "0"});
 }
 
-Model open_blob(const orr_blob& blob) {
-    const orr_blob* const pointers[] = {&blob};
-    orr_model_options options{};
-    options.header = ORR_HEADER(orr_model_options);
-    options.blobs = pointers;
-    options.blob_count = 1;
-    orr_model* model = nullptr;
-    check(orr_model_open(shared_engine(), &options, &model));
-    return Model(model);
-}
-
 // One file in memory, under no name; read where it lies, never written.
 TEST(Blobs, OneFile) {
     const std::string bytes = read_file(golden_folder("llama_gguf") + "/model.gguf");
     for (const char* name : {static_cast<const char*>(nullptr), ""}) {
         const orr_blob blob{ORR_HEADER(orr_blob), name, bytes.data(), bytes.size()};
-        EXPECT_SAME_BITS(feed(make_session(open_blob(blob)), {1, 2, 3}), feed(make_session(open_golden("llama_gguf")), {1, 2, 3}));
+        EXPECT_SAME_BITS(feed(make_session(open_blobs(shared_engine(), {blob})), {1, 2, 3}), feed(make_session(open_golden("llama_gguf")), {1, 2, 3}));
     }
     EXPECT_TRUE(bytes == read_file(golden_folder("llama_gguf") + "/model.gguf"));
 }
 
 TEST(Blobs, WithoutData) {
     const orr_blob blob{ORR_HEADER(orr_blob), "config.json", nullptr, 12};
-    expect_failure([&] { open_blob(blob); }, ORR_INVALID_ARGUMENT, {"blob 0"});
+    expect_failure([&] { open_blobs(shared_engine(), {blob}); }, ORR_INVALID_ARGUMENT, {"blob 0"});
 }
 
 // ---------------------------------------------------------------- the host's memory

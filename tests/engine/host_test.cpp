@@ -261,7 +261,7 @@ struct CommaNumbers : std::numpunct<char> {
 std::string model_with_template() {
     const std::string folder = scratch("with_template");
     std::filesystem::create_directories(folder);
-    for (const char* name : {"config.json", "model.safetensors"}) std::filesystem::copy_file(golden_folder("llama") + "/" + name, folder + "/" + name);
+    for (const char* name : {"config.json", "model.safetensors"}) std::filesystem::copy_file(golden_folder("llama") + "/" + name, folder + "/" + name, std::filesystem::copy_options::overwrite_existing);
     Json vocabulary;
     for (int i = 0; i < kVocabulary; i++) vocabulary[std::string(1, static_cast<char>('0' + i))] = i;
     const Json tokenizer = {{"version", "1.0"},       {"added_tokens", Json::array()}, {"normalizer", nullptr}, {"pre_tokenizer", nullptr},
@@ -272,7 +272,7 @@ std::string model_with_template() {
     return folder;
 }
 
-std::string render(orr_engine* engine, const std::string& folder) {
+std::string render(orr_engine* engine, const std::string& folder, const char* messages = R"([{"role": "user", "content": "x"}])") {
     orr_model_options options{};
     options.header = ORR_HEADER(orr_model_options);
     options.path = folder.c_str();
@@ -280,10 +280,40 @@ std::string render(orr_engine* engine, const std::string& folder) {
     check(orr_model_open(engine, &options, &model));
     const Model owned(model);
     orr_text* text = nullptr;
-    check(orr_apply_chat_template(model, R"([{"role": "user", "content": "x"}])", nullptr, &text));
+    check(orr_apply_chat_template(model, messages, nullptr, &text));
     std::string out = orr_text_data(text);
     orr_text_release(text);
     return out;
+}
+
+// What a template cannot make a text of is the caller's; a template that cannot be read is the file's.
+TEST(ChatTemplate, TellsWhoseMistakeItIs) {
+    const std::string folder = scratch("chat_mistakes");
+    std::filesystem::copy(model_with_template(), folder, std::filesystem::copy_options::recursive);
+    const auto with = [&](const char* text) { std::ofstream(folder + "/tokenizer_config.json") << Json{{"chat_template", text}}; };
+    with("{{ messages[0]['role'] + messages[0]['content'] }}{% if messages[0]['role'] == 'tool' %}{{ raise_exception('no tools') }}{% endif %}");
+    EXPECT_EQ(render(shared_engine(), folder), "userx");
+    expect_failure([&] { render(shared_engine(), folder, "[]"); }, ORR_INVALID_ARGUMENT, {"messages do not suit", "line 1"});
+    expect_failure([&] { render(shared_engine(), folder, R"([{"content": "x"}])"); }, ORR_INVALID_ARGUMENT, {"messages do not suit"});
+    expect_failure([&] { render(shared_engine(), folder, R"([{"role": "tool", "content": "x"}])"); }, ORR_INVALID_ARGUMENT, {"no tools"});
+    with("{% if %}");
+    expect_failure([&] { render(shared_engine(), folder); }, ORR_CORRUPT, {"line 1"});
+}
+
+TEST(Detokenize, RefusesTokensThatDoNotExist) {
+    const std::string folder = model_with_template();
+    orr_model_options options{};
+    options.header = ORR_HEADER(orr_model_options);
+    options.path = folder.c_str();
+    orr_model* model = nullptr;
+    check(orr_model_open(shared_engine(), &options, &model));
+    const Model owned(model);
+    orr_text* text = nullptr;
+    for (const int32_t id : {-1, 1000000})
+        expect_failure([&] { check(orr_detokenize(model, &id, 1, 0, &text)); }, ORR_NOT_FOUND, {"token " + std::to_string(id)});
+    const int32_t first = 0;
+    check(orr_detokenize(model, &first, 1, 0, &text));
+    orr_text_release(text);
 }
 
 // In a process of its own: the locale is the process's. Tells which of the steps went wrong.

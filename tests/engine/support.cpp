@@ -95,22 +95,9 @@ std::string Checkpoint::safetensors() const {
 }
 
 Model Checkpoint::open(orr_engine* engine) {
-    orr_blob blobs[2] = {};
-    const orr_blob* pointers[2];
-    const char* const names[] = {"config.json", "model.safetensors"};
-    for (int i = 0; i < 2; i++) {
-        kept_.push_back(std::make_unique<std::string>(i ? safetensors() : config.dump()));
-        blobs[i] = {ORR_HEADER(orr_blob), names[i], kept_.back()->data(), kept_.back()->size()};
-        pointers[i] = &blobs[i];
-    }
-    orr_model_options options{};
-    options.header = ORR_HEADER(orr_model_options);
-    options.blobs = pointers;
-    options.blob_count = 2;
-    orr_model* model = nullptr;
-    options.allow_extra_tensors = allow_extra_tensors;
-    check(orr_model_open(engine ? engine : shared_engine(), &options, &model));
-    return Model(model);
+    const std::string& text = kept_.emplace_back(config.dump());
+    const std::string& file = kept_.emplace_back(safetensors());
+    return open_blobs(engine ? engine : shared_engine(), {blob_of("config.json", text), blob_of("model.safetensors", file)}, allow_extra_tensors);
 }
 
 Model open_golden(const std::string& name, orr_engine* engine) {

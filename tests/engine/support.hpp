@@ -67,7 +67,7 @@ struct Checkpoint {
     Model open(orr_engine* engine = nullptr);  // shared_engine() when null
 
   private:
-    std::vector<std::unique_ptr<std::string>> kept_;
+    std::deque<std::string> kept_;
 };
 Model open_golden(const std::string& name, orr_engine* engine = nullptr);
 

@@ -94,6 +94,34 @@ TEST(Gemma3, HalvesSumToTheStream) {
     for (size_t i = 0; i < sum.size(); i++) EXPECT_NEAR(sum[i], x[i] + mixer[i] + ffn[i], 1e-4);
 }
 
+// Vectors of tokens that see what follows: no next token, nothing kept between runs.
+TEST(Gemma3, BothWaysIsNoGenerator) {
+    const Model model = open_model(golden_folder("gemma3_bidirectional"));
+    orr_task* task = nullptr;
+    try {
+        check(orr_task_create(model.get(), "text_generation", nullptr, &task));
+        orr_task_release(task);
+        FAIL() << "a task was made";
+    } catch (const Failure& failure) {
+        EXPECT_NE(std::string(failure.what()).find("does not do task \"text_generation\"; it does embedding"), std::string::npos) << failure.what();
+    }
+    const Session session = open_session(model, {.batch = 2});
+    const Tensors inputs = inputs_of("gemma3_bidirectional");
+    const Tensor first = run(session, inputs).at("last_hidden_state");
+    EXPECT_EQ(orr_session_position(session.get()), 0);
+    EXPECT_EQ(run(session, inputs).at("last_hidden_state").bytes, first.bytes);
+}
+
+// Without a head, but causal: a sequence may come in parts.
+TEST(Gemma3, HeadlessContinues) {
+    const Tensor ids = inputs_of("gemma3_headless").at("input_ids").cut(0, 0, 1),
+                 want = outputs_of("gemma3_headless").at("last_hidden_state").cut(0, 0, 1);
+    const Model model = open_model(golden_folder("gemma3_headless"));
+    const Session session = open_session(model, {.batch = 1});
+    for (const auto& [from, to] : {std::pair<int64_t, int64_t>{0, 8}, {8, ids.shape[1]}})
+        EXPECT_LE(difference(run(session, {{"input_ids", ids.cut(1, from, to)}}).at("last_hidden_state"), want.cut(1, from, to)), 2 * kTolerance);
+}
+
 TEST(Roberta, PaddingIsNotCounted) {
     // Counted positions given by hand are the same as those that the model counts.
     Tensors inputs = inputs_of("roberta");
@@ -144,7 +172,9 @@ TEST(LanguageRefusals, ConfigurationsAreNamed) {
     expect_refused("phi3_longrope", {{"rope_parameters", {{"long_factor", {1.0, 2.0}}}}}, {"long_factor", "2", "3"});
     expect_refused("gemma3", {{"layer_types", {"full_attention", "full_attention"}}}, {"layer_types", "2", "3"});
     expect_refused("gemma3", {{"layer_types", {"full_attention", "chunked_attention", "full_attention"}}}, {"layer_types", "chunked_attention"});
-    expect_refused("gemma3", {{"use_bidirectional_attention", true}}, {"use_bidirectional_attention"});
+    expect_refused("gemma3", {{"use_bidirectional_attention", true}},
+                   {"use_bidirectional_attention", "Gemma3ForCausalLM", "no next token", "Gemma3TextModel"});
+    expect_refused("gemma3_bidirectional", {{"sliding_window", 1}}, {"sliding_window", "1", "2"});
     expect_refused("mixtral", {{"num_experts_per_tok", 5}}, {"5", "4"});
     expect_refused("gpt2", {{"n_head", 5}}, {"n_embd", "24", "n_head", "5"});
     expect_refused("gpt2", {{"add_cross_attention", true}}, {"add_cross_attention"});

@@ -49,6 +49,12 @@ def rope(kind, theta=10000.0, **values):
     return dict(rope_parameters=dict(rope_type=kind, rope_theta=theta, **values))
 
 
+def padded_inputs():
+    mask = torch.ones(2, 11, dtype=torch.long)
+    mask[0, 5] = mask[1, :4] = 0
+    return dict(input_ids=tokens(2, 11), attention_mask=mask)
+
+
 def masked_inputs():
     mask = torch.ones(2, 11, dtype=torch.long)
     mask[1, 7:] = 0
@@ -80,6 +86,9 @@ decoder("gemma2_width", "Gemma2", GGUF, sliding_window=5, query_pre_attn_scalar=
 decoder("gemma3", "Gemma3", sliding_window=5, query_pre_attn_scalar=20, final_logit_softcapping=0.7, attention_bias=True,
         layer_types=["sliding_attention", "full_attention", "sliding_attention"], **GEMMA)
 decoder("gemma3_width", "Gemma3", GGUF, sliding_window=5, query_pre_attn_scalar=8, head_dim=8, hidden_size=16, num_key_value_heads=1, num_hidden_layers=7, intermediate_size=20)
+GEMMA_TEXT = dict(query_pre_attn_scalar=20, sliding_window=6, layer_types=["sliding_attention", "full_attention", "sliding_attention"], **GEMMA)
+for name, both_ways in (("gemma3_headless", False), ("gemma3_bidirectional", True)):
+    add(name, "Gemma3TextModel", "Gemma3TextConfig", {**DECODER, **GEMMA_TEXT, "use_bidirectional_attention": both_ways}, lambda: encoder_inputs(0), POOLED[:1])
 decoder("phi3", "Phi3", GGUF, sliding_window=None, partial_rotary_factor=0.67,
         rope_parameters=dict(rope_type="default", rope_theta=10000.0, partial_rotary_factor=0.67))
 LONG = dict(short_factor=[1.0, 1.05, 1.3], long_factor=[1.2, 1.9, 3.4], original_max_position_embeddings=8)
@@ -95,6 +104,7 @@ MAMBA = dict(vocab_size=48, hidden_size=24, num_hidden_layers=2, state_size=6)
 add("mamba", "MambaForCausalLM", "MambaConfig", MAMBA, lambda: dict(input_ids=tokens(2, 11)), ["logits"], gguf=True)
 add("mamba_biases", "MambaForCausalLM", "MambaConfig", {**MAMBA, "use_bias": True, "use_conv_bias": False, "conv_kernel": 3, "time_step_rank": 5, "expand": 1,
                                                          "tie_word_embeddings": False}, lambda: dict(input_ids=tokens(2, 11)), ["logits"], dtype="bfloat16")
+add("mamba_padded", "MambaForCausalLM", "MambaConfig", {**MAMBA, "use_bias": True}, padded_inputs, ["logits"])
 
 ENCODER = dict(vocab_size=VOCABULARY, hidden_size=24, intermediate_size=40, num_hidden_layers=2, num_attention_heads=3, max_position_embeddings=32)
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <limits>
@@ -112,23 +113,26 @@ Model open_model(const std::string& folder) {
     return Model(model);
 }
 
-Model open_changed(const std::string& folder, const Json& config) {
-    static std::vector<std::unique_ptr<std::string>> kept;  // blobs stay valid as long as any model may live
-    orr_blob blobs[2] = {};
-    const char* const names[] = {"config.json", "model.safetensors"};
-    const orr_blob* pointers[2];
-    for (int i = 0; i < 2; i++) {
-        kept.push_back(std::make_unique<std::string>(i ? read_file(folder + "/model.safetensors") : config.dump()));
-        blobs[i] = {ORR_HEADER(orr_blob), names[i], kept.back()->data(), kept.back()->size()};
-        pointers[i] = &blobs[i];
-    }
+orr_blob blob_of(const char* name, const std::string& bytes) { return {ORR_HEADER(orr_blob), name, bytes.data(), bytes.size()}; }
+
+Model open_blobs(orr_engine* owner, const std::vector<orr_blob>& blobs, bool allow_extra_tensors) {
+    std::vector<const orr_blob*> pointers;
+    for (const orr_blob& blob : blobs) pointers.push_back(&blob);
     orr_model_options options{};
     options.header = ORR_HEADER(orr_model_options);
-    options.blobs = pointers;
-    options.blob_count = 2;
+    options.blobs = pointers.data();
+    options.blob_count = static_cast<uint32_t>(pointers.size());
+    options.allow_extra_tensors = allow_extra_tensors;
     orr_model* model = nullptr;
-    check(orr_model_open(engine(), &options, &model));
+    check(orr_model_open(owner, &options, &model));
     return Model(model);
+}
+
+Model open_changed(const std::string& folder, const Json& config) {
+    static std::deque<std::string> kept;  // blobs stay valid as long as any model may live
+    const std::string& text = kept.emplace_back(config.dump());
+    const std::string& tensors = kept.emplace_back(read_file(folder + "/model.safetensors"));
+    return open_blobs(engine(), {blob_of("config.json", text), blob_of("model.safetensors", tensors)});
 }
 
 Session open_session(const Model& model, const SessionOptions& o) {

@@ -6,7 +6,7 @@ build=$1 work=$2 cmake=$3
 rm -rf "$work"
 mkdir -p "$work/project"
 "$cmake" --install "$build" --prefix "$work/prefix" > "$work/install.log"
-for file in include/orrery/orrery.h include/orrery/plugin.h lib/liborrery.so lib/orrery/core.orrery.json bin/orrery bin/orrery-manifest \
+for file in include/orrery/orrery.h include/orrery/plugin.h lib/liborrery.so lib/orrery/core.orrery.json bin/orrery bin/orrery-manifest bin/orrery-validate \
     lib/cmake/orrery/orreryConfig.cmake lib/cmake/orrery/OrreryPlugin.cmake lib/pkgconfig/orrery.pc; do
     [ -e "$work/prefix/$file" ] || { echo "not installed: $file"; exit 1; }
 done
@@ -29,6 +29,22 @@ got=$("$work/build/host" "$work/model" "$work/build/lib/orrery")
 # Without the folder the architecture is unknown, and the message says so.
 if "$work/build/host" "$work/model" 2> "$work/refusal"; then echo "it ran without its plugin"; exit 1; fi
 grep -q TriplerModel "$work/refusal" || { cat "$work/refusal"; exit 1; }
+# A project that names no folder for its libraries gets the plugin into its own build folder.
+mkdir "$work/bare"
+cp -r "$here/plugin" "$work/bare/"
+cat > "$work/bare/CMakeLists.txt" << 'END'
+cmake_minimum_required(VERSION 3.22)
+project(bare VERSION 0.3.0 LANGUAGES CXX)
+find_package(orrery REQUIRED)
+orrery_add_plugin(bare ${CMAKE_CURRENT_SOURCE_DIR}/plugin)
+END
+"$cmake" -S "$work/bare" -B "$work/bare/build" -DCMAKE_PREFIX_PATH="$work/prefix" > "$work/configure.log"
+"$cmake" --build "$work/bare/build" > "$work/build.log" || { cat "$work/build.log"; exit 1; }
+[ -f "$work/bare/build/orrery/bare.so" ] && [ -f "$work/bare/build/orrery/bare.orrery.json" ] || { echo "no plugin in the build folder"; exit 1; }
+# The installed kit looks for cases where it is called, not in the tree that it was built from; the operator has none.
+if (cd "$work/bare/plugin" && "$work/prefix/bin/orrery-validate" "$work/bare/build/orrery/bare.so") > "$work/validate.log"; then echo "validated without cases"; exit 1; fi
+grep -q "ops/triple/triple.cases is not below $work/bare/plugin" "$work/validate.log" || { cat "$work/validate.log"; exit 1; }
+if grep -q ': : ' "$work/validate.log"; then cat "$work/validate.log"; exit 1; fi
 # Linked statically it needs no folder.
 linked=$("$work/build/host_static" "$work/model")
 [ "$linked" = "$got" ] || { echo "linked statically the model gave: $linked"; exit 1; }

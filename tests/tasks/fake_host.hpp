@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <map>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@
 struct orr_session {
     std::vector<int32_t> ids;
     std::vector<std::vector<int32_t>> runs;  // what each run was given
+    uint64_t changes = 0;
 };
 struct orr_text {
     std::string text;
@@ -33,6 +35,7 @@ struct State {
     bool cancelled = false;
     std::string error;
     std::vector<float> logits;
+    bool broken = false;  // no logit is a number
     std::map<std::string, std::string> files;
     std::string config = "{}", format = "safetensors";
     std::vector<std::string> order;  // names of files by number
@@ -126,6 +129,7 @@ inline orr_status run(orr_session* s, const char* entry, uint32_t n, const orr_n
     const int64_t count = inputs[0]->shape[1];
     if (static_cast<int64_t>(s->ids.size()) + count > state->context) return fail(ORR_LIMIT, "context");
     s->ids.insert(s->ids.end(), ids, ids + count);
+    s->changes++;
     s->runs.emplace_back(ids, ids + count);
     if (!entry) {
         if (outputs[0] != state->hidden) return fail(ORR_NOT_FOUND, std::string("no value ") + outputs[0]);
@@ -134,7 +138,8 @@ inline orr_status run(orr_session* s, const char* entry, uint32_t n, const orr_n
             for (const int64_t v : {t, static_cast<int64_t>(ids[t]), int64_t{1}}) state->logits.push_back(static_cast<float>(v));
         return ORR_OK;
     }
-    state->logits.assign(kVocabulary, 0);
+    state->logits.assign(kVocabulary, state->broken ? std::numeric_limits<float>::quiet_NaN() : 0);
+    if (state->broken) return ORR_OK;
     state->logits[static_cast<size_t>(state->next(ids[count - 1]))] = 10;
     return ORR_OK;
 }
@@ -153,9 +158,10 @@ inline orr_status create(orr_model*, const orr_session_options*, orr_session** s
 inline orr_status rollback(orr_session* s, int64_t position) {
     if (!state->can_roll_back) return fail(ORR_LIMIT, "a recurrent state has no mark there");
     s->ids.resize(static_cast<size_t>(position));
+    s->changes++;
     return ORR_OK;
 }
-inline orr_status reset(orr_session* s) { return s->ids.clear(), ORR_OK; }
+inline orr_status reset(orr_session* s) { return s->changes++, s->ids.clear(), ORR_OK; }
 inline const orr_model_info* info() {
     static const char* const entries[] = {"forward", "next", nullptr};
     static orr_model_info i{};
@@ -185,6 +191,7 @@ inline const orr_host* host() {
         a.model_info = [](orr_model*) { return info(); };
         a.model_checkpoint = [](orr_model*) { return checkpoint(); };
         a.session_context = [](orr_session*) { return state->context; };
+        a.session_changes = [](orr_session* s) { return s->changes; };
         return a;
     }();
     static const orr_host h = {ORR_HEADER(orr_host),

@@ -1,6 +1,8 @@
 // The text_generation task on the host of fake_host.hpp: after the beginning comes "abc…z", round and round.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "fake_host.hpp"
@@ -185,6 +187,19 @@ TEST_F(TextGeneration, ReusesTheCommonPrefix) {
     EXPECT_EQ(result_["text"], "q");
 }
 
+// The session stands where the task left it, but the host has put something else there.
+TEST_F(TextGeneration, ReusesNothingThatTheHostHasMoved) {
+    const json request = greedy({{"prompt", "hello"}, {"max_tokens", 1}});
+    ASSERT_EQ(run(request), ORR_OK);
+    ASSERT_EQ(run(request), ORR_OK);
+    EXPECT_EQ(result_["reused_tokens"], 5);
+    state_.session->changes++;
+    ASSERT_EQ(run(request), ORR_OK);
+    EXPECT_EQ(result_["reused_tokens"], 0);
+    ASSERT_EQ(run(request), ORR_OK);
+    EXPECT_EQ(result_["reused_tokens"], 5);
+}
+
 TEST_F(TextGeneration, ResetsWhereAStateCannotRollBack) {
     state_.can_roll_back = false;
     ASSERT_EQ(run(greedy({{"prompt", "hello"}, {"max_tokens", 3}})), ORR_OK);
@@ -241,6 +256,27 @@ TEST_F(TextGeneration, MessagesGoThroughTheTemplate) {
     const std::vector<int32_t>& ids = state_.session->ids;
     EXPECT_EQ(std::string(ids.begin(), ids.end()),
               R"([{"content":"hi","role":"user"}]{"add_generation_prompt":true,"x":1})");  // and no special token
+}
+
+// No logit that is a number: the callback's doing where there is one, else the checkpoint's.
+TEST_F(TextGeneration, LogitsThatAreNoNumbers) {
+    edit_ = [](float* logits) { std::fill_n(logits, fake::kVocabulary, NAN); };
+    EXPECT_EQ(run(greedy({{"prompt", "a"}, {"logits_events", true}})), ORR_INVALID_ARGUMENT);
+    EXPECT_NE(state_.error.find("callback"), std::string::npos) << state_.error;
+    edit_ = nullptr;
+    state_.broken = true;
+    EXPECT_EQ(run(greedy({{"prompt", "b"}})), ORR_CORRUPT);
+    EXPECT_NE(state_.error.find("weights"), std::string::npos) << state_.error;
+}
+
+TEST_F(TextGeneration, SaysWhereJsonEnds) {
+    for (const char* request : {"x", "{\"prompt\": }", "{\"prompt\": 1e999}"}) {
+        EXPECT_EQ(run_text(request), ORR_INVALID_ARGUMENT);
+        EXPECT_NE(state_.error.find("the request is not valid JSON: "), std::string::npos) << state_.error;
+        EXPECT_EQ(state_.error.find("exception"), std::string::npos) << state_.error;
+    }
+    run_text("{\"prompt\": }");
+    EXPECT_NE(state_.error.find("byte 12 of 12"), std::string::npos) << state_.error;
 }
 
 TEST_F(TextGeneration, RefusesBadRequestsByName) {

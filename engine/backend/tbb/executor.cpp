@@ -22,7 +22,7 @@ class TbbExecutor : public Executor {
     ~TbbExecutor() override {
         while (outstanding_.load(std::memory_order_acquire) > 0) std::this_thread::yield();
         arena_.terminate();
-        limit_.reset();
+        // While the limit stands: without it the workers sleep, and nobody is left to close the arena that finalize waits for.
         // oneTBB ends its threads unless somebody else uses them, or a thread that has asked for work still lives. Then its
         // code must stay where it is.
         if (!tbb::finalize(scheduler_, std::nothrow)) platform::keep_library(reinterpret_cast<const void*>(&TBB_runtime_interface_version));

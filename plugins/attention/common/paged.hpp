@@ -35,5 +35,9 @@ inline bool takes_pages(const orr_tensor& t, const char* name, char* reason, siz
 
 // Element d of token s and head h of one sequence, for references.
 double paged_number(const orr_tensor& t, const orr_paged& table, int64_t s, int64_t h, int64_t d);
+// Writes x [D], rounded to the state's type; nothing where the page is gone. For references.
+void store_row(const orr_tensor& state, int64_t b, int64_t token, int64_t h, const double* x);
+// Throws unless tokens past .. past + T of every sequence have a page; op: who asks.
+void check_pages(const char* op, const orr_tensor& state, int64_t tokens);
 
 }  // namespace orrery::attention

@@ -47,11 +47,4 @@ void ignore(const ModelConfig& c, std::initializer_list<const char*> keys) {
         c.find(key);
 }
 
-std::string class_name(const orr_model_source& source, std::initializer_list<const char*> known) {
-    for (const char* const* name = source.checkpoint->architectures; name && *name; name++)
-        for (const char* k : known)
-            if (std::string_view(k) == *name) return k;
-    return *known.begin();
-}
-
 }  // namespace orrery::encoder

@@ -22,8 +22,6 @@ ModelConfig object(const ModelConfig& c, const std::string& key);
 void require_patch(std::pair<int64_t, int64_t> image, std::pair<int64_t, int64_t> patch);
 // Marks keys that do nothing in a forward pass (training, other heads) as read.
 void ignore(const ModelConfig& c, std::initializer_list<const char*> keys);
-// The class that the checkpoint names, out of `known`; known[0] where it names none of them (a bare model type).
-std::string class_name(const orr_model_source& source, std::initializer_list<const char*> known);
 
 // For ModelArch: of a class with Model(const orr_model_source&), Summary summary, and
 // void build(std::string_view entry, const orr_model_source&, Graph&) const.

@@ -1,4 +1,4 @@
-// The engine's tensors, threads and instruction sets as the float library takes them, and plain reads for references.
+// The engine's tensors and instruction sets as the float library takes them, and plain reads for references.
 #pragma once
 
 #include <algorithm>
@@ -9,8 +9,8 @@
 #include <string>
 
 #include "float/isa.hpp"
-#include "float/parallel.hpp"
 #include "float/vector_kernels.hpp"
+#include "float_abi/parallel.hpp"
 #include "orrery/plugin.hpp"
 
 namespace orrery::flt {
@@ -35,26 +35,6 @@ inline Isa isa_of(uint32_t isa) {
     for (const Isa next : {Isa::avx512, Isa::avx2, Isa::sse4})
         if (next <= wanted && isa_supported(next)) return next;
     return Isa::scalar;
-}
-
-inline Parallel parallel_of(const orr_run* run) {
-    using Fn = void (*)(void*, int64_t, int);
-    struct Call {
-        Fn fn;
-        void* arg;
-    };
-    return {[](void* self, int64_t chunks, Fn fn, void* arg) {
-                Call call{fn, arg};
-                const auto* run = static_cast<const orr_run*>(self);
-                run->parallel_for(
-                    run, chunks,
-                    [](void* data, int64_t chunk, uint32_t thread) {
-                        const Call* call = static_cast<const Call*>(data);
-                        call->fn(call->arg, chunk, static_cast<int>(thread));
-                    },
-                    &call);
-            },
-            const_cast<orr_run*>(run), static_cast<int>(run->threads)};
 }
 
 // p: orr_prepare or orr_run. Null where the input is absent.

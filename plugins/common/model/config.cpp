@@ -155,6 +155,13 @@ std::string activation_name(const ModelConfig& c, const std::string& key, const 
     c.refuse(key, name, known);
 }
 
+std::string class_name(const orr_model_source& source, std::initializer_list<const char*> known) {
+    for (const char* const* name = source.checkpoint->architectures; name && *name; name++)
+        for (const char* k : known)
+            if (std::string_view(k) == *name) return k;
+    return *known.begin();
+}
+
 bool has_tensor(const orr_model_source& source, const std::string& name) { return source.find_tensor(&source, name.c_str()) != nullptr; }
 
 std::string tensor_prefix(const orr_model_source& source, std::initializer_list<const char*> prefixes, const std::string& name) {

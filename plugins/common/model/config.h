@@ -70,6 +70,8 @@ void require_multiple(const ModelConfig& c, const std::string& a, int64_t a_valu
 // The name of orr.activation/1 for a Hugging Face name ("gelu_new" -> "gelu_tanh"); unknown ones are refused.
 std::string activation_name(const ModelConfig& c, const std::string& key, const std::string& fallback);
 
+// The class that the checkpoint names, out of `known`; known[0] where it names none of them (a bare model type).
+std::string class_name(const orr_model_source& source, std::initializer_list<const char*> known);
 bool has_tensor(const orr_model_source& source, const std::string& name);
 // The first prefix for which prefix + name exists, else the first prefix.
 std::string tensor_prefix(const orr_model_source& source, std::initializer_list<const char*> prefixes, const std::string& name);

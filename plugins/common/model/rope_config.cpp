@@ -76,11 +76,11 @@ std::vector<float> to_float(const std::vector<double>& v) { return {v.begin(), v
 
 int64_t rotary_dim(int64_t head_dim, double partial, const std::string& label) {
     if (!(partial > 0 && partial <= 1))
-        throw Error(ORR_CORRUPT, label + "partial_rotary_factor is " + std::to_string(partial) + ", wanted a number in (0, 1]");
+        throw Error(ORR_CORRUPT, (label.empty() ? "" : label + ".") + "partial_rotary_factor is " + std::to_string(partial) + ", wanted a number in (0, 1]");
     const auto dim = static_cast<int64_t>(static_cast<double>(head_dim) * partial);
     if (dim < 2 || dim % 2)
         throw Error(ORR_UNSUPPORTED,
-                    label + "the rotary width " + std::to_string(dim) + " of head width " + std::to_string(head_dim) + " is not even");
+                    (label.empty() ? "" : label + ": ") + "the rotary width " + std::to_string(dim) + " of head width " + std::to_string(head_dim) + " is not even");
     return dim;
 }
 
@@ -102,7 +102,7 @@ RopeTable hf_rope(const Json* parameters, const std::string& label, const RopeDe
     const ModelConfig c(*parameters, label);
     const std::string type = c.text_or("rope_type", c.text_or("type", "default"));
     const double theta = c.positive_or("rope_theta", d.theta);
-    const int64_t dim = rotary_dim(d.head_dim, c.positive_or("partial_rotary_factor", d.partial), label + ".");
+    const int64_t dim = rotary_dim(d.head_dim, c.positive_or("partial_rotary_factor", d.partial), label);
     const int64_t original = d.original_positions ? d.original_positions : c.size_or("original_max_position_embeddings", d.max_positions);
     const double implied = static_cast<double>(d.max_positions) / static_cast<double>(original);
     if (type == "default") return plain_rope(dim, theta);

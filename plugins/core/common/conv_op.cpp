@@ -17,15 +17,13 @@ void pack_panel(const orr_tensor* src, void* dst, int64_t chunk) {
                 j < columns ? static_cast<float>(flt::number_at(src->type, static_cast<const char*>(src->data) + (n0 + j) * src->stride_bytes[0] + k * src->block_bytes)) : 0.0f;
 }
 
-orr_status pack_grouped(orr_prepare* p, ConvPlan* plan) {
-    auto* packed = static_cast<float*>(p->plan_memory(p, flt::conv_packed_bytes(plan->args)));
-    if (packed == nullptr) return ORR_OUT_OF_MEMORY;
-    const orr_tensor& w = *p->inputs[1];
+// At the first run: while a plan is made the weight has no data, and its own prepack would not know the groups.
+void pack_grouped(const orr_run* run, ConvPlan& plan) {
+    const orr_tensor& w = *run->inputs[1];
     std::vector<float> plain(static_cast<size_t>(elements(w)));
     for (size_t i = 0; i < plain.size(); ++i) plain[i] = static_cast<float>(flt::number_at(w.type, static_cast<const char*>(w.data) + i * w.block_bytes));
-    flt::conv_pack(plan->isa, plan->args, plain.data(), packed, flt::serial());
-    plan->packed = packed;
-    return ORR_OK;
+    flt::conv_pack(plan.isa, plan.args, plain.data(), plan.packed, flt::serial());
+    plan.packed_now = true;
 }
 
 }  // namespace
@@ -45,7 +43,10 @@ orr_status prepare_conv(orr_prepare* p, ConvReader reader) {
         plan->args = reader(p->attrs, *p->inputs[0], w, *p->outputs[0]);
         plan->bias_bytes = flt::floats_bytes(flt::input(p, 2));
         p->workspace(p, plan->bias_bytes + flt::conv_workspace_bytes(plan->args, static_cast<int>(p->threads)));
-        if (plan->args.groups > 1) return pack_grouped(p, plan);
+        if (plan->args.groups > 1) {
+            plan->packed = static_cast<float*>(p->plan_memory(p, flt::conv_packed_bytes(plan->args)));
+            return plan->packed ? ORR_OK : ORR_OUT_OF_MEMORY;
+        }
         const orr_pack pack = {ORR_HEADER(orr_pack), flt::kPackedLayout, flt::gemm_packed_bytes(w.shape[0], elements(w, 1)), 64, flt::ceil_div(w.shape[0], kPanel), pack_panel};
         return p->prepack(p, 1, &pack);
     });
@@ -53,7 +54,8 @@ orr_status prepare_conv(orr_prepare* p, ConvReader reader) {
 
 orr_status run_conv(const orr_run* run) {
     return guard(run->host, [&] {
-        const ConvPlan& plan = *static_cast<const ConvPlan*>(run->data);
+        ConvPlan& plan = *static_cast<ConvPlan*>(run->data);
+        if (plan.packed && !plan.packed_now) pack_grouped(run, plan);
         flt::ConvArgs args = plan.args;
         auto* workspace = static_cast<char*>(run->workspace);
         args.x = data<float>(run->inputs[0]);

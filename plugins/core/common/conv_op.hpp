@@ -13,7 +13,8 @@ struct ConvPlan {
     flt::Isa isa;
     flt::ConvArgs args;
     uint64_t bias_bytes;
-    const float* packed;  // in plan memory; null where the weight itself is packed
+    float* packed;  // in plan memory; null where the weight itself is packed
+    bool packed_now;  // whether it is filled; plan memory begins as zeros
 };
 
 bool supports_conv(const orr_prepare* p, char* reason, size_t size);
@@ -21,6 +22,11 @@ orr_status prepare_conv(orr_prepare* p, ConvReader reader);
 orr_status run_conv(const orr_run* run);
 // The definition: loops over every output and tap, sums in f64.
 orr_status run_conv_reference(const orr_run* run, ConvReader reader);
+
+// On a Vulkan device.
+bool supports_conv_vulkan(const orr_prepare* p, ConvReader reader, char* reason, size_t size);
+orr_status prepare_conv_vulkan(orr_prepare* p, ConvReader reader);
+orr_status run_conv_vulkan(const orr_run* run, ConvReader reader);
 
 // floor((extent + 2 padding - dilation (kernel - 1) - 1) / stride) + 1
 orr_dim conv_extent(const Infer& i, orr_dim extent, orr_dim kernel, int64_t stride, int64_t padding, int64_t dilation, const char* op);

@@ -22,17 +22,18 @@ orr_status run_unary_vulkan(const orr_run* run) {
     return guard(run->host, [&]() -> orr_status {
         const orr_tensor &x = *run->inputs[0], &y = *run->outputs[0];
         const UnaryArguments a = Arguments(run->attrs);
-        const auto loop = make_loop<2>(y.rank, shape_of(y), {strides_of(y), strides_of(x)});
+        auto loop = make_loop<2>(y.rank, shape_of(y), {strides_of(y), strides_of(x)});
         if (loop.rows == 0) return ORR_OK;
         shaders::UnaryParams p{};
         p.x = vk::address(&x);
         p.y = vk::address(&y);
-        p.n = static_cast<uint32_t>(elements(y));
+        const auto quads = take_quads<2>(loop, {p.y, p.x});
+        p.n = static_cast<uint32_t>(loop.rows * loop.inner);
         p.p0 = a.p0;
         p.p1 = a.p1;
         put_extents(loop, p.extent);
-        put_strides(loop, 1, x.block_bytes, p.stride_x);
-        return vk::dispatch(run, Shader, {axes_of(loop), a.kind}, p, groups_of(p.n));
+        put_strides(loop, 1, quads.unit[1], p.stride_x);
+        return vk::dispatch(run, Shader, {axes_of(loop), a.kind, quads.form[1]}, p, groups_of(p.n));
     });
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "common/copy.hpp"
+#include "common/copy_vulkan.hpp"
 #include "common/shapes.hpp"
 
 namespace orrery::core {
@@ -65,10 +66,24 @@ orr_status cpu_view(const orr_run* run) {
     });
 }
 
+inline bool supports_view_vulkan(const orr_prepare* p, char* reason, size_t size) {
+    return can_index(p, reason, size) && can_copy(p, p->inputs[0]->block_bytes, reason, size);
+}
+
+template <ViewFn Fn>
+orr_status vulkan_view(const orr_run* run) {
+    return guard(run->host, [&] {
+        const orr_tensor &x = *run->inputs[0], &y = *run->outputs[0];
+        const View v = Fn(run->attrs, x, y);
+        return record_copy(run, y.rank, shape_of(y), vk::address(&y), strides_of(y), vk::address(&x) + static_cast<uint64_t>(v.offset), v.stride, y.block_bytes);
+    });
+}
+
 template <ViewFn Fn>
 Operator& view_kernels(Operator& op) {
     return op.traits(ORR_TRAIT_VIEW)
         .view(view_of<Fn>)
+        .kernel({"vulkan", "vulkan", 0, supports_view_vulkan, nullptr, vulkan_view<Fn>})
         .kernel({"cpu", "cpu", 0, nullptr, nullptr, cpu_view<Fn>})
         .kernel({"reference", "cpu", ORR_KERNEL_REFERENCE, nullptr, nullptr, reference_view<Fn>});
 }

@@ -53,6 +53,50 @@ void put_strides(const Loop<N>& loop, int n, int64_t bytes, uint32_t* stride) {
     for (int32_t k = 1; k <= loop.rank; k++) stride[k] = static_cast<uint32_t>(loop.stride[n][loop.rank - k] / bytes);
 }
 
+// The axes of x and y, which have one shape, without `axis`.
+inline Loop<2> lines_along(const orr_tensor& x, const orr_tensor& y, int32_t axis) {
+    Index shape{}, stride_x{}, stride_y{};
+    int32_t rank = 0;
+    for (int32_t k = 0; k < x.rank; k++) {
+        if (k == axis) continue;
+        shape[rank] = x.shape[k];
+        stride_x[rank] = x.stride_bytes[k];
+        stride_y[rank++] = y.stride_bytes[k];
+    }
+    return make_loop<2>(rank, shape, {stride_x, stride_y});
+}
+
+// Whether the elements of a loop can go four at a time: operand n (f32, at address[n]) has neighbours (form 1) or one value (form 2)
+// along the inner axis. Then the loop counts fours, and unit tells what its strides count.
+template <int N>
+struct Quads {
+    std::array<uint32_t, N> form{};  // all 0: one at a time
+    std::array<int64_t, N> unit{};   // bytes
+};
+template <int N>
+Quads<N> take_quads(Loop<N>& loop, const std::array<uint64_t, N>& address) {
+    constexpr int64_t kElement = 4, kQuad = 16;
+    Quads<N> q;
+    q.unit.fill(kElement);
+    bool fits = loop.inner % 4 == 0;
+    std::array<uint32_t, N> form{};
+    for (int n = 0; n < N && fits; n++) {
+        form[n] = loop.step[n] == kElement ? 1 : 2;
+        if (form[n] == 2) {
+            fits = loop.step[n] == 0;
+            continue;
+        }
+        fits = address[n] % kQuad == 0;
+        for (int32_t k = 0; k < loop.rank; k++) fits = fits && loop.stride[n][k] % kQuad == 0;
+    }
+    if (!fits) return q;
+    loop.inner /= 4;
+    q.form = form;
+    for (int n = 0; n < N; n++)
+        if (form[n] == 1) loop.step[n] = q.unit[n] = kQuad;
+    return q;
+}
+
 // One invocation an element, in groups of 256.
 inline vk::Groups groups_of(int64_t elems) { return vk::groups(vk::divide_up(static_cast<uint64_t>(elems), 256)); }
 

@@ -14,7 +14,7 @@ class Builder {
 
     void build() {
         const Value ids = g_.input("input_ids", ORR_TYPE_I32, {batch_, tokens_});
-        mask_ = g_.input("attention_mask", ORR_TYPE_I32, {batch_, g_.symbol("S_mask")}, ORR_INPUT_OPTIONAL);
+        mask_ = g_.input("attention_mask", ORR_TYPE_I32, {batch_, d_.causal ? g_.symbol("S_mask") : tokens_}, ORR_INPUT_OPTIONAL);
         positions_ = g_.positions("position_ids", batch_, tokens_);
         make_ropes();
         const Value table = weight(d_.names.embed, {d_.vocabulary, d_.hidden});
@@ -22,15 +22,22 @@ class Builder {
         g_.named("embed.output", x);
         for (int64_t i = 0; i < d_.layers && x; i++) x = block(i, x);  // x is none once something has failed
         x = g_.named("norm.output", norm(x, d_.names.norm, d_.hidden));
+        if (d_.has_head)
+            predict(x, table);
+        else
+            g_.output("last_hidden_state", x);
+        if (d_.causal) g_.advance(tokens_);
+    }
+
+  private:
+    void predict(Value x, Value table) {
         const Value head = d_.tied ? table : weight(d_.names.head, {d_.vocabulary, d_.hidden});
         Value logits = g_.op("orr.linear/1", {x, head});
         if (d_.final_softcap > 0) logits = g_.op("orr.softcap/1", {logits}, Attrs().set("cap", d_.final_softcap));
         if (last_only_) logits = g_.op("orr.reshape/1", {logits}, Attrs().set("shape", std::vector<int64_t>{0, d_.vocabulary}));
         g_.output("logits", g_.named("logits", logits));
-        g_.advance(tokens_);
     }
 
-  private:
     // x + mixer(x), then x + ffn(x). Entry "next" drops all but the last token once the last layer has attended.
     Value block(int64_t i, Value x) {
         layer_ = i;
@@ -66,10 +73,12 @@ class Builder {
         k = named("mixer.k", rope(head_norm(k, d_.names.k_norm, d_.kv_heads)));
         v = named("mixer.v", split_heads(v, d_.kv_heads));
         const int64_t window = d_.layer_windows[static_cast<size_t>(layer_)];
-        k = append("mixer.k", k, window);
-        v = append("mixer.v", v, window);
+        if (d_.causal) {
+            k = append("mixer.k", k, window);
+            v = append("mixer.v", v, window);
+        }
         Attrs attrs;
-        attrs.set("scale", d_.attention_scale).set("causal", true).set("window", window).set("softcap", d_.attention_softcap);
+        attrs.set("scale", d_.attention_scale).set("causal", d_.causal).set("window", window).set("softcap", d_.attention_softcap);
         const Value out = g_.op("orr.attention/1", {q, k, v, Value{}, mask_}, attrs);
         return named("mixer.context", g_.op("orr.reshape/1", {out}, Attrs().set("shape", std::vector<int64_t>{0, 0, q_width})));
     }

@@ -37,6 +37,8 @@ struct DecoderConfig {
     std::vector<RopeTable> ropes;
     std::vector<int> layer_rope;         // index into ropes, a layer
     std::vector<int64_t> layer_windows;  // 0: all keys, a layer
+    // false: every token sees those after it too, a window's keys are at most that far away on either side, and nothing is remembered.
+    bool causal = true;
     // channel mixer
     std::string activation = "silu";
     bool gate_bias = false, up_bias = false, down_bias = false, fused_gate_up = false;
@@ -48,6 +50,7 @@ struct DecoderConfig {
     bool pre_norm = true, post_norm = false;
     // embedding and head
     double embed_scale = 1, final_softcap = 0;
+    bool has_head = true;  // false: forward gives last_hidden_state and there is no "next"
 };
 
 constexpr int64_t kMostLayers = 10000, kMostHeads = 65536, kMostHeadDim = 65536, kMostExperts = 65536;
@@ -60,6 +63,7 @@ struct HfOptions {
     RopeDefaults rope = {};           // theta when absent
     bool shared_rope = true;          // read one rope table for all layers
     int64_t head_dim = 0;             // when absent; 0: hidden / heads
+    bool has_head = true;
 };
 
 // Sizes, names, rope and head of a Hugging Face config.json with Llama's keys.

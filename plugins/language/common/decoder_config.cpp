@@ -85,7 +85,8 @@ DecoderConfig decoder_from_hf(const ModelConfig& c, const orr_model_source& sour
     d.norm_eps = c.positive_or("rms_norm_eps", o.norm_eps);
     d.activation = activation_name(c, o.activation_key, o.activation);
     const bool tied = c.flag_or("tie_word_embeddings", o.tied), has_head = has_tensor(source, d.names.head + ".weight");
-    if (c.has("tie_word_embeddings") && !tied && !has_head)
+    d.has_head = o.has_head;
+    if (d.has_head && c.has("tie_word_embeddings") && !tied && !has_head)
         throw Error(ORR_CORRUPT, c.label("tie_word_embeddings") + " is false, but the checkpoint has no tensor " + d.names.head + ".weight");
     d.tied = tied || !has_head;
     RopeDefaults rope = o.rope;
@@ -172,8 +173,9 @@ void finish_decoder(DecoderConfig& d, const ModelConfig& c, const orr_model_sour
     if (d.experts && d.top_k > d.experts)
         throw Error(ORR_CORRUPT, "each token takes " + std::to_string(d.top_k) + " experts of " + std::to_string(d.experts));
     Summary& s = d.summary;
-    s.entries = {"forward", "next"};
-    s.tasks = {"text_generation"};
+    s.entries = {"forward"};
+    if (d.has_head) s.entries.push_back("next");
+    s.tasks = {d.has_head ? "text_generation" : "embedding"};
     s.context_length = d.context;
     for (const RopeTable& r : d.ropes) s.context_length = std::max(s.context_length, r.reach);
     s.vocabulary = d.vocabulary;

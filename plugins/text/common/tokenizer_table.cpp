@@ -102,6 +102,16 @@ std::string variables(const Tokenizer& tokenizer, const char* messages_json, con
     return v.dump();
 }
 
+// What fails here but did not when the template was read is up to the messages: none, a role that it does not know, a field that it needs.
+std::string render(const ChatTemplate& program, const std::string& values) {
+    try {
+        return program.render(values);
+    } catch (const TextError& e) {
+        if (e.kind() != ErrorKind::invalid_data) throw;
+        throw Error(ORR_INVALID_ARGUMENT, std::string("the messages do not suit the checkpoint's template: ") + e.what());
+    }
+}
+
 orr_status chat(const orr_tokenizer* t, const char* messages_json, const char* options_json, orr_emit_text emit, void* user) {
     auto& table = *const_cast<Table*>(static_cast<const Table*>(t));
     const Tokenizer& tokenizer = *table.tokenizer;
@@ -117,7 +127,7 @@ orr_status chat(const orr_tokenizer* t, const char* messages_json, const char* o
             if (!slot) slot = std::make_unique<ChatTemplate>(separate ? tokenizer.tool_template() : tokenizer.chat_template());
             program = slot.get();
         }
-        const std::string text = program->render(values);
+        const std::string text = render(*program, values);
         emit(user, text.data(), text.size());
     });
 }

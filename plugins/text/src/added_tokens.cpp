@@ -115,6 +115,7 @@ void AddedTokens::find(const Trie& trie, std::string_view text, std::vector<Sect
         if (token.single_word && ((begin > 0 && ends_with_word(text.substr(0, begin))) || (stop < text.size() && starts_with_word(text.substr(stop))))) continue;
         if (token.lstrip) begin = std::max(space_at_end(text.substr(0, begin)), done);
         if (token.rstrip) stop += space_at_start(text.substr(stop));
+        if (begin >= stop) continue;  // the token before it has stretched over all of it
         if (done < begin) out.push_back({done, begin, kNone});
         out.push_back({begin, stop, id});
         done = stop;

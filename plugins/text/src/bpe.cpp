@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <cstring>
 
 #include "byte_level.hpp"
 #include "model.hpp"
@@ -37,15 +38,15 @@ std::optional<std::string_view> Vocab::text(uint32_t id) const {
     return map_.key(index);
 }
 
-namespace {
-
-constexpr uint64_t pair_of(uint32_t left, uint32_t right) { return static_cast<uint64_t>(left) << 32 | right; }
-
 std::string byte_token(unsigned char byte) {
     char text[8];
     std::snprintf(text, sizeof text, "<0x%02X>", byte);
     return text;
 }
+
+namespace {
+
+constexpr uint64_t pair_of(uint32_t left, uint32_t right) { return static_cast<uint64_t>(left) << 32 | right; }
 
 // Words up to this many symbols merge by scanning, longer ones through a heap.
 constexpr size_t kScan = 40;
@@ -53,6 +54,25 @@ constexpr size_t kScan = 40;
 struct HeapOrder {
     bool operator()(const Scratch::Candidate& a, const Scratch::Candidate& b) const { return a.order > b.order || (a.order == b.order && a.left > b.left); }
 };
+
+Scratch::Candidate pop_first(std::vector<Scratch::Candidate>& heap) {
+    const Scratch::Candidate first = heap.front();
+    std::pop_heap(heap.begin(), heap.end(), HeapOrder());
+    heap.pop_back();
+    return first;
+}
+
+// Takes the symbol after `left` into it. consider(i) adds the pair of i and its next one to the end of the heap, or gives false.
+template <class Consider>
+void take_next(Scratch& scratch, uint32_t left, Consider consider) {
+    Scratch::Symbol& symbol = scratch.symbols[left];
+    Scratch::Symbol& taken = scratch.symbols[symbol.next];
+    taken.length = 0;
+    symbol.next = taken.next;
+    if (symbol.next != kNone) scratch.symbols[symbol.next].previous = left;
+    if (symbol.previous != kNone && consider(symbol.previous)) std::push_heap(scratch.heap.begin(), scratch.heap.end(), HeapOrder());
+    if (symbol.next != kNone && consider(left)) std::push_heap(scratch.heap.begin(), scratch.heap.end(), HeapOrder());
+}
 
 // Pairs of neighbouring characters that some token or merge joins. Where a pair is not among them, a text may be cut between its two
 // characters and its parts encoded alone: no merge ever crosses.
@@ -152,19 +172,7 @@ class Bpe : public Model {
     bool is_known(const char* from, const char* to) const { return vocab.find({from, static_cast<size_t>(to - from)}) != kNone; }
 
     void word(std::string_view piece, Scratch& scratch, std::vector<uint32_t>& out) const {
-        const bool cached = piece.size() <= WordCache::kMaxWord;
-        uint64_t hash = 0;
-        if (cached) {
-            hash = scratch.cache.hash(piece);
-            uint32_t count;
-            if (const uint32_t* ids = scratch.cache.find(piece, hash, count)) {
-                out.insert(out.end(), ids, ids + count);
-                return;
-            }
-        }
-        const size_t begin = out.size();
-        encode_word(piece, scratch, out);
-        if (cached) scratch.cache.add(piece, hash, out.data() + begin, static_cast<uint32_t>(out.size() - begin));
+        scratch.cache.append(piece, out, [&] { encode_word(piece, scratch, out); });
     }
 
     void encode_word(std::string_view piece, Scratch& scratch, std::vector<uint32_t>& out) const {
@@ -264,20 +272,13 @@ class Bpe : public Model {
         for (uint32_t i = 0; i + 1 < n; ++i) consider(i);
         std::make_heap(heap.begin(), heap.end(), HeapOrder());
         while (!heap.empty()) {
-            const Scratch::Candidate top = heap.front();
-            std::pop_heap(heap.begin(), heap.end(), HeapOrder());
-            heap.pop_back();
+            const Scratch::Candidate top = pop_first(heap);
             Scratch::Symbol& left = symbols[top.left];
             if (left.length == 0 || left.next == kNone) continue;
-            Scratch::Symbol& right = symbols[left.next];
-            const auto* m = merges_.find(pair_of(left.id, right.id));
+            const auto* m = merges_.find(pair_of(left.id, symbols[left.next].id));
             if (!m || m->id != top.size) continue;  // expired
             left.id = top.size;
-            right.length = 0;
-            left.next = right.next;
-            if (left.next != kNone) symbols[left.next].previous = top.left;
-            if (left.previous != kNone && consider(left.previous)) std::push_heap(heap.begin(), heap.end(), HeapOrder());
-            if (left.next != kNone && consider(top.left)) std::push_heap(heap.begin(), heap.end(), HeapOrder());
+            take_next(scratch, top.left, consider);
         }
         ids.clear();
         for (const auto& symbol : symbols)
@@ -334,19 +335,7 @@ class ScoredBpe : public Model {
 
   private:
     void word(std::string_view piece, Scratch& scratch, std::vector<uint32_t>& out) const {
-        const bool cached = piece.size() <= WordCache::kMaxWord;
-        uint64_t hash = 0;
-        if (cached) {
-            hash = scratch.cache.hash(piece);
-            uint32_t count;
-            if (const uint32_t* ids = scratch.cache.find(piece, hash, count)) {
-                out.insert(out.end(), ids, ids + count);
-                return;
-            }
-        }
-        const size_t begin = out.size();
-        merge(piece, scratch, out);
-        if (cached) scratch.cache.add(piece, hash, out.data() + begin, static_cast<uint32_t>(out.size() - begin));
+        scratch.cache.append(piece, out, [&] { merge(piece, scratch, out); });
     }
 
     // Orders scores, highest first, as unsigned numbers, lowest first.
@@ -386,18 +375,11 @@ class ScoredBpe : public Model {
         };
         std::make_heap(heap.begin(), heap.end(), HeapOrder());
         while (!heap.empty()) {
-            const Scratch::Candidate top = heap.front();
-            std::pop_heap(heap.begin(), heap.end(), HeapOrder());
-            heap.pop_back();
+            const Scratch::Candidate top = pop_first(heap);
             auto& left = symbols[top.left];
             if (left.length == 0 || left.next == kNone || left.length + symbols[left.next].length != top.size) continue;  // expired
-            auto& right = symbols[left.next];
             left.length = top.size;
-            right.length = 0;
-            left.next = right.next;
-            if (left.next != kNone) symbols[left.next].previous = top.left;
-            if (left.previous != kNone && consider(left.previous)) std::push_heap(heap.begin(), heap.end(), HeapOrder());
-            if (left.next != kNone && consider(top.left)) std::push_heap(heap.begin(), heap.end(), HeapOrder());
+            take_next(scratch, top.left, consider);
         }
         for (size_t i = 0; i < symbols.size(); ++i) {
             if (symbols[i].length == 0) continue;

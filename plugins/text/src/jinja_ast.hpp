@@ -34,7 +34,7 @@ enum class NodeKind : uint8_t {
     output,        // children
     literal,       // text
     if_block,      // children: test, test …; blocks: one for each, and one more for else
-    for_block,     // children: target, iterated, filter (may be null); blocks: body, else
+    for_block,     // children: target, iterated, filter (may be null); blocks: body, else; flag: recursive
     set,           // children: target, value
     set_block,     // children: target, filter chain (may be null); blocks: body
     macro,         // text: name; names: parameters; children: their defaults, the last ones; blocks: body

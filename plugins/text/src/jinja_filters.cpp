@@ -27,16 +27,20 @@ Value text(Interpreter& in, std::string s) {
 
 Value method(Interpreter& in, const Value& v, const char* name, const Arguments& args) { return call_value_method(in, Value::string(v.str()), name, args); }
 
-// An attribute path such as "a.b.0".
-Value get_path(Interpreter& in, const Value& v, const Value& path) {
-    if (!path.is_string()) return in.item(v, path);
+// An attribute path such as "a.b.0". otherwise: what stands for any part that is undefined.
+Value get_path(Interpreter& in, const Value& v, const Value& path, const Value* otherwise = nullptr) {
+    const auto part_of = [&](const Value& object, const Value& key) {
+        Value found = in.item(object, key);
+        return found.is_undefined() && otherwise && !otherwise->is_none() ? *otherwise : found;
+    };
+    if (!path.is_string()) return part_of(v, path);
     Value now = v;
     const std::string& s = path.string();
     for (size_t at = 0; at <= s.size();) {
         const size_t dot = std::min(s.find('.', at), s.size());
         const std::string part = s.substr(at, dot - at);
         const bool number = !part.empty() && part.size() < 10 && part.find_first_not_of("0123456789") == std::string::npos;
-        now = in.item(now, number ? Value::integer(std::stoll(part)) : Value::string(part));
+        now = part_of(now, number ? Value::integer(std::stoll(part)) : Value::string(part));
         at = dot + 1;
     }
     return now;
@@ -50,15 +54,15 @@ std::string folded(const std::string& s) {
 }
 
 // What sort and its kin compare: the value or one of its attributes, without case unless asked.
-Value sort_key(Interpreter& in, const Value& v, const Value* attribute, bool case_sensitive) {
-    Value key = attribute && !attribute->is_none() ? get_path(in, v, *attribute) : v;
+Value sort_key(Interpreter& in, const Value& v, const Value* attribute, bool case_sensitive, const Value* otherwise = nullptr) {
+    Value key = attribute && !attribute->is_none() ? get_path(in, v, *attribute, otherwise) : v;
     if (!case_sensitive && key.is_string()) key = Value::string(folded(key.string()));
     return key;
 }
 
-Value sorted(Interpreter& in, const List& items, const Value* attribute, bool case_sensitive, bool reverse) {
+Value sorted(Interpreter& in, const List& items, const Value* attribute, bool case_sensitive, bool reverse, const Value* otherwise = nullptr) {
     std::vector<std::pair<Value, Value>> keyed;
-    for (const Value& item : items) keyed.emplace_back(sort_key(in, item, attribute, case_sensitive), item);
+    for (const Value& item : items) keyed.emplace_back(sort_key(in, item, attribute, case_sensitive, otherwise), item);
     in.charge(keyed.size() * 32);
     std::stable_sort(keyed.begin(), keyed.end(), [&](const auto& a, const auto& b) { return reverse ? b.first.less(a.first) : a.first.less(b.first); });
     List out;
@@ -113,8 +117,7 @@ Value map(Interpreter& in, const Value& v, const Arguments& args) {
     for (const Value& item : iterate(v)) {
         in.charge(2);
         if (attribute) {
-            Value found = get_path(in, item, *attribute);
-            out.push_back(found.is_undefined() && otherwise ? *otherwise : std::move(found));
+            out.push_back(get_path(in, item, *attribute, otherwise));
         } else {
             out.push_back(in.filter(args.positional[0].str(), item, rest));
         }
@@ -253,15 +256,18 @@ Value unique(Interpreter& in, const Value& v, const Arguments& args) {
 Value group_by(Interpreter& in, const Value& v, const Arguments& args) {
     const Value* attribute = args.find(0, "attribute");
     if (!attribute) fail("groupby needs an attribute");
+    const Value* otherwise = args.find(1, "default");
     const bool case_sensitive = args.flag(2, "case_sensitive", false);
-    const List items = sorted(in, iterate(v), attribute, case_sensitive, false).list();
+    const List items = sorted(in, iterate(v), attribute, case_sensitive, false, otherwise).list();
     List out, group;
     Value key;
     const auto close = [&] {
-        if (!group.empty()) out.push_back(Value::tuple({get_path(in, group[0], *attribute), Value::list(std::exchange(group, {}))}));
+        if (group.empty()) return;
+        Value grouper = get_path(in, group[0], *attribute, otherwise);
+        out.push_back(Value::group(std::move(grouper), Value::list(std::exchange(group, {}))));
     };
     for (const Value& item : items) {
-        Value next = sort_key(in, item, attribute, case_sensitive);
+        Value next = sort_key(in, item, attribute, case_sensitive, otherwise);
         if (!group.empty() && !next.equals(key)) close();
         key = std::move(next);
         group.push_back(item);
@@ -450,7 +456,7 @@ const std::unordered_map<std::string_view, Test>& tests() {
         {"mapping", [](Interpreter&, const Value& v, const Arguments&) { return v.is_dict(); }},
         {"sequence", [](Interpreter&, const Value& v, const Arguments&) { return is_sequence(v); }},
         {"iterable", [](Interpreter&, const Value& v, const Arguments&) { return is_sequence(v); }},
-        {"callable", [](Interpreter&, const Value& v, const Arguments&) { return v.is_callable(); }},
+        {"callable", [](Interpreter&, const Value& v, const Arguments&) { return v.is_callable() || v.is_loop(); }},
         {"escaped", [](Interpreter&, const Value&, const Arguments&) { return false; }},
         {"sameas", [](Interpreter&, const Value& v, const Arguments& a) { return v.same_object(operand(a, "sameas")); }},
         {"eq", [](Interpreter&, const Value& v, const Arguments& a) { return v.equals(operand(a, "eq")); }},

@@ -35,7 +35,7 @@ struct Interpreter::Deeper {
     Interpreter& in;
 };
 
-// A scope of its own for one block. It is given back unless a macro was defined in it, which may outlive the block.
+// A scope of its own for one block. It is given back unless it is kept.
 struct Interpreter::NewScope {
     explicit NewScope(Interpreter& i, Scope* parent) : in(i) {
         in.charge(16);
@@ -108,6 +108,11 @@ std::string Interpreter::capture(const Nodes& nodes) {
 }
 
 std::string Interpreter::capture(const Nodes& nodes, Scope& scope) {
+    return captured(scope, [&] { return run_block(nodes); });
+}
+
+template <class Body>
+std::string Interpreter::captured(Scope& scope, Body body) {
     std::string text;
     std::string* before = std::exchange(out_, &text);
     struct Restore {
@@ -115,8 +120,12 @@ std::string Interpreter::capture(const Nodes& nodes, Scope& scope) {
         std::string* before;
         ~Restore() { out = before; }
     } restore{out_, before};
-    in_scope(scope, [&] { return run_block(nodes); });
+    in_scope(scope, body);
     return text;
+}
+
+void Interpreter::keep_scopes() {
+    for (Scope* s = scope_; s; s = s->parent) s->kept = true;
 }
 
 Interpreter::Flow Interpreter::run_node(const Node& node) {
@@ -134,7 +143,7 @@ Interpreter::Flow Interpreter::run_node(const Node& node) {
             if (node.blocks.size() > node.children.size()) return run_block(node.blocks.back());
             break;
         }
-        case NodeKind::for_block: return run_for(node);
+        case NodeKind::for_block: return run_for(node, eval(*node.children[1]), 0);
         case NodeKind::set: run_set(node); break;
         case NodeKind::set_block: {
             const Value text = Value::string(capture(node.blocks[0]));
@@ -143,7 +152,7 @@ Interpreter::Flow Interpreter::run_node(const Node& node) {
         }
         case NodeKind::macro:
             macros_.push_back({&node, scope_});
-            for (Scope* s = scope_; s; s = s->parent) s->kept = true;
+            keep_scopes();
             scope_->set(node.text, Value::callable({Callable::Kind::macro, node.text, nullptr, &macros_.back()}));
             break;
         case NodeKind::call_block: run_call_block(node); break;
@@ -164,8 +173,8 @@ Interpreter::Flow Interpreter::run_node(const Node& node) {
     return Flow::normal;
 }
 
-Interpreter::Flow Interpreter::run_for(const Node& node) {
-    List items = iterate(eval(*node.children[1]));
+Interpreter::Flow Interpreter::run_for(const Node& node, const Value& iterated, uint32_t depth0) {
+    List items = iterate(iterated);
     charge(items.size());
     if (node.children[2]) {
         List kept;
@@ -182,6 +191,12 @@ Interpreter::Flow Interpreter::run_for(const Node& node) {
     if (items.empty()) return run_block(node.blocks[1]);
     auto loop = std::make_shared<Loop>();
     loop->items = std::make_shared<const List>(std::move(items));
+    loop->depth0 = depth0;
+    if (node.flag) {
+        loop->recursive = &node;
+        loop->scope = scope_;
+        keep_scopes();
+    }
     const Value loop_value = Value::loop(loop);
     for (size_t i = 0; i < loop->items->size(); ++i) {
         loop->at = i;
@@ -217,7 +232,7 @@ void Interpreter::assign(const Node& target, const Value& value) {
 
 void Interpreter::run_call_block(const Node& node) {
     macros_.push_back({&node, scope_});
-    for (Scope* s = scope_; s; s = s->parent) s->kept = true;
+    keep_scopes();
     const Value caller = Value::callable({Callable::Kind::caller, "caller", nullptr, &macros_.back()});
     const Node& call_node = *node.children[0];
     Arguments args = arguments(call_node, 1);
@@ -412,6 +427,7 @@ Value Interpreter::item(const Value& object, const Value& key) {
         if (const Value* found = object.name_space().find(key.string())) return *found;
     }
     if (key.is_string()) {
+        if (object.is_group()) return attribute(object, key.string());
         if (has_method(object, key.string())) return Value::callable({Callable::Kind::method, key.string(), std::make_shared<const Value>(object), nullptr});
         return Value::undefined(key.string());
     }
@@ -430,8 +446,8 @@ Value Interpreter::attribute(const Value& object, const std::string& name) {
         if (name == "first") return Value::boolean(i == 0);
         if (name == "last") return Value::boolean(i == n - 1);
         if (name == "length") return Value::integer(n);
-        if (name == "depth") return Value::integer(1);  // counts recursive loops alone
-        if (name == "depth0") return Value::integer(0);
+        if (name == "depth") return Value::integer(loop.depth0 + 1);
+        if (name == "depth0") return Value::integer(loop.depth0);
         if (name == "previtem") return i > 0 ? (*loop.items)[loop.at - 1] : Value::undefined("there is no previous item");
         if (name == "nextitem") return i + 1 < n ? (*loop.items)[loop.at + 1] : Value::undefined("there is no next item");
         if (name == "cycle" || name == "changed") return Value::callable({Callable::Kind::loop_method, name, std::make_shared<const Value>(object), nullptr});
@@ -441,6 +457,7 @@ Value Interpreter::attribute(const Value& object, const std::string& name) {
         if (const Value* found = object.name_space().find(name)) return *found;
         return Value::undefined(name);
     }
+    if (object.is_group() && (name == "grouper" || name == "list")) return object.list()[name == "list"];
     if (has_method(object, name)) return Value::callable({Callable::Kind::method, name, std::make_shared<const Value>(object), nullptr});
     if (object.is_dict())
         if (const Value* found = object.dict().find(std::string_view(name))) return *found;
@@ -456,6 +473,7 @@ Value Interpreter::eval_call(const Node& node) {
 }
 
 Value Interpreter::call(const Value& callee, const Arguments& args) {
+    if (callee.is_loop()) return call_loop(callee.loop(), args);
     if (!callee.is_callable()) error(std::string("a ") + callee.type_name() + " cannot be called");
     const Callable& c = callee.callable();
     switch (c.kind) {
@@ -480,6 +498,20 @@ Value Interpreter::call_method(const Callable& method, const Arguments& args) {
     loop.last_changed = now;
     loop.has_changed = true;
     return Value::boolean(changed);
+}
+
+// The for once more over other items, one level deeper: the text that it gives.
+Value Interpreter::call_loop(const Loop& loop, const Arguments& args) {
+    if (!loop.recursive) error("a loop is called that has no 'recursive' mark");
+    const Value* items = args.find(0, "iterable");
+    if (!items || args.positional.size() + args.named.size() != 1)
+        error("loop() takes 1 argument, got " + std::to_string(args.positional.size() + args.named.size()));
+    const Deeper deeper(*this);
+    const uint32_t line = line_;
+    const Node& node = *loop.recursive;
+    std::string text = captured(*loop.scope, [&, depth0 = loop.depth0 + 1] { return run_for(node, *items, depth0); });
+    line_ = line;
+    return Value::string(std::move(text));
 }
 
 Value Interpreter::call_macro(const Macro& macro, const Arguments& args) {

@@ -12,7 +12,7 @@ namespace orrery::text::jinja {
 struct Scope {
     Scope* parent = nullptr;
     std::vector<std::pair<std::string, Value>> variables;
-    bool kept = false;  // a macro was defined in it, which may outlive it
+    bool kept = false;  // a macro or a recursive loop was defined in it, which may outlive it
     Value* find(std::string_view name);
     void set(std::string_view name, Value value);
 };
@@ -50,11 +50,15 @@ class Interpreter {
     void write(std::string_view text);
     Flow run_block(const Nodes& nodes);
     Flow run_node(const Node& node);
-    Flow run_for(const Node& node);
+    // depth0: how many calls of its loop this one is inside.
+    Flow run_for(const Node& node, const Value& iterated, uint32_t depth0);
     void run_set(const Node& node);
     void run_call_block(const Node& node);
     std::string capture(const Nodes& nodes);  // in a scope of its own
     std::string capture(const Nodes& nodes, Scope& scope);
+    template <class Body>
+    std::string captured(Scope& scope, Body body);  // what body writes
+    void keep_scopes();                             // those that something outliving their blocks needs
     void assign(const Node& target, const Value& value);
     Value eval(const Node& node);
     Value eval_slice(const Node& node);
@@ -66,6 +70,7 @@ class Interpreter {
     Value call_macro(const Macro& macro, const Arguments& args);
     Value call_builtin(const std::string& name, const Arguments& args);
     Value call_method(const Callable& method, const Arguments& args);
+    Value call_loop(const Loop& loop, const Arguments& args);
     Value power(const Value& a, const Value& b);
 
     template <class Body>

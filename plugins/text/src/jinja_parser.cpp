@@ -1,4 +1,4 @@
-// The grammar is Jinja2 3.1's (parser.py), less inheritance, imports and recursive loops.
+// The grammar is Jinja2 3.1's (parser.py), less inheritance and imports.
 #include <algorithm>
 #include <utility>
 
@@ -175,7 +175,7 @@ class Parser {
         if (!skip_name("in")) error("expected 'in', found " + shown());
         node->children.push_back(tuple(false));
         node->children.push_back(skip_name("if") ? expression() : nullptr);
-        if (is_name("recursive")) error("a recursive loop is not supported", ErrorKind::unsupported);
+        node->flag = skip_name("recursive");
         end_block();
         ++loops_;
         node->blocks.push_back(statements({"endfor", "else"}));

@@ -44,9 +44,15 @@ struct Callable {
     const Macro* macro = nullptr;
 };
 
+struct Node;
+struct Scope;
+
 // The `loop` of a for.
 struct Loop {
     std::shared_ptr<const List> items;
+    const Node* recursive = nullptr;  // the for that a call of the loop runs again
+    Scope* scope = nullptr;           // around that for
+    uint32_t depth0 = 0;              // how many such calls it is inside
     size_t at = 0;
     std::string last_changed;  // the arguments of loop.changed(), written out
     bool has_changed = false;
@@ -72,6 +78,12 @@ class Value {
         v.tuple_ = true;
         return v;
     }
+    // A tuple whose members have names too: what groupby makes.
+    static Value group(Value grouper, Value members) {
+        Value v = tuple({std::move(grouper), std::move(members)});
+        v.group_ = true;
+        return v;
+    }
     static Value dict(Dict d);
     static Value callable(Callable c);
     static Value name_space(Namespace* n) { return Value(Data(n)); }
@@ -86,6 +98,7 @@ class Value {
     bool is_string() const { return std::holds_alternative<std::shared_ptr<const std::string>>(v_); }
     bool is_list() const { return std::holds_alternative<std::shared_ptr<const List>>(v_); }
     bool is_tuple() const { return is_list() && tuple_; }
+    bool is_group() const { return is_list() && group_; }
     bool is_dict() const { return std::holds_alternative<std::shared_ptr<const Dict>>(v_); }
     bool is_callable() const { return std::holds_alternative<std::shared_ptr<const Callable>>(v_); }
     bool is_namespace() const { return std::holds_alternative<Namespace*>(v_); }
@@ -122,7 +135,7 @@ class Value {
     void append_repr(std::string& out, int depth) const;
     bool equals(const Value& other, int depth) const;
     Data v_;
-    bool tuple_ = false;
+    bool tuple_ = false, group_ = false;
     // How deep and how much is nested in it, so that nothing that walks through it runs without bound.
     uint32_t depth_ = 0, weight_ = 1;
 };

@@ -51,8 +51,10 @@ Json parse_json(std::string_view text, const char* what) {
     if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
     try {
         return Json::parse(text.begin(), text.end());
-    } catch (const Json::exception& e) {
-        throw TextError(ErrorKind::invalid_data, std::string(what) + ": " + e.what());
+    } catch (const Json::parse_error& e) {
+        throw TextError(ErrorKind::invalid_data, std::string(what) + ": not valid JSON at byte " + std::to_string(e.byte) + " of " + std::to_string(text.size()));
+    } catch (const Json::exception&) {
+        throw TextError(ErrorKind::invalid_data, std::string(what) + ": a number is out of range");
     }
 }
 

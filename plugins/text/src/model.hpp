@@ -41,6 +41,9 @@ class Vocab {
     uint32_t limit_ = 0;
 };
 
+// The token that stands for a byte where a model falls back to bytes: <0xNN>.
+std::string byte_token(unsigned char byte);
+
 // What one encode() call works with; kept between calls for its cache.
 struct Scratch {
     struct Symbol {

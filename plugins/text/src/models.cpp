@@ -1,7 +1,6 @@
 // Unigram (Kudo 2018, arXiv:1804.10959), WordPiece (Schuster & Nakajima 2012) and WordLevel, as Hugging Face tokenizers 0.23 runs them.
 #include <algorithm>
 #include <array>
-#include <cstdio>
 
 #include "model.hpp"
 #include "unicode.hpp"
@@ -24,28 +23,14 @@ class Unigram : public Model {
     Unigram(Vocab v, std::vector<double> scores, const UnigramOptions& options)
         : options_(options), scores_(std::move(scores)), trie_(make_trie(v, options.hidden)) {
         vocab = std::move(v);
-        for (unsigned b = 0; b < 256; ++b) {
-            char text[8];
-            std::snprintf(text, sizeof text, "<0x%02X>", b);
-            bytes_[b] = vocab.find(text);
-        }
+        for (unsigned b = 0; b < 256; ++b) bytes_[b] = vocab.find(byte_token(static_cast<unsigned char>(b)));
     }
 
     void tokenize(std::string_view piece, Scratch& scratch, std::vector<uint32_t>& out) const override {
-        const bool cached = piece.size() <= WordCache::kMaxWord;
-        uint64_t hash = 0;
-        if (cached) {
-            hash = scratch.cache.hash(piece);
-            uint32_t count;
-            if (const uint32_t* ids = scratch.cache.find(piece, hash, count)) {
-                out.insert(out.end(), ids, ids + count);
-                return;
-            }
-        }
-        const size_t begin = out.size();
-        viterbi(piece, scratch.best);
-        trace_back(piece, scratch, out);
-        if (cached) scratch.cache.add(piece, hash, out.data() + begin, static_cast<uint32_t>(out.size() - begin));
+        scratch.cache.append(piece, out, [&] {
+            viterbi(piece, scratch.best);
+            trace_back(piece, scratch, out);
+        });
     }
 
   private:

@@ -230,6 +230,34 @@ class Digits : public PreTokenizer {
     SplitBehavior behavior_;
 };
 
+// A piece for each stretch of one script. What has none joins the stretch before it; before the first stretch it is dropped.
+class UnicodeScripts : public PreTokenizer {
+  public:
+    UnicodeScripts() { script_of(0); }  // where there is no table, loading fails and not a call
+    void apply(Pieces& pieces) const override {
+        std::vector<Piece> out;
+        for (const Piece& piece : pieces.list) {
+            const std::string_view s = pieces.view(piece);
+            const char *p = s.data(), *end = p + s.size(), *start = end;
+            uint8_t now = 0;
+            const auto flush = [&](const char* to) {
+                const auto from = static_cast<size_t>(start - s.data());
+                if (now != 0) out.push_back({piece.begin + from, piece.begin + static_cast<size_t>(to - s.data()), piece.at_origin && from == 0});
+                start = to;
+            };
+            while (p < end) {
+                const char* at = p;
+                const uint8_t next = script_of(utf8_next(p));
+                if (next == 0 || next == now) continue;
+                flush(at);
+                now = next;
+            }
+            flush(end);
+        }
+        pieces.list.swap(out);
+    }
+};
+
 class FixedLength : public PreTokenizer {
   public:
     explicit FixedLength(size_t length) : length_(length) {}
@@ -401,6 +429,7 @@ std::unique_ptr<PreTokenizer> make_pre_tokenizer(const Json& json, int depth) {
     if (type == "Punctuation") return std::make_unique<Punctuation>(behavior(v, v.text_or("behavior", "Isolated")));
     if (type == "Digits") return std::make_unique<Digits>(v.flag("individual_digits"));
     if (type == "CharDelimiterSplit" || type == "Delimiter") return std::make_unique<CharDelimiter>(one_char(v, "delimiter"));
+    if (type == "UnicodeScripts") return std::make_unique<UnicodeScripts>();
     if (type == "FixedLength") {
         const uint64_t length = v.has("length") ? v.count("length") : 5;
         if (length == 0) v.fail("\"length\" is 0");

@@ -167,6 +167,21 @@ class WordCache {
     void add(std::string_view word, uint64_t hash, const uint32_t* ids, uint32_t count);
     uint64_t hash(std::string_view word) const { return hash_bytes(word, seed_); }
 
+    // Appends the ids of a word to out, by encode() where it is new or too long to keep.
+    template <class Encode>
+    void append(std::string_view word, std::vector<uint32_t>& out, Encode encode) {
+        if (word.size() > kMaxWord) return encode();
+        const uint64_t key = hash(word);
+        uint32_t count;
+        if (const uint32_t* ids = find(word, key, count)) {
+            out.insert(out.end(), ids, ids + count);
+            return;
+        }
+        const size_t begin = out.size();
+        encode();
+        add(word, key, out.data() + begin, static_cast<uint32_t>(out.size() - begin));
+    }
+
   private:
     static constexpr size_t kSlots = 1u << 16, kMaxWords = kSlots / 2, kMaxIds = 1u << 18, kMaxBytes = 1u << 20;
     struct Slot {

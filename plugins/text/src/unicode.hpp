@@ -37,6 +37,9 @@ bool is_other(char32_t c);         // Cc Cf Co
 bool is_nonspacing_mark(char32_t c);  // Mn
 bool is_mark(char32_t c);          // M*
 bool is_chinese(char32_t c);       // BERT's CJK ranges
+// A number for the script of c as the UnicodeScripts pre-tokeniser has it: kana counts as Han; 0: none, such as the space and what Unicode 9
+// does not assign. Throws TextError where the library here has no table of scripts. Some 1 MiB from the first call on.
+uint8_t script_of(char32_t c);
 // Appends the lower case of c; U+0130 gives two characters.
 void append_lower(std::string& s, char32_t c);
 void append_upper(std::string& s, char32_t c);

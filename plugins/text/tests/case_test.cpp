@@ -69,7 +69,7 @@ TEST_P(Tokenizers, EqualHuggingFace) {
 
 INSTANTIATE_TEST_SUITE_P(All, Tokenizers,
                          testing::Values("gpt2", "llama3", "qwen2", "gpt4o", "smollm", "roberta", "gemma", "llama2", "mistral", "bert", "bert_cased", "t5", "xlmr", "albert", "unigram_bytes",
-                                         "clip", "bpe_prefix", "word_level", "byte_normal", "split_merged_with_next", "split_merged_with_previous", "split_removed", "split_contiguous"),
+                                         "clip", "bpe_prefix", "word_level", "byte_normal", "split_merged_with_next", "split_merged_with_previous", "split_removed", "split_contiguous", "scripts"),
                          [](const auto& i) { return std::string(i.param); });
 
 }  // namespace

@@ -52,6 +52,8 @@ TEST(Chat, ErrorsNameLineAndCause) {
     EXPECT_EQ(why("\n{% bogus %}"), "chat template, line 2: the tag 'bogus' is not supported");
     EXPECT_EQ(why("{{ 1 | nothing }}"), "chat template, line 1: the filter 'nothing' is not supported");
     EXPECT_EQ(why("{% if x %}"), "chat template, line 1: the template ends without {% endif %}");
+    EXPECT_EQ(why("{{ [1] | random }}"), "chat template, line 1: the filter 'random' is not supported");
+    EXPECT_EQ(why("{% for i in [1] %}\n{{ loop([2]) }}{% endfor %}"), "chat template, line 2: a loop is called that has no 'recursive' mark");
     EXPECT_EQ(why("{{ raise_exception('say why') }}"), "chat template: say why");
     EXPECT_EQ(why("{{ 9223372036854775807 + 1 }}"), "chat template, line 1: a whole number past 64 bits");
     EXPECT_EQ(why("x", "[]"), "chat template: the variables are no JSON object");
@@ -64,6 +66,7 @@ TEST(Chat, HostileTemplatesEnd) {
     EXPECT_NE(why(repeat("{% if 1 %}", 100000)).find("nested deeper"), std::string::npos);
     EXPECT_NE(why("{{ " + repeat("not ", 100000) + "1 }}").find("nested deeper"), std::string::npos);
     EXPECT_NE(why("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}").find("too deep"), std::string::npos);
+    EXPECT_NE(why("{% for i in [1] recursive %}{{ loop([i]) }}{% endfor %}").find("too deep"), std::string::npos);
     EXPECT_NE(why("{% for a in range(99999) %}{% for b in range(99999) %}{{ a }}{% endfor %}{% endfor %}").find("too much work"), std::string::npos);
     EXPECT_NE(why("{% set ns = namespace(s='aaaaaaaa') %}{% for i in range(99) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}").find("16 MiB"), std::string::npos);
     EXPECT_NE(why("{% set ns = namespace(x=[]) %}{% for i in range(9999) %}{% set ns.x = [ns.x] %}{% endfor %}").find("nested deeper than 200"), std::string::npos);

@@ -1,6 +1,7 @@
 """Reference ids from Hugging Face `tokenizers`.
 
-  python make_cases.py                      writes cases/*.json (small tokenisers) and cases/cases.jsonl beside this file
+  python make_cases.py                      writes cases/*.json (small tokenisers; those there already stay, since training breaks ties by
+                                            chance) and cases/cases.jsonl beside this file
   python make_cases.py --full TOOL [FILE…]  trains larger ones, encodes 1 MB of mixed text with both sides and compares; FILE: further tokenizer.json files.
                                             TOOL: the program text_tokenize built from tokenize_tool.cpp
 
@@ -240,6 +241,11 @@ def build(vocab, lines, full):
         t.pre_tokenizer = P.Sequence([P.CharDelimiterSplit("\n"), P.Split(Regex(r"[\s&&[^\t]]|[aeiou]"), behavior, invert=behavior == "contiguous"), P.Split("t", behavior)])
         t.train_from_iterator(lines, T.WordLevelTrainer(vocab_size=vocab, special_tokens=special("[UNK]"), show_progress=False))
         out["split_" + behavior] = t
+
+    t = Tokenizer(M.BPE(unk_token="[UNK]", fuse_unk=False))
+    t.pre_tokenizer = P.Sequence([P.Digits(), P.UnicodeScripts()])
+    t.train_from_iterator(lines, T.BpeTrainer(vocab_size=vocab, limit_alphabet=vocab // 2, special_tokens=special("[UNK]"), show_progress=False))
+    out["scripts"] = t
     return out
 
 
@@ -264,9 +270,11 @@ def write_cases():
     with open(os.path.join(folder, "cases.jsonl"), "w") as f:
         f.write(json.dumps({"tool": "tokenizers " + tokenizers.__version__, "seed": SEED, "texts": [base64.b64encode(t).decode() for t in texts]}) + "\n")
         for name, tok in made.items():
-            j = json.loads(tok.to_str())
-            with open(os.path.join(folder, name + ".json"), "w") as g:
-                json.dump(j, g, ensure_ascii=False, separators=(",", ":"))
+            path = os.path.join(folder, name + ".json")
+            if not os.path.exists(path):
+                with open(path, "w") as g:
+                    json.dump(json.loads(tok.to_str()), g, ensure_ascii=False, separators=(",", ":"))
+            j = json.load(open(path))
             tok = Tokenizer.from_str(json.dumps(j))
             for i, data in enumerate(texts):
                 text = data.decode("utf-8", "replace")

@@ -19,6 +19,16 @@ MATCH_DATA = ctypes.c_void_p(pcre.pcre2_match_data_create_8(2, None))
 POINTS = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 BIG = "".join(map(chr, POINTS))
 CATEGORY = {c: u8p.utf8proc_category_string(c).decode() for c in POINTS}
+# The script properties of Unicode 9, those of the enumeration in pre_tokenizers/unicode_scripts/scripts.rs; Han first.
+SCRIPTS = """Han Hiragana Katakana
+Adlam Ahom Anatolian_Hieroglyphs Arabic Armenian Avestan Balinese Bamum Bassa_Vah Batak Bengali Bhaiksuki Bopomofo Brahmi Braille Buginese Buhid Canadian_Aboriginal Carian
+Caucasian_Albanian Chakma Cham Cherokee Common Coptic Cuneiform Cypriot Cyrillic Deseret Devanagari Duployan Egyptian_Hieroglyphs Elbasan Ethiopic Georgian Glagolitic Gothic
+Grantha Greek Gujarati Gurmukhi Hangul Hanunoo Hatran Hebrew Imperial_Aramaic Inherited Inscriptional_Pahlavi Inscriptional_Parthian Javanese Kaithi Kannada Kayah_Li Kharoshthi
+Khmer Khojki Khudawadi Lao Latin Lepcha Limbu Linear_A Linear_B Lisu Lycian Lydian Mahajani Malayalam Mandaic Manichaean Marchen Meetei_Mayek Mende_Kikakui Meroitic_Cursive
+Meroitic_Hieroglyphs Miao Modi Mongolian Mro Multani Myanmar Nabataean New_Tai_Lue Newa Nko Ogham Ol_Chiki Old_Hungarian Old_Italic Old_North_Arabian Old_Permic Old_Persian
+Old_South_Arabian Old_Turkic Oriya Osage Osmanya Pahawh_Hmong Palmyrene Pau_Cin_Hau Phags_Pa Phoenician Psalter_Pahlavi Rejang Runic Samaritan Saurashtra Sharada Shavian Siddham
+SignWriting Sinhala Sora_Sompeng Sundanese Syloti_Nagri Syriac Tagalog Tagbanwa Tai_Le Tai_Tham Tai_Viet Takri Tamil Tangut Telugu Thaana Thai Tibetan Tifinagh Tirhuta Ugaritic
+Vai Warang_Citi Yi""".split()
 ASCII_PUNCTUATION = set(map(ord, "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"))
 
 
@@ -37,6 +47,22 @@ def pcre_set(name):
         text = chr(c).encode()
         if pcre.pcre2_match_8(code, text, ctypes.c_size_t(len(text)), ctypes.c_size_t(0), 0x40000000, MATCH_DATA, None) > 0:
             found.add(c)
+    return found
+
+
+def script_numbers(names):
+    """code point -> 1 + index of its script in names, for those that have one of them, as PCRE2 sees it."""
+    error, offset = ctypes.c_int(), ctypes.c_size_t()
+    pattern = "|".join(r"(\p{sc:%s})" % n for n in names).encode()
+    code = ctypes.c_void_p(pcre.pcre2_compile_8(pattern, ctypes.c_size_t(len(pattern)), 0x00080000, ctypes.byref(error), ctypes.byref(offset), None))
+    pcre.pcre2_jit_compile_8(code, 1)
+    data = ctypes.c_void_p(pcre.pcre2_match_data_create_8(len(names) + 1, None))
+    found = {}
+    for c in POINTS:
+        text = chr(c).encode()
+        group = pcre.pcre2_match_8(code, text, ctypes.c_size_t(len(text)), ctypes.c_size_t(0), 0x40000000, data, None) - 1
+        if group > 0:
+            found[c] = group
     return found
 
 
@@ -140,3 +166,30 @@ word = onig(r"\W+")
 assert not base_word - word
 print("// Oniguruma's \\w beyond its own [L M Nd Nl Pc].")
 emit("kRegexWord", word - base_word)
+
+print("// Scripts of the UnicodeScripts pre-tokeniser; the first three count as one.")
+print("constexpr const char* kScripts[] = {")
+for i in range(0, len(SCRIPTS), 10):
+    print("    " + ", ".join('"%s"' % n for n in SCRIPTS[i:i + 10]) + ",")
+print("};")
+cut = P.UnicodeScripts()
+
+
+def together(*points):
+    return len(cut.pre_tokenize_str("".join(map(chr, points)))) == 1
+
+
+script_of = {c: max(n, 3) for c, n in script_numbers(SCRIPTS).items()}
+neutral = {c for c in POINTS if together(ord("a"), c) and together(ord("\u044f"), c)}
+print("// Code points without a script there (it joins any), though they have one here.")
+emit("kScriptNone", neutral & set(script_of))
+one_of = {}
+for c in POINTS:
+    if c in script_of and c not in neutral:
+        one_of.setdefault(script_of[c], c)
+moved = []
+for c in POINTS:
+    if c not in neutral and not (c in script_of and together(one_of[script_of[c]], c)):
+        moved.append((c, next(k for k in one_of.values() if together(k, c))))
+print("// Code points that have the script of the second one there.")
+print("constexpr CodePair kScriptAs[] = {" + ", ".join("{0x%x, 0x%x}" % p for p in moved) + "};")

@@ -92,7 +92,7 @@ typedef struct orr_engine_options {
 /* options may be NULL. [any-thread] */
 ORR_API orr_status orr_engine_create(const orr_engine_options* options, orr_engine** engine);
 ORR_API void orr_engine_release(orr_engine* engine);
-/* JSON about `what`: "plugins" (with licences), "operators", "formats", "models", "types", "tasks", "capabilities"
+/* JSON about `what`: "plugins" (with licences), "operators", "formats", "models", "types", "tasks", "tokenizers", "capabilities"
  * (processor, instruction sets, devices), "conflicts". Loads every plugin only for "operators". [any-thread] */
 ORR_API orr_status orr_engine_describe(orr_engine* engine, const char* what, orr_text** json);
 /* Reads the manifests of another folder, or of all folders again (folder NULL). [any-thread] */
@@ -126,7 +126,9 @@ typedef bool (*orr_progress_fn)(void* user, double fraction, const char* what);
 
 typedef struct orr_model_options {
     orr_header header;
-    const char* path; /* a folder or a file, UTF-8; or */
+    /* A folder or a file, UTF-8 (or io, or blobs). The files are mapped: they must stay as they are while the model lives (a file that is cut short
+     * ends the process where its lost pages are read). */
+    const char* path;
     const orr_io* io; /* host I/O (copied); or */
     const orr_blob* const* blobs;
     uint32_t blob_count;

@@ -71,7 +71,7 @@ void weigh() {
 void main() {
     const uint i = gl_LocalInvocationID.x, rows = T * G, tiles = (rows + TILE - 1) / TILE;
     const uint group = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;
-    const uint from = group % tiles * TILE, h = group / tiles % Hkv, b = group / tiles / Hkv;
+    const uint from = (tiles - 1 - group % tiles) * TILE, h = group / tiles % Hkv, b = group / tiles / Hkv;
     if (b >= B) return;
     const Keys keys = keys_of(b);
     const ivec2 range = seen(keys, from / G, (min(from + TILE, rows) - 1) / G);

@@ -1,5 +1,10 @@
 // The engine's own parts: symbolic dimensions, the graph's text form, memory layout, the team of threads.
+#include <sched.h>
+#include <unistd.h>
+
+#include <atomic>
 #include <numeric>
+#include <thread>
 
 #include "engine/graph/dims.hpp"
 #include "engine/plan/memory_layout.hpp"
@@ -89,7 +94,7 @@ TEST_P(GraphText, ReadsBackWhatItWrites) {
     orr_model_options m{};
     m.header = ORR_HEADER(orr_model_options);
     m.path = path.c_str();
-    const auto model = std::make_shared<orrery::Model>(engine, m, false);
+    const auto model = std::make_shared<orrery::Model>(engine, m, orrery::Purpose::run);
     for (const char* const* entry = model->info().entries; *entry; entry++) {
         SCOPED_TRACE(*entry);
         const std::string text = orrery::graph_text(model->program(*entry), engine->registry());
@@ -187,6 +192,27 @@ TEST(Team, EveryChunkOnce) {
 }
 
 // Threads that never come cost speed alone.
+// Threads end with their executor, also where they outnumber the processors that the process may use.
+const RegisterChild executor_child("executor", [](const std::vector<std::string>&) {
+    alarm(60);
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(static_cast<size_t>(sched_getcpu()), &one);
+    if (sched_setaffinity(0, sizeof one, &one) != 0) return 1;
+    for (int round = 0; round < 20; round++) {
+        std::atomic<int> left{8};
+        const auto executor = orrery::make_tbb_executor(4);
+        for (int i = 0; i < 8; i++) executor->submit([](void* n) { static_cast<std::atomic<int>*>(n)->fetch_sub(1); }, &left);
+        while (left > 0) std::this_thread::yield();
+    }
+    return 0;
+});
+
+TEST(Executor, EndsWithManyThreadsOnOneProcessor) {
+    if (kSanitizer) GTEST_SKIP() << "Debian's oneTBB is not instrumented";
+    EXPECT_EQ(run_child("executor", {}), 0);
+}
+
 TEST(Team, HelpersMayNeverStart) {
     static std::vector<std::pair<void (*)(void*), void*>> kept;
     kept.clear();

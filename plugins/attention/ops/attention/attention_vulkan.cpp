@@ -1,6 +1,7 @@
 // y[b, t, h] = sum_s p_s v[b, s, h / G] / sum_s p_s, scores and attributes as the definition has them
 // Few query tokens: the cache in chunks, one workgroup each (split.comp), then merged in order (merge.comp). Lengths are read from memory: chunks past
-// a sequence's end leave at once. More: tiles of 64 query rows over all keys (tiles.comp). f32 throughout.
+// a sequence's end leave at once. More: tiles of 64 query rows over all keys (tiles.comp); with numerics that allow it, on cooperative matrices
+// (matrix.comp: products of f16). Else f32 throughout.
 #include "attention/attention/params.h"
 #include "attention_shaders.hpp"
 #include "common/vulkan.hpp"
@@ -34,11 +35,22 @@ struct Shape {
     }
     uint64_t partials() const { return static_cast<uint64_t>(batch) * kv_heads * rows * chunks; }
     uint64_t work_bytes() const { return split ? (partials() + 1) / 2 * 16 + partials() * vk::divide_up(value_width, 4) * 16 : 0; }
-    // As the shaders declare it.
+    // As the plain shaders declare it; those with subgroups need less.
     uint64_t shared_bytes() const {
         if (!split) return 30 * 1024;
         return split_rows * (vk::divide_up(width, 4) * 16 + 1024 + 256 + 12) + 4096;
     }
+};
+
+// The shaders of split attention; by subgroup size, 0: without subgroups.
+struct Split {
+    const char* name;
+    const orr_vulkan_shader &split, &merge;
+};
+constexpr Split kSplits[] = {
+    {"split_32", shaders::attention_split_32, shaders::attention_merge_32},
+    {"split_8", shaders::attention_split_8, shaders::attention_merge_8},
+    {"split", shaders::attention_split, shaders::attention_merge},
 };
 
 // Rows begin at multiples of 16 bytes (f32) or 4 (f16, bf16) and hold whole vec4.
@@ -52,6 +64,26 @@ bool wide(const orr_tensor& t) {
 
 bool takes_cache(const orr_tensor& t, const char* name, char* reason, size_t size) {
     return is_paged(t) ? takes_pages(t, name, reason, size) : takes_rows(&t, name, reason, size);
+}
+
+const Split& pick_split(const orr_vulkan_device& d, const orr_tensor& k, const orr_tensor& v) {
+    const auto takes = [](const orr_tensor& t) { return t.shape[3] % 8 == 0 && t.shape[3] <= 256 && wide(t); };
+    for (const Split& s : kSplits)
+        if (s.split.subgroup == 0 || (takes(k) && takes(v) && vk::can_run(d, s.split, nullptr, 0) && vk::can_run(d, s.merge, nullptr, 0))) return s;
+    return kSplits[2];
+}
+
+struct Plan {
+    bool matrix;
+};
+
+// Cooperative matrices, where they are there and rounding to f16 is allowed.
+bool takes_matrix(const orr_prepare* p) {
+    const orr_tensor &k = *p->inputs[kKey], &v = *p->inputs[kValue];
+    const orr_vulkan_device& d = vk::device(p);
+    const auto takes = [](const orr_tensor& t) { return t.shape[3] % 16 == 0 && t.shape[3] <= 128 && wide(t); };
+    const uint64_t pitch = static_cast<uint64_t>(std::max(k.shape[3], v.shape[3])) / 4 + 2, shared = 64 * pitch * 8 + 4 * 16 * (36 * 4 + 10 * 8) + 4096;  // as the shader declares
+    return p->numerics != ORR_NUMERICS_EXACT && takes(k) && takes(v) && shared <= d.shared_bytes && vk::can_run(d, shaders::attention_matrix, nullptr, 0);
 }
 
 bool supports(const orr_prepare* p, char* reason, size_t size) {
@@ -73,7 +105,10 @@ bool supports(const orr_prepare* p, char* reason, size_t size) {
 
 orr_status prepare(orr_prepare* p) {
     const Shape s(*p->inputs[kQuery], *p->inputs[kKey], *p->inputs[kValue]);
-    p->variant(p, s.split ? "split" : "tiles");
+    auto* plan = static_cast<Plan*>(p->plan_memory(p, sizeof(Plan)));
+    if (!plan) return ORR_OUT_OF_MEMORY;
+    plan->matrix = !s.split && takes_matrix(p);
+    p->variant(p, s.split ? pick_split(vk::device(p), *p->inputs[kKey], *p->inputs[kValue]).name : plan->matrix ? "matrix" : "tiles");
     p->workspace(p, s.work_bytes());
     return ORR_OK;
 }
@@ -129,11 +164,13 @@ orr_status run(const orr_run* run) {
                                                        mask ? mask->type : ORR_TYPE_F32,
                                                        s.split_rows};
     const uint64_t heads = static_cast<uint64_t>(s.batch) * s.kv_heads;
-    if (!s.split) return vk::dispatch(run, shaders::attention_tiles, constants, p, vk::groups(heads * vk::divide_up(s.rows, 64)));
-    const orr_status status = vk::dispatch(run, shaders::attention_split, constants, p, vk::groups(heads * vk::divide_up(s.rows, s.split_rows) * s.chunks));
+    const bool matrix = static_cast<const Plan*>(run->data)->matrix;
+    if (!s.split) return vk::dispatch(run, matrix ? shaders::attention_matrix : shaders::attention_tiles, constants, p, vk::groups(heads * vk::divide_up(s.rows, 64)));
+    const Split& with = pick_split(vk::device(run), k, v);
+    const orr_status status = vk::dispatch(run, with.split, constants, p, vk::groups(heads * vk::divide_up(s.rows, s.split_rows) * s.chunks));
     if (status != ORR_OK) return status;
     vk::recorder(run).barrier(&vk::recorder(run));
-    return vk::dispatch(run, shaders::attention_merge, constants, p, vk::groups(heads * s.rows));
+    return vk::dispatch(run, with.merge, constants, p, vk::groups(heads * s.rows));
 }
 
 }  // namespace

@@ -23,16 +23,6 @@ orr_status infer(const orr_infer* raw) {
 }
 
 }  // namespace
-
-void check_pages(const orr_tensor& state, const orr_tensor& x) {
-    for (int64_t b = 0; b < x.shape[0]; ++b) {
-        const orr_paged& table = page_table(state, b);
-        if (table.length < table.past + x.shape[1])
-            throw Error(ORR_INVALID_ARGUMENT, "orr.cache_append/1: sequence " + std::to_string(b) + " holds " + std::to_string(table.past) + " tokens and gets " +
-                                                  std::to_string(x.shape[1]) + ", its table ends at " + std::to_string(table.length));
-    }
-}
-
 }  // namespace orrery::attention
 
 const orr_operator* orr_op_cache_append() {

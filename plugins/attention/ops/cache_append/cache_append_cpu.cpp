@@ -18,7 +18,7 @@ orr_status prepare(orr_prepare* p) {
 orr_status run(const orr_run* run) {
     return guard(run->host, [&] {
         const orr_tensor &state = *run->inputs[0], &x = *run->inputs[1];
-        check_pages(state, x);
+        check_pages("orr.cache_append/1", state, x.shape[1]);
         auto* views = static_cast<flt::PagedView*>(run->workspace);
         for (int64_t b = 0; b < x.shape[0]; ++b) {
             const orr_paged& table = page_table(state, b);

@@ -1,6 +1,7 @@
 // y = the place of the largest element along an axis, the first of equals; a NaN counts as largest. torch.argmax.
 #include "common/shapes.hpp"
 #include "common/walk.hpp"
+#include "ops/argmax/argmax.hpp"
 
 using namespace orrery;
 using namespace orrery::core;
@@ -119,6 +120,7 @@ const orr_operator* orr_op_argmax() {
                                    .attr("axis", ORR_ATTR_INT, "-1", "axis to search; negative ones count from the end")
                                    .attr("keepdims", ORR_ATTR_BOOL, "false", "keep the axis with extent 1")
                                    .infer(infer_guard<infer>)
+                                   .kernel(kArgmaxVulkan)
                                    .kernel({"cpu", "cpu", 0, supports, nullptr, run_cpu})
                                    .kernel({"reference", "cpu", ORR_KERNEL_REFERENCE, nullptr, nullptr, run_reference});
     return op.table();

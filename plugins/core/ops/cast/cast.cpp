@@ -5,6 +5,7 @@
 
 #include "common/number.hpp"
 #include "common/shapes.hpp"
+#include "ops/cast/cast.hpp"
 
 using namespace orrery;
 using namespace orrery::core;
@@ -136,6 +137,7 @@ const orr_operator* orr_op_cast() {
                                    .output("y", "the shape of x", kTargets)
                                    .attr("type", ORR_ATTR_STRING, nullptr, "f32|i32|i64|bool|f16|bf16")
                                    .infer(infer)
+                                   .kernel(kCastVulkan)
                                    .kernel({"cpu", "cpu", 0, nullptr, nullptr, run_cpu})
                                    .kernel({"reference", "cpu", ORR_KERNEL_REFERENCE, nullptr, nullptr, run_reference});
     return op.table();

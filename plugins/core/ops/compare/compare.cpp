@@ -1,17 +1,11 @@
 // y[i] = a[i] ? b[i] with broadcasting; torch.eq, ne, lt, le, gt, ge. Comparisons with NaN are false, but for ne.
-#include "common/shapes.hpp"
 #include "common/walk.hpp"
+#include "ops/compare/compare.hpp"
 
 using namespace orrery;
 using namespace orrery::core;
 
 namespace {
-
-enum class Relation { eq, ne, lt, le, gt, ge };
-
-Relation relation_of(const orr_attrs* attrs) {
-    return static_cast<Relation>(choose("compare", "function", attrs->get_string(attrs, "function"), {"eq", "ne", "lt", "le", "gt", "ge"}));
-}
 
 orr_status infer(const orr_infer* raw) {
     return guard(raw->host, [&] {
@@ -87,6 +81,7 @@ const orr_operator* orr_op_compare() {
                                    .output("y", "the broadcast shape", "bool")
                                    .attr("function", ORR_ATTR_STRING, nullptr, "eq|ne|lt|le|gt|ge")
                                    .infer(infer)
+                                   .kernel(kCompareVulkan)
                                    .kernel({"cpu", "cpu", 0, nullptr, nullptr, run_cpu})
                                    .kernel({"reference", "cpu", ORR_KERNEL_REFERENCE, nullptr, nullptr, run_reference});
     return op.table();

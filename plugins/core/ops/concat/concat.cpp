@@ -23,7 +23,7 @@ orr_status infer(const orr_infer* raw) {
         for (uint32_t n = first + 1; n < raw->n_inputs; n++) {
             if (!i.has(n)) continue;
             const orr_value_info& other = i.in(n);
-            const std::string who = "x" + std::to_string(n);
+            const std::string who = std::string("x").append(std::to_string(n));
             same_type(x, other, "concat", "x", who.c_str());
             if (other.rank != x.rank)
                 throw Error(ORR_INVALID_ARGUMENT, "concat: x has rank " + std::to_string(x.rank) + ", " + who + " has " + std::to_string(other.rank));
@@ -43,6 +43,10 @@ orr_status run(const orr_run* r) {
     return guard(r->host, [&] { join(r, normal_axis(r->attrs->get_int(r->attrs, "axis"), r->outputs[0]->rank, "concat"), false, Parallel); });
 }
 
+orr_status run_vulkan(const orr_run* r) {
+    return guard(r->host, [&] { return record_join(r, normal_axis(r->attrs->get_int(r->attrs, "axis"), r->outputs[0]->rank, "concat"), false); });
+}
+
 }  // namespace
 
 const orr_operator* orr_op_concat() {
@@ -51,6 +55,7 @@ const orr_operator* orr_op_concat() {
                                    .output("y", "shape[axis] is the sum", kPlainTypes)
                                    .attr("axis", ORR_ATTR_INT, nullptr, "axis to join; negative ones count from the end")
                                    .infer(infer)
+                                   .kernel({"vulkan", "vulkan", 0, supports_join_vulkan, nullptr, run_vulkan})
                                    .kernel({"cpu", "cpu", 0, nullptr, nullptr, run<true>})
                                    .kernel({"reference", "cpu", ORR_KERNEL_REFERENCE, nullptr, nullptr, run<false>});
     return op.table();

@@ -60,6 +60,7 @@ const orr_operator* orr_op_conv1d() {
                                    .attr("layout_out", ORR_ATTR_STRING, "\"ncl\"", "ncl|nlc")
                                    .infer(infer_guard<core::infer_conv1d>)
                                    .flops(core::flops)
+                                   .kernel(core::kConv1dVulkan)
                                    .kernel(core::kConv1dCpu)
                                    .kernel(core::kConv1dReference);
     return op.table();

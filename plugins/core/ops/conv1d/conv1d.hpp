@@ -5,6 +5,7 @@
 
 namespace orrery::core {
 
+extern const KernelDef kConv1dVulkan;
 extern const KernelDef kConv1dCpu;
 extern const KernelDef kConv1dReference;
 

@@ -75,6 +75,7 @@ const orr_operator* orr_op_conv2d() {
                                    .attr("layout_out", ORR_ATTR_STRING, "\"nchw\"", "nchw|tokens")
                                    .infer(infer_guard<core::infer_conv2d>)
                                    .flops(core::flops)
+                                   .kernel(core::kConv2dVulkan)
                                    .kernel(core::kConv2dCpu)
                                    .kernel(core::kConv2dReference);
     return op.table();

@@ -5,6 +5,7 @@
 
 namespace orrery::core {
 
+extern const KernelDef kConv2dVulkan;
 extern const KernelDef kConv2dCpu;
 extern const KernelDef kConv2dReference;
 

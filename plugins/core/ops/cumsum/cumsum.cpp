@@ -3,6 +3,7 @@
 
 #include "common/shapes.hpp"
 #include "common/walk.hpp"
+#include "ops/cumsum/cumsum.hpp"
 
 using namespace orrery;
 using namespace orrery::core;
@@ -100,6 +101,7 @@ const orr_operator* orr_op_cumsum() {
                                    .output("y", "the shape of x", kNumberTypes)
                                    .attr("axis", ORR_ATTR_INT, nullptr, "axis to sum along; negative ones count from the end")
                                    .infer(infer_guard<infer>)
+                                   .kernel(kCumsumVulkan)
                                    .kernel({"cpu", "cpu", 0, supports, nullptr, run_cpu})
                                    .kernel({"reference", "cpu", ORR_KERNEL_REFERENCE, nullptr, nullptr, run_reference});
     return op.table();

@@ -2,6 +2,7 @@
 #include "common/copy.hpp"
 #include "common/number.hpp"
 #include "common/shapes.hpp"
+#include "ops/gather/gather.hpp"
 
 using namespace orrery;
 using namespace orrery::core;
@@ -74,6 +75,7 @@ const orr_operator* orr_op_gather() {
                                    .output("y", "data's shape with `axis` replaced by the shape of indices", kPlainTypes)
                                    .attr("axis", ORR_ATTR_INT, "0", "axis that is indexed; negative ones count from the end")
                                    .infer(infer_guard<infer>)
+                                   .kernel(kGatherVulkan)
                                    .kernel({"cpu", "cpu", 0, supports, nullptr, run_cpu})
                                    .kernel({"reference", "cpu", ORR_KERNEL_REFERENCE, nullptr, nullptr, run_reference});
     return op.table();

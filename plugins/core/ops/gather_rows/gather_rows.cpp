@@ -2,6 +2,7 @@
 #include "common/copy.hpp"
 #include "common/number.hpp"
 #include "common/shapes.hpp"
+#include "ops/gather_rows/gather_rows.hpp"
 
 using namespace orrery;
 using namespace orrery::core;
@@ -66,6 +67,7 @@ const orr_operator* orr_op_gather_rows() {
                                    .input("index", "i32 i64", "[B], values in [0, T)")
                                    .output("y", "[B, …]", kPlainTypes)
                                    .infer(infer_guard<infer>)
+                                   .kernel(kGatherRowsVulkan)
                                    .kernel({"cpu", "cpu", 0, nullptr, nullptr, run_cpu})
                                    .kernel({"reference", "cpu", ORR_KERNEL_REFERENCE, nullptr, nullptr, run_reference});
     return op.table();

@@ -18,6 +18,7 @@ const orr_operator* orr_op_l2_norm() {
                                    .attr("eps", ORR_ATTR_FLOAT, "0", "least norm divided by; with 0 a row of zeros gives NaN")
                                    .traits(ORR_TRAIT_NORM)
                                    .infer(infer_guard<core::infer_l2_norm>)
+                                   .kernel(core::kL2NormVulkan)
                                    .kernel(core::kL2NormCpu)
                                    .kernel(core::kL2NormReference);
     return op.table();

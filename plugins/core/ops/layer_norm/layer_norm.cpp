@@ -21,6 +21,7 @@ const orr_operator* orr_op_layer_norm() {
                                    .attr("eps", ORR_ATTR_FLOAT, "1e-5", "added to the variance")
                                    .traits(ORR_TRAIT_NORM)
                                    .infer(infer_guard<core::infer_layer_norm>)
+                                   .kernel(core::kLayerNormVulkan)
                                    .kernel(core::kLayerNormCpu)
                                    .kernel(core::kLayerNormReference);
     return op.table();

@@ -4,6 +4,7 @@
 #include "common/row_op.hpp"
 
 namespace orrery::core {
+extern const KernelDef kLayerNormVulkan;
 extern const KernelDef kLayerNormCpu;
 extern const KernelDef kLayerNormReference;
 }  // namespace orrery::core

@@ -1,6 +1,6 @@
 // Packed weights. Block types: activations quantised to int8 in blocks of 32 (exact numerics: f32). f32: the float library's GEMM.
 #include "float/gemm.hpp"
-#include "linear/parallel.hpp"
+#include "float_abi/parallel.hpp"
 #include "linear/reference.hpp"
 #include "linear/work.hpp"
 #include "ops/linear/linear.hpp"
@@ -61,7 +61,7 @@ void run_gemm(const orr_run* run, const Plan& plan, const flt::Epilogue& epilogu
     args.dst = data<float>(run->outputs[0]);
     args.dst_row = args.n;
     args.epilogue = epilogue;
-    flt::gemm(plan.weight.float_isa, args, workspace, linear::parallel_of(run));
+    flt::gemm(plan.weight.float_isa, args, workspace, flt::parallel_of(run));
 }
 
 // Applies the epilogue where a chunk's product lies.

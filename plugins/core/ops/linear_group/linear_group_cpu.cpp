@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "float/gemm.hpp"
-#include "linear/parallel.hpp"
+#include "float_abi/parallel.hpp"
 #include "linear/reference.hpp"
 #include "linear/work.hpp"
 #include "ops/linear_group/linear_group.hpp"
@@ -120,7 +120,7 @@ void run_gemms(const orr_run* run, const Plan& plan, const float* const* biases)
         args.dst = gated && i == 1 ? up : data<float>(run->outputs[i]);
         args.dst_row = w.rows;
         args.epilogue.bias = biases[i];
-        flt::gemm(w.float_isa, args, tail + plan.up_bytes, linear::parallel_of(run));
+        flt::gemm(w.float_isa, args, tail + plan.up_bytes, flt::parallel_of(run));
     }
     if (!gated) return;
     const int64_t rows = plan.part(0).weight.rows;

@@ -62,6 +62,7 @@ const orr_operator* orr_op_pad() {
                                    .attr("value", ORR_ATTR_FLOAT, "0", "of the added elements in mode constant")
                                    .attr("mode", ORR_ATTR_STRING, "\"constant\"", "constant|reflect|replicate; reflect does not repeat the edge")
                                    .infer(infer)
+                                   .kernel(kPadVulkan)
                                    .kernel({"cpu", "cpu", 0, nullptr, nullptr, pad_cpu})
                                    .kernel({"reference", "cpu", ORR_KERNEL_REFERENCE, nullptr, nullptr, pad_reference});
     return op.table();

@@ -29,5 +29,6 @@ Padding padding_of(const orr_attrs* attrs, int32_t rank);
 
 orr_status pad_reference(const orr_run* run);
 orr_status pad_cpu(const orr_run* run);
+extern const KernelDef kPadVulkan;
 
 }  // namespace orrery::core

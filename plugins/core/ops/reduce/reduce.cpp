@@ -63,6 +63,7 @@ const orr_operator* orr_op_reduce() {
                                    .attr("keepdims", ORR_ATTR_BOOL, "false", "keep reduced axes with extent 1")
                                    .attr("unbiased", ORR_ATTR_BOOL, "false", "var and std: divide by n - 1 instead of n")
                                    .infer(infer)
+                                   .kernel(kReduceVulkan)
                                    .kernel({"cpu", "cpu", 0, reduce_cpu_supports, nullptr, reduce_cpu})
                                    .kernel({"reference", "cpu", ORR_KERNEL_REFERENCE, nullptr, nullptr, reduce_reference});
     return op.table();

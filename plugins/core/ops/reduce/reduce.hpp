@@ -70,5 +70,6 @@ void with_reduction(Reduction f, Body&& body) {
 orr_status reduce_reference(const orr_run* run);
 bool reduce_cpu_supports(const orr_prepare* p, char* reason, size_t size);
 orr_status reduce_cpu(const orr_run* run);
+extern const KernelDef kReduceVulkan;
 
 }  // namespace orrery::core

@@ -174,6 +174,11 @@ orr_status run_cpu(const orr_run* run) {
     });
 }
 
+orr_status run_vulkan(const orr_run* run) {
+    const orr_tensor &x = *run->inputs[0], &y = *run->outputs[0];
+    return record_copy(run, x.rank, shape_of(x), vk::address(&y), target_strides(x, y), vk::address(&x), strides_of(x), x.block_bytes);
+}
+
 }  // namespace
 
 const orr_operator* orr_op_reshape() {
@@ -184,6 +189,7 @@ const orr_operator* orr_op_reshape() {
                                    .traits(ORR_TRAIT_VIEW)
                                    .view(view)
                                    .infer(infer_guard<infer>)
+                                   .kernel({"vulkan", "vulkan", 0, supports_view_vulkan, nullptr, run_vulkan})
                                    .kernel({"cpu", "cpu", 0, nullptr, nullptr, run_cpu})
                                    .kernel({"reference", "cpu", ORR_KERNEL_REFERENCE, nullptr, nullptr, run_reference});
     return op.table();

@@ -1,6 +1,7 @@
 // y[(i + shift) mod n] = x[i] along each named axis; torch.roll.
 #include "common/copy.hpp"
 #include "common/shapes.hpp"
+#include "ops/roll/roll.hpp"
 
 using namespace orrery;
 using namespace orrery::core;
@@ -18,6 +19,21 @@ Index shifts_of(const orr_attrs* attrs, int32_t rank) {
     return out;
 }
 
+}  // namespace
+
+namespace orrery::core {
+Index roll_origins(const orr_attrs* attrs, const orr_tensor& x) {
+    Index from = shifts_of(attrs, x.rank);
+    for (int32_t axis = 0; axis < x.rank; axis++) {
+        const int64_t n = std::max<int64_t>(1, x.shape[axis]);
+        from[axis] = ((-from[axis]) % n + n) % n;
+    }
+    return from;
+}
+}  // namespace orrery::core
+
+namespace {
+
 orr_status infer(const orr_infer* raw) {
     return guard(raw->host, [&] {
         const Infer i(raw);
@@ -26,21 +42,10 @@ orr_status infer(const orr_infer* raw) {
     });
 }
 
-// Where output position 0 comes from along each axis.
-Index origins(const orr_run* run) {
-    const orr_tensor& x = *run->inputs[0];
-    Index from = shifts_of(run->attrs, x.rank);
-    for (int32_t axis = 0; axis < x.rank; axis++) {
-        const int64_t n = std::max<int64_t>(1, x.shape[axis]);
-        from[axis] = ((-from[axis]) % n + n) % n;
-    }
-    return from;
-}
-
 orr_status run_reference(const orr_run* run) {
     return guard(run->host, [&] {
         const orr_tensor &x = *run->inputs[0], &y = *run->outputs[0];
-        const Index from = origins(run);
+        const Index from = roll_origins(run->attrs, x);
         for_each_index(y.rank, shape_of(y), [&](const Index& at) {
             Index src{};
             for (int32_t axis = 0; axis < x.rank; axis++) src[axis] = (at[axis] + from[axis]) % x.shape[axis];
@@ -55,7 +60,7 @@ orr_status run_cpu(const orr_run* run) {
     return guard(run->host, [&] {
         const orr_tensor &x = *run->inputs[0], &y = *run->outputs[0];
         if (is_empty(y.rank, shape_of(y))) return;
-        const Index from = origins(run), strides = strides_of(x);
+        const Index from = roll_origins(run->attrs, x), strides = strides_of(x);
         const int64_t bytes = x.block_bytes;
         int32_t outer = y.rank;
         int64_t stretch = 1;
@@ -82,6 +87,7 @@ const orr_operator* orr_op_roll() {
                                    .attr("shifts", ORR_ATTR_INTS, nullptr, "positions to move by, one an axis named; any sign")
                                    .attr("axes", ORR_ATTR_INTS, nullptr, "axes that move; negative ones count from the end")
                                    .infer(infer)
+                                   .kernel(kRollVulkan)
                                    .kernel({"cpu", "cpu", 0, nullptr, nullptr, run_cpu})
                                    .kernel({"reference", "cpu", ORR_KERNEL_REFERENCE, nullptr, nullptr, run_reference});
     return op.table();

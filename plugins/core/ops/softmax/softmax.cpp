@@ -22,6 +22,7 @@ const orr_operator* orr_op_softmax() {
                                    .output("y", "[.., E], as x")
                                    .attr("axis", ORR_ATTR_INT, "-1", "negative: from the end")
                                    .infer(infer_guard<core::infer_softmax>)
+                                   .kernel(core::kSoftmaxVulkan)
                                    .kernel(core::kSoftmaxCpu)
                                    .kernel(core::kSoftmaxReference);
     return op.table();

@@ -16,7 +16,7 @@ orr_status infer(const orr_infer* raw) {
         for (uint32_t n = 0; n < raw->n_inputs; n++) {
             if (!i.has(n)) continue;
             const orr_value_info& x = i.in(n);
-            const std::string who = "x" + std::to_string(n);
+            const std::string who = std::string("x").append(std::to_string(n));
             if (count++ == 0) {
                 first = &x;
                 dims = Infer::dims(x);
@@ -41,6 +41,10 @@ orr_status run(const orr_run* r) {
     return guard(r->host, [&] { join(r, normal_axis(r->attrs->get_int(r->attrs, "axis"), r->outputs[0]->rank, "stack"), true, Parallel); });
 }
 
+orr_status run_vulkan(const orr_run* r) {
+    return guard(r->host, [&] { return record_join(r, normal_axis(r->attrs->get_int(r->attrs, "axis"), r->outputs[0]->rank, "stack"), true); });
+}
+
 }  // namespace
 
 const orr_operator* orr_op_stack() {
@@ -49,6 +53,7 @@ const orr_operator* orr_op_stack() {
                                    .output("y", "the shape of x with the number of inputs inserted at `axis`", kPlainTypes)
                                    .attr("axis", ORR_ATTR_INT, nullptr, "place of the new axis in y; negative ones count from the end of y")
                                    .infer(infer)
+                                   .kernel({"vulkan", "vulkan", 0, supports_join_vulkan, nullptr, run_vulkan})
                                    .kernel({"cpu", "cpu", 0, nullptr, nullptr, run<true>})
                                    .kernel({"reference", "cpu", ORR_KERNEL_REFERENCE, nullptr, nullptr, run<false>});
     return op.table();

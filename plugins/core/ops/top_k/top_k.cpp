@@ -3,6 +3,7 @@
 
 #include "common/shapes.hpp"
 #include "common/walk.hpp"
+#include "ops/top_k/top_k.hpp"
 
 using namespace orrery;
 using namespace orrery::core;
@@ -108,6 +109,7 @@ const orr_operator* orr_op_top_k() {
                                    .output("indices", "[…, k], places in the row", "i32")
                                    .attr("k", ORR_ATTR_INT, nullptr, "elements to find, 1 … N")
                                    .infer(infer_guard<infer>)
+                                   .kernel(kTopKVulkan)
                                    .kernel({"cpu", "cpu", 0, supports, nullptr, run_cpu})
                                    .kernel({"reference", "cpu", ORR_KERNEL_REFERENCE, nullptr, nullptr, run_reference});
     return op.table();

@@ -2,6 +2,7 @@
 #include "common/copy.hpp"
 #include "common/number.hpp"
 #include "common/shapes.hpp"
+#include "ops/where/where.hpp"
 
 using namespace orrery;
 using namespace orrery::core;
@@ -73,6 +74,7 @@ const orr_operator* orr_op_where() {
                                    .input("b", kPlainTypes, "the type of a, broadcast with the others")
                                    .output("y", "the broadcast shape", kPlainTypes)
                                    .infer(infer_guard<infer>)
+                                   .kernel(kWhereVulkan)
                                    .kernel({"cpu", "cpu", 0, supports, nullptr, run_cpu})
                                    .kernel({"reference", "cpu", ORR_KERNEL_REFERENCE, nullptr, nullptr, run_reference});
     return op.table();

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "orrery/plugin.hpp"
+#include "ops/moe_route/moe_route.hpp"
 
 using namespace orrery;
 
@@ -144,6 +144,7 @@ const orr_operator* orr_op_moe_route() {
             .attr("order", ORR_ATTR_STRING, "\"softmax_topk\"", "softmax_topk|topk_softmax: softmax over all experts, or over the chosen ones")
             .attr("scale", ORR_ATTR_FLOAT, "1", "of the weights")
             .infer(infer_guard<infer>)
+            .kernel(language::kMoeRouteVulkan)
             .kernel({"cpu", "cpu", 0, contiguous_only, prepare, run_cpu})
             .kernel({"reference", "cpu", ORR_KERNEL_REFERENCE, nullptr, nullptr, run_reference});
     return op.table();

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "common/text_task.h"
 #include "model/json_text.h"
 #include "orrery/plugin.hpp"
 
@@ -88,7 +89,7 @@ Embedder::Embedder(const orr_host* host, orr_model* model, orr_session* session)
     if (!api_ || !ORR_HAS(api_, orr_host_api, model_checkpoint))
         throw Error(ORR_ABI_MISMATCH, std::string("embedding: the engine has no whole ") + ORR_EXT_HOST_API);
     tokenizer_ = api_->model_tokenizer(model);
-    if (!tokenizer_) throw Error(ORR_UNSUPPORTED, "embedding: the model has no tokeniser");
+    if (!tokenizer_) throw Error(ORR_UNSUPPORTED, std::string("embedding: the model's tokeniser cannot be used: ") + api_->error_text());
     const orr_model_info* info = api_->model_info(model);
     recipe_ = read_recipe(api_->model_files(model), api_->model_checkpoint(model), info ? info->context_length : 0);
     if (own_session_) check(api_->session_create(model, nullptr, &session_));
@@ -164,15 +165,8 @@ std::string Embedder::run(const char* request_json, orr_event_fn on_event, void*
     json vectors = json::array();
     for (const std::string& text : request.texts) {
         if (cancelled_) throw Error(ORR_CANCELLED, "embedding: cancelled");
-        std::vector<float> vector = embed(text);
-        orr_named_tensor t{};
-        t.header = ORR_HEADER(orr_named_tensor);
-        t.name = "vector";
-        t.type = ORR_TYPE_F32;
-        t.rank = 1;
-        t.shape[0] = static_cast<int64_t>(vector.size());
-        t.data = vector.data();
-        t.size_bytes = vector.size() * sizeof(float);
+        const std::vector<float> vector = embed(text);
+        orr_named_tensor t = vector_tensor("vector", vector);
         orr_event e{};
         e.header = ORR_HEADER(orr_event);
         e.kind = "tensor";

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "common/text_task.h"
 #include "model/json_text.h"
 #include "orrery/plugin.hpp"
 
@@ -77,6 +78,7 @@ Generator::Generator(const orr_host* host, orr_model* model, orr_session* sessio
     if (!api_ || !ORR_HAS(api_, orr_host_api, model_checkpoint))
         throw Error(ORR_ABI_MISMATCH, std::string("text_generation: the engine has no whole ") + ORR_EXT_HOST_API);
     tokenizer_ = api_->model_tokenizer(model);
+    if (!tokenizer_) no_tokenizer_ = api_->error_text();
     const orr_model_info* info = api_->model_info(model);
     bool has_next = false;
     for (const char* const* e = info ? info->entries : nullptr; e && *e; e++) has_next = has_next || !std::strcmp(*e, "next");
@@ -100,12 +102,20 @@ int64_t Generator::context() const {
     return ORR_HAS(api_, orr_host_api, session_context) && api_->session_context ? api_->session_context(session_) : 0;
 }
 
+void Generator::require_tokenizer() const {
+    if (!tokenizer_)
+        throw Error(ORR_UNSUPPORTED, "text_generation: without a tokeniser only ids can be a prompt" + (no_tokenizer_.empty() ? "" : " (" + no_tokenizer_ + ")"));
+}
+
+// How often somebody has moved the session, the task itself included; always 0 where the engine does not tell.
+uint64_t Generator::changes() const { return ORR_HAS(api_, orr_host_api, session_changes) && api_->session_changes ? api_->session_changes(session_) : 0; }
+
 bool Generator::is_eog(int32_t id) const {
     return tokenizer_ && std::find(tokenizer_->eog, tokenizer_->eog + tokenizer_->n_eog, id) != tokenizer_->eog + tokenizer_->n_eog;
 }
 
 std::vector<int32_t> Generator::encode(const std::string& text, uint32_t flags) const {
-    if (!tokenizer_) throw Error(ORR_UNSUPPORTED, "text_generation: the model has no tokeniser; give the prompt as ids");
+    require_tokenizer();
     std::vector<int32_t> ids;
     check(tokenizer_->encode(tokenizer_, text.data(), text.size(), flags, append_ids, &ids));
     return ids;
@@ -121,7 +131,7 @@ std::vector<int32_t> Generator::prompt_ids(const Request& r) const {
         if (ids.empty())
             throw Error(ORR_INVALID_ARGUMENT, "text_generation: the prompt is empty and the tokeniser adds no token at its start; give some text");
     } else {
-        if (!tokenizer_) throw Error(ORR_UNSUPPORTED, "text_generation: the model has no tokeniser; give the prompt as ids");
+        require_tokenizer();
         json options = {{"add_generation_prompt", true}};
         if (!r.chat_options_json.empty()) options.update(parse_json(r.chat_options_json));
         std::string text;
@@ -138,7 +148,7 @@ std::vector<int32_t> Generator::prompt_ids(const Request& r) const {
 
 // Takes the session back to what it shares with the prompt; at least one token is left to run. Returns how much is shared.
 uint64_t Generator::reuse_prefix(const std::vector<int32_t>& prompt) {
-    if (api_->session_position(session_) != static_cast<int64_t>(held_.size())) held_.clear();  // the host has used the session
+    if (changes() != seen_changes_ || api_->session_position(session_) != static_cast<int64_t>(held_.size())) held_.clear();  // the host has used the session
     if (rotary_switch_ && (held_.size() > rotary_switch_) != (prompt.size() > rotary_switch_)) held_.clear();  // its keys are rotated otherwise
     const uint64_t most = std::min(held_.size(), prompt.size() - 1);
     const uint64_t shared =
@@ -147,6 +157,7 @@ uint64_t Generator::reuse_prefix(const std::vector<int32_t>& prompt) {
     if (shared > 0 && position == static_cast<int64_t>(shared)) return shared;
     if (shared > 0 && api_->session_rollback(session_, static_cast<int64_t>(shared)) == ORR_OK) {
         held_.resize(shared);
+        seen_changes_ = changes();
         return shared;
     }
     if (position != 0) check(api_->session_reset(session_));
@@ -168,6 +179,7 @@ void Generator::forward(const int32_t* ids, uint64_t count) {
     const orr_named_tensor* const inputs[] = {&input};
     static const char* const outputs[] = {"logits"};
     check(api_->session_run(session_, entry_, 1, inputs, 1, outputs));
+    seen_changes_ = changes();
     held_.insert(held_.end(), ids, ids + count);
 }
 
@@ -221,14 +233,7 @@ bool Generator::emit(Answer& a, const char* kind, int64_t id, const std::string&
 
 bool Generator::logits_event(Answer& a) {
     if (!a.request.logits_events || !a.on_event) return true;
-    orr_named_tensor t{};
-    t.header = ORR_HEADER(orr_named_tensor);
-    t.name = "logits";
-    t.type = ORR_TYPE_F32;
-    t.rank = 1;
-    t.shape[0] = static_cast<int64_t>(logits_.size());
-    t.data = logits_.data();
-    t.size_bytes = logits_.size() * sizeof(float);
+    orr_named_tensor t = vector_tensor("logits", logits_);
     orr_event e{};
     e.header = ORR_HEADER(orr_event);
     e.kind = "logits";
@@ -272,7 +277,11 @@ void Generator::generate(Answer& a) {
             return;
         }
         const int32_t id = a.sampler.sample(logits_.data());
-        if (id < 0) throw Error(ORR_INTERNAL, "text_generation: after " + std::to_string(held_.size()) + " tokens no logit is a number");
+        if (id < 0) {
+            const bool changed = a.request.logits_events && a.on_event;
+            throw Error(changed ? ORR_INVALID_ARGUMENT : ORR_CORRUPT, "text_generation: after " + std::to_string(held_.size()) + " tokens no logit is a number" +
+                                                                          (changed ? "; the event callback may have written them" : "; the checkpoint's weights give none"));
+        }
         if (!a.request.ignore_eog && is_eog(id)) {
             a.finish = "eog";
             return;

@@ -29,6 +29,8 @@ class Generator {
     struct Answer;
     void check(orr_status status) const;
     int64_t context() const;
+    uint64_t changes() const;
+    void require_tokenizer() const;
     bool is_eog(int32_t id) const;
     std::vector<int32_t> prompt_ids(const Request& request) const;
     std::vector<int32_t> encode(const std::string& text, uint32_t flags) const;
@@ -51,7 +53,9 @@ class Generator {
     const orr_tokenizer* tokenizer_;
     const char* entry_;
     uint64_t rotary_switch_ = 0;  // "rotary_switch" of the model's info: sequences of more tokens rotate all keys in another way; 0: none
+    std::string no_tokenizer_;    // why there is none
     std::vector<int32_t> held_;  // ids that the session has consumed
+    uint64_t seen_changes_ = 0;   // of the session, when it had consumed them
     std::vector<float> logits_;
     std::atomic<bool> cancelled_{false};
 };

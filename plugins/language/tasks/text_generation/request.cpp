@@ -1,6 +1,7 @@
 #include "request.hpp"
 
 #include <cmath>
+#include <cstring>
 #include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -104,8 +105,10 @@ json parse(const char* request) {
     json value;
     try {
         value = json::parse(request, shallow);
-    } catch (const json::exception& e) {
-        bad(std::string("the request is not valid JSON: ") + e.what());
+    } catch (const json::parse_error& e) {
+        bad("the request is not valid JSON: byte " + std::to_string(e.byte) + " of " + std::to_string(std::strlen(request)) + " is not what can stand there");
+    } catch (const json::exception&) {
+        bad("the request is not valid JSON: a number in it is out of range");
     }
     if (!value.is_object()) bad("the request is " + shown(value) + ", it takes an object");
     return value;

@@ -54,7 +54,7 @@ void read_tower(const ModelConfig& c, Tower& tower, int64_t width, int64_t inner
     tower.layers = c.size_or("num_hidden_layers", 12);
     tower.heads = c.size_or("num_attention_heads", heads);
     tower.inner = c.size_or("intermediate_size", inner);
-    tower.eps = c.number_or("layer_norm_eps", 1e-5);
+    tower.eps = c.positive_or("layer_norm_eps", 1e-5);
     tower.activation = activation_name(c, "hidden_act", "quick_gelu");
     require_multiple(c, "hidden_size", tower.width, "num_attention_heads", tower.heads);
     ignore(c, {"attention_dropout", "dropout", "pad_token_id", "bos_token_id", "num_labels"});

@@ -109,11 +109,15 @@ class Builder {
 
     void build() {
         const Value ids = g_.input("input_ids", ORR_TYPE_I32, {batch_, tokens_});
+        if (!last_only_) {  // transformers takes it off for what continues; a prompt alone needs none
+            const Value mask = g_.input("attention_mask", ORR_TYPE_I32, {batch_, tokens_}, ORR_INPUT_FILL_ONE);
+            mask_ = g_.op("orr.reshape/1", {g_.op("orr.cast/1", {mask}, Attrs().set("type", "f32"))}, Attrs().set("shape", std::vector<int64_t>{0, 0, 1}));
+        }
         const Value table = g_.weight(m_.tokens + ".weight", {m_.vocabulary, m_.hidden});
         Value x = g_.named("embed.output", g_.op("orr.embedding/1", {ids, table}));
         for (int64_t i = 0; i < m_.layers && x; i++) {  // x is none once something has failed
             layer_ = i;
-            x = named("output", g_.op("orr.add/1", {x, named("mixer.output", mixer(norm(x, m_.input_norm)))}));
+            x = named("output", g_.op("orr.add/1", {x, named("mixer.output", mixer(masked(norm(x, m_.input_norm))))}));
         }
         if (last_only_) x = g_.op("orr.slice/1", {x}, Attrs().set("axis", 1).set("start", -1).set("end", INT64_MAX));
         x = g_.named("norm.output", norm(x, m_.norm));
@@ -124,11 +128,11 @@ class Builder {
     }
 
   private:
-    // u, z = in(x); u = silu(conv(u)); delta, B, C = x_proj(u); out(scan(u, dt(delta), A, B, C) * silu(z))
+    // u, z = in(mask * x); u = mask * silu(conv(u)); delta, B, C = x_proj(u); out(scan(u, dt(delta), A, B, C) * silu(z))
     Value mixer(Value x) {
         const Value both = linear(x, m_.in, 2 * m_.inner, m_.hidden, m_.use_bias);
         const Value z = named("mixer.gate", slice(both, m_.inner, 2 * m_.inner));
-        const Value u = named("mixer.u", convolution(slice(both, 0, m_.inner)));
+        const Value u = named("mixer.u", masked(convolution(slice(both, 0, m_.inner))));
         const Value parts = linear(u, m_.x, m_.rank + 2 * m_.state, m_.inner, false);
         const Value delta = named("mixer.delta", linear(slice(parts, 0, m_.rank), m_.dt, m_.inner, m_.rank, false));
         const Value b = named("mixer.b", slice(parts, m_.rank, m_.rank + m_.state));
@@ -139,6 +143,9 @@ class Builder {
         g_.set_state(path("mixer.ssm"), out[1]);
         return linear(named("mixer.context", out[0]), m_.out, m_.hidden, m_.inner, m_.use_bias);
     }
+
+    // Padding as zeros. Times 1 every bit stays.
+    Value masked(Value x) { return last_only_ ? x : g_.op("orr.mul/1", {x, mask_}); }
 
     Value convolution(Value u) {
         const std::string name = numbered(m_.conv, layer_) + ".weight";
@@ -176,6 +183,7 @@ class Builder {
     const bool last_only_;
     const orr_dim batch_, tokens_;
     int64_t layer_ = 0;
+    Value mask_{};  // [B, T, 1]
 };
 
 void build(const Mamba& m, const orr_model_source&, std::string_view entry, Graph& g) { Builder(m, g, entry == "next").build(); }
@@ -192,6 +200,7 @@ const orr_model_arch* orr_model_mamba() {
                                             "orr.causal_conv1d/1",
                                             "orr.selective_scan/1",
                                             "orr.add/1",
+                                            "orr.mul/1",
                                             "orr.activation/1",
                                             "orr.reshape/1",
                                             "orr.slice/1",

@@ -47,6 +47,7 @@ const orr_operator* orr_op_causal_conv1d() {
                                    .attr("activation", ORR_ATTR_STRING, "\"none\"", "none|silu")
                                    .traits(ORR_TRAIT_STATEFUL)
                                    .infer(ssm::infer)
+                                   .kernel(ssm::kCausalConv1dVulkan)
                                    .kernel(ssm::kCausalConv1dCpu)
                                    .kernel(ssm::kCausalConv1dReference);
     return op.table();

@@ -6,6 +6,7 @@
 namespace orrery::ssm {
 
 enum : uint32_t { kConvX, kConvWeight, kConvBias, kConvState };
+extern const KernelDef kCausalConv1dVulkan;
 extern const KernelDef kCausalConv1dCpu;
 extern const KernelDef kCausalConv1dReference;
 

@@ -66,6 +66,7 @@ const orr_operator* orr_op_selective_scan() {
                                    .attr("delta_softplus", ORR_ATTR_BOOL, "true", "d = softplus(delta + delta_bias), else the sum itself")
                                    .traits(ORR_TRAIT_STATEFUL)
                                    .infer(ssm::infer)
+                                   .kernel(ssm::kSelectiveScanVulkan)
                                    .kernel(ssm::kSelectiveScanCpu)
                                    .kernel(ssm::kSelectiveScanReference);
     return op.table();

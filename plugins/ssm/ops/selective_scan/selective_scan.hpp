@@ -6,6 +6,7 @@
 namespace orrery::ssm {
 
 enum : uint32_t { kScanU, kScanDelta, kScanA, kScanB, kScanC, kScanD, kScanZ, kScanDeltaBias, kScanState };
+extern const KernelDef kSelectiveScanVulkan;
 extern const KernelDef kSelectiveScanCpu;
 extern const KernelDef kSelectiveScanReference;
 

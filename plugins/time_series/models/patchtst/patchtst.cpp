@@ -60,7 +60,7 @@ PatchTst::PatchTst(const orr_model_source& source) {
     pre_norm_ = c.flag_or("pre_norm", true);
     bias_ = c.flag_or("bias", true);
     cls_ = c.flag_or("use_cls_token", false);
-    norm_eps_ = c.number_or("norm_eps", 1e-5);
+    norm_eps_ = c.positive_or("norm_eps", 1e-5);
     activation_ = activation_name(c, "activation_function", "gelu");
     const std::string norm = c.text_or("norm_type", "batchnorm");
     if (norm != "batchnorm" && norm != "layernorm") c.refuse("norm_type", norm, "batchnorm, layernorm");
@@ -104,6 +104,7 @@ void PatchTst::read_head(const ModelConfig& c) {
         if (scaling_ != "std" && scaling_ != "mean") c.refuse("scaling", scaling_, "std, mean, true, false, null");
     }
     minimum_scale_ = c.number_or("minimum_scale", scaling_ == "mean" ? 1e-10 : 1e-5);
+    if (minimum_scale_ < 0) throw Error(ORR_CORRUPT, c.label("minimum_scale") + " is " + std::to_string(minimum_scale_) + ", wanted 0 or more");
     has_default_scale_ = c.has("default_scale");
     default_scale_ = c.number_or("default_scale", 0);
     if (c.count_or("scaling_dim", 1) != 1) c.refuse("scaling_dim", std::to_string(c.count_or("scaling_dim", 1)), "1");

@@ -49,8 +49,8 @@ Swin::Swin(const orr_model_source& source) {
     window_ = c.size_or("window_size", 7);
     image_ = extent(c, "image_size", 224);
     patch_ = extent(c, "patch_size", 4);
-    mlp_ratio_ = c.number_or("mlp_ratio", 4.0);
-    eps_ = c.number_or("layer_norm_eps", 1e-5);
+    mlp_ratio_ = c.positive_or("mlp_ratio", 4.0);
+    eps_ = c.positive_or("layer_norm_eps", 1e-5);
     qkv_bias_ = c.flag_or("qkv_bias", true);
     absolute_ = c.flag_or("use_absolute_embeddings", false);
     activation_ = activation_name(c, "hidden_act", "gelu");

@@ -46,7 +46,7 @@ Vit::Vit(const orr_model_source& source) {
     block_.attention.q_bias = block_.attention.k_bias = block_.attention.v_bias = c.flag_or("qkv_bias", true);
     block_.ffn.inner = inner_;
     block_.ffn.activation = activation_name(c, "hidden_act", "gelu");
-    block_.eps = c.number_or("layer_norm_eps", 1e-12);
+    block_.eps = c.positive_or("layer_norm_eps", 1e-12);
     ignore(c, {"hidden_dropout_prob", "attention_probs_dropout_prob", "encoder_stride", "num_labels"});
     summary.entries = {"forward"};
     Json info;

@@ -29,13 +29,16 @@ typedef struct orr_host_api {
     void (*text_release)(orr_text*);
     /* A text owned by the caller, to be returned as a result. NULL when out of memory. */
     orr_text* (*text_create)(const char* data, uint64_t size);
-    /* Borrowed, live as long as the model; NULL when it has none. */
+    /* Borrowed, live as long as the model; NULL when it has none, and error_text says why. */
     const orr_tokenizer* (*model_tokenizer)(orr_model*);
     const orr_files* (*model_files)(orr_model*);
     const orr_model_info* (*model_info)(orr_model*);
     const orr_checkpoint* (*model_checkpoint)(orr_model*);
     /* Tokens that the session's states can hold. */
     int64_t (*session_context)(orr_session*);
+    /* How often what the session's states hold was changed: by runs, rollbacks, resets, loads. Who keeps it knows whether
+     * somebody else has moved the session since. */
+    uint64_t (*session_changes)(orr_session*);
 } orr_host_api;
 #define ORR_EXT_HOST_API "orr.host_api/1"
 

@@ -1,12 +1,14 @@
 // The engine's threads as the float library takes them.
 #pragma once
 
+#include <cstdint>
+
 #include "float/parallel.hpp"
 #include "orrery/plugin.hpp"
 
-namespace orrery::linear {
+namespace orrery::flt {
 
-inline flt::Parallel parallel_of(const orr_run* run) {
+inline Parallel parallel_of(const orr_run* run) {
     using Fn = void (*)(void*, int64_t, int);
     struct Call {
         Fn fn;
@@ -14,7 +16,7 @@ inline flt::Parallel parallel_of(const orr_run* run) {
     };
     return {[](void* self, int64_t chunks, Fn fn, void* arg) {
                 Call call{fn, arg};
-                const orr_run* run = static_cast<const orr_run*>(self);
+                const auto* run = static_cast<const orr_run*>(self);
                 run->parallel_for(
                     run, chunks,
                     [](void* data, int64_t chunk, uint32_t thread) {
@@ -26,4 +28,4 @@ inline flt::Parallel parallel_of(const orr_run* run) {
             const_cast<orr_run*>(run), static_cast<int>(run->threads)};
 }
 
-}  // namespace orrery::linear
+}  // namespace orrery::flt

@@ -1,0 +1,13 @@
+// On a Vulkan device: patches times weights in tiles, or output by output where groups have few channels. Kernels: common/conv_vulkan.cpp.
+#include "ops/conv2d/conv2d.hpp"
+
+namespace orrery::core {
+namespace {
+bool supports(const orr_prepare* p, char* reason, size_t size) { return supports_conv_vulkan(p, read_conv2d, reason, size); }
+orr_status prepare(orr_prepare* p) { return prepare_conv_vulkan(p, read_conv2d); }
+orr_status run(const orr_run* run) { return run_conv_vulkan(run, read_conv2d); }
+}  // namespace
+
+const KernelDef kConv2dVulkan = {"vulkan", "vulkan", 0, supports, prepare, run};
+
+}  // namespace orrery::core

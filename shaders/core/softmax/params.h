@@ -1,0 +1,11 @@
+#include "common/params.h"
+ORR_PARAMS_BEGIN(SoftmaxParams)
+    ORR_POINTER(F32) x;
+    ORR_POINTER(F32) y;
+    ORR_UINT lines;
+    ORR_UINT n;               // elements of a line
+    ORR_UINT step_x, step_y;  // elements between neighbours of a line
+    ORR_UINT extent[6];       // of the other axes from the inside outwards, all but the outermost
+    ORR_UINT stride_x[7];     // in elements
+    ORR_UINT stride_y[7];
+ORR_PARAMS_END
