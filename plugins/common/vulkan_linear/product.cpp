@@ -57,7 +57,14 @@ uint32_t type_in_shader(const orr_tensor& w) {
     return packed(w) ? type : TILE_RAW_F32 + type;
 }
 
-// Activations in f16 where the numerics allow and the device has matrices for them.
+// Activations in f16 where the numerics allow and the device has matrices for them. Weights in f32 ask for more than f16, unless speed was asked for.
+bool may_use_f16(const orr_prepare* p, const ProductCall& c) {
+    if (p->numerics != ORR_NUMERICS_DEFAULT) return p->numerics == ORR_NUMERICS_FAST;
+    for (uint32_t i = 0; i < c.parts; ++i)
+        if (tile_type(*c.w[i]) == static_cast<int32_t>(TILE_F32)) return false;
+    return true;
+}
+
 Form form_of(const orr_prepare* p, const ProductShaders& s, const ProductCall& c) {
     for (uint32_t i = 0; i < c.parts; ++i)
         if (!packed(*c.w[i])) return Form::gemm;
@@ -66,7 +73,7 @@ Form form_of(const orr_prepare* p, const ProductShaders& s, const ProductCall& c
     const Form matrices = n <= 32 ? Form::f16_32 : n <= 64 ? Form::f16_64 : Form::f16_128;
     const bool one_type = !c.gated || tile_type(*c.w[0]) == tile_type(*c.w[1]);
     char ignored[256];
-    if (p->numerics != ORR_NUMERICS_EXACT && one_type && can_run(device(p), shader_of(s, matrices), ignored, sizeof ignored) && device(p).shared_bytes >= kF16SharedBytes) return matrices;
+    if (may_use_f16(p, c) && one_type && can_run(device(p), shader_of(s, matrices), ignored, sizeof ignored) && device(p).shared_bytes >= kF16SharedBytes) return matrices;
     return n <= kGemvMostRows ? Form::gemv : Form::gemm;
 }
 
