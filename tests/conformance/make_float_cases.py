@@ -38,19 +38,25 @@ def norms():
     layer = lambda x, w, b, eps=1e-5: F.layer_norm(up(x), (x.shape[-1],), up(w), up(b), eps).float()
     soft = lambda x, axis=-1: torch.softmax(up(x), axis).float()
     masked = torch.tensor([[-INF, 1.0, 2.0], [0.0, -INF, 0.0], [1e4, -1e4, 9.9e3]])
+    # More than a device keeps in registers.
+    long = lambda ports: [free((0, 1), *((n, 0) for n in range(1, ports)), values=[4096, 4099])]
     return {
         "core/rms_norm": [case([x, w], [rms(x, w)], None, TOL, sizes=weighted, batch=batch), case([x, w], [rms(x, w, 1e-5, 1.0)], {"eps": 1e-5, "weight_offset": 1.0}, TOL, sizes=weighted),
                           case([x, None], [rms(x, None)], None, TOL, sizes=rows()), case([x], [rms(x, None)], None, TOL), case([x[0], w.bfloat16()], [rms(x[0], w.bfloat16())], None, TOL),
                           case([x[0], w.half()], [rms(x[0], w.half())], None, TOL), case([odd[:2], None], [rms(odd[:2], None)], None, TOL),
+                          case([x[0], w], [rms(x[0], w)], None, TOL, sizes=long(2)),
                           case([rand(2, 3), rand(4)], None, error="4 against 3")],
         "core/layer_norm": [case([x, w, b], [layer(x, w, b)], None, TOL, sizes=[free((0, 0), values=[1, 3, 40]), free((0, 2), (1, 0), (2, 0))], batch={"inputs": [0, -1, -1], "outputs": [0]}),
                             case([x, w, None], [layer(x, w, None, 1e-12)], {"eps": 1e-12}, TOL), case([x], [layer(x, None, None)], None, TOL),
                             case([x[0], w.half(), b.bfloat16()], [layer(x[0], w.half(), b.bfloat16())], None, TOL), case([odd[4:]], [layer(odd[4:], None, None)], None, TOL),
+                            case([x[0], w, b], [layer(x[0], w, b)], None, TOL, sizes=long(3)),
                             case([rand(2, 3), rand(3), rand(2)], None, error="2 against 3")],
         "core/l2_norm": [case([x], [F.normalize(up(x), dim=-1, eps=1e-12).float()], {"eps": 1e-12}, TOL, sizes=rows(), batch={"inputs": [0], "outputs": [0]}),
-                         case([odd[:1]], [torch.zeros(1, 5)], {"eps": 1e-6}), case([odd[:1]], [torch.full((1, 5), NAN)]), case([x[0, 0]], [F.normalize(up(x[0, 0]), dim=-1).float()], None, TOL)],
+                         case([odd[:1]], [torch.zeros(1, 5)], {"eps": 1e-6}), case([odd[:1]], [torch.full((1, 5), NAN)]), case([x[0, 0]], [F.normalize(up(x[0, 0]), dim=-1).float()], None, TOL),
+                         case([x[0]], [F.normalize(up(x[0]), dim=-1).float()], None, TOL, sizes=long(1))],
         "core/softmax": [case([x], [soft(x)], None, TOL, sizes=rows(), batch={"inputs": [0], "outputs": [0]}), case([x], [soft(x, 1)], {"axis": 1}, TOL), case([x], [soft(x, 0)], {"axis": -3}, TOL),
                          case([masked], [soft(masked)], None, TOL), case([torch.full((2, 3), -INF)], [torch.zeros(2, 3)]), case([odd[3:4]], [torch.full((1, 5), NAN)]),
+                         case([x[0]], [soft(x[0])], None, TOL, sizes=long(1)), case([x[0].T], [soft(x[0].T, 0)], {"axis": 0}, TOL, sizes=[free((0, 0), values=[4099])]),
                          case([x], None, {"axis": 3}, error="axis is 3")],
     }
 

@@ -17,7 +17,11 @@ enum class Form : uint32_t { gemv, gemm, f16_32, f16_64, f16_128 };
 // What prepare decides for run.
 struct Plan {
     Form form;
+    bool fixed;  // gemv may take x as integers
 };
+
+// Weights that are integers times a scale, without a table.
+bool is_codes(uint32_t type) { return type > TILE_BF16 && type < TILE_IQ4_NL; }
 
 struct F16Tile {
     uint32_t x_rows, weight_rows;
@@ -137,7 +141,9 @@ uint64_t tiles_of(const ProductCall& c, const ProductParams& p, bool raw, uint32
     return n;
 }
 
-orr_status dispatch_product(const orr_run* run, const ProductShaders& s, const ProductCall& c, Form form, const ProductParams& p, uint32_t type0, uint32_t type1) {
+orr_status dispatch_product(const orr_run* run, const ProductShaders& s, const ProductCall& c, const ProductParams& p, uint32_t type0, uint32_t type1) {
+    const Plan& plan = *static_cast<const Plan*>(run->data);
+    const Form form = plan.form;
     const bool raw = type0 >= TILE_RAW_F32;
     const uint32_t act = static_cast<uint32_t>(c.activation), gated = c.gated;
     if (form == Form::gemm) {
@@ -154,7 +160,7 @@ orr_status dispatch_product(const orr_run* run, const ProductShaders& s, const P
     // Two row tiles a workgroup halve the reads of x, where enough workgroups are left to fill the device.
     const uint32_t sets = c.gated || tiles_of(c, p, raw, 32) >= 16ull * device(run).cores ? 2 : 1;
     const Groups groups{static_cast<uint32_t>(divide_up(p.tokens, width)), static_cast<uint32_t>(tiles_of(c, p, raw, c.gated ? 32 : 32 * sets)), 1};
-    return dispatch(run, s.gemv, {type0, type1, act, gated, sets, width}, p, groups);
+    return dispatch(run, plan.fixed && is_codes(type0) && is_codes(type1) ? s.gemv_fixed : s.gemv, {type0, type1, act, gated, sets, width}, p, groups);
 }
 
 }  // namespace
@@ -178,7 +184,9 @@ orr_status product_prepare(orr_prepare* p, const ProductShaders& s, const Produc
     Plan* plan = static_cast<Plan*>(p->plan_memory(p, sizeof(Plan)));
     if (!plan) return ORR_OUT_OF_MEMORY;
     plan->form = form_of(p, s, c);
-    p->variant(p, variant_of(plan->form));
+    char ignored[256];
+    plan->fixed = plan->form == Form::gemv && p->numerics != ORR_NUMERICS_EXACT && can_run(device(p), s.gemv_fixed, ignored, sizeof ignored);
+    p->variant(p, plan->fixed && is_codes(type_in_shader(*c.w[0])) ? "gemv_fixed" : variant_of(plan->form));
     if (in_f16(plan->form)) p->workspace(p, divide_up(static_cast<uint64_t>(rows(*c.x)), 128) * 128 * x_f16_bytes(c));
     for (uint32_t i = 0; i < c.parts; ++i) {
         if (!packed(*c.w[i])) continue;
@@ -206,7 +214,7 @@ orr_status product_run(const orr_run* run, const ProductShaders& s, const Produc
         set_part(p, 1, c, 1);
         const uint32_t raw = packed(*c.w[0]) ? packed(*c.w[1]) ? 2 : 1 : 0;
         if (raw < 2) set_raw_strides(p, c, raw);
-        return dispatch_product(run, s, c, form, p, type_in_shader(*c.w[0]), type_in_shader(*c.w[1]));
+        return dispatch_product(run, s, c, p, type_in_shader(*c.w[0]), type_in_shader(*c.w[1]));
     }
     // Weights of one type share a dispatch, three at a time; raw ones have their own.
     bool done[kMostParts] = {};
@@ -221,7 +229,7 @@ orr_status product_run(const orr_run* run, const ProductShaders& s, const Produc
                 done[j] = true;
                 set_part(p, slot++, c, j);
             }
-        const orr_status status = dispatch_product(run, s, c, form, p, type, type);
+        const orr_status status = dispatch_product(run, s, c, p, type, type);
         if (status != ORR_OK) return status;
     }
     return ORR_OK;

@@ -10,6 +10,7 @@ namespace orrery::vk {
 // An operator's shaders, of the sources in shaders/common that the names tell.
 struct ProductShaders {
     const orr_vulkan_shader& gemv;
+    const orr_vulkan_shader& gemv_fixed;  // of product_gemv.glsl with FIXED
     const orr_vulkan_shader& gemm;
     const orr_vulkan_shader& to_f16;
     const orr_vulkan_shader& f16_32;  // rows of x in a workgroup's tile

@@ -27,7 +27,8 @@ bool supports_conv_vulkan(const orr_prepare* p, ConvReader reader, char* reason,
     const flt::ConvArgs a = reader(p->attrs, *p->inputs[0], w, *p->outputs[0]);
     for (const auto& [extent, padding] : {std::pair(a.height, a.pad_h), std::pair(a.width, a.pad_w)})
         if (padding >= kDeviceElems / 4 || extent >= kDeviceElems / 4)
-            return refuse(reason, size, "an axis of " + std::to_string(extent) + " with " + std::to_string(padding) + " zeros on each side; it counts to 2^29");
+            return refuse(reason, size,
+                          "an axis of " + std::to_string(extent) + " with " + std::to_string(padding) + " zeros on each side; it counts to 2^29");
     for (const int64_t step : {a.stride_h, a.stride_w, a.dilation_h, a.dilation_w})
         if (step >= kDeviceElems / 4) return refuse(reason, size, "a step of " + std::to_string(step) + "; it counts to 2^29");
     return vk::can_run(vk::device(p), shader_of(a), reason, size);
@@ -60,8 +61,10 @@ orr_status run_conv_vulkan(const orr_run* run, ConvReader reader) {
         p.y_batch = u(a.y_batch), p.y_channel = u(a.y_channel), p.y_col = u(a.y_col);
         const orr_vulkan_shader& shader = shader_of(a);
         const uint32_t bias_type = bias ? bias->type : uint32_t{ORR_TYPE_F32}, activation = static_cast<uint32_t>(a.activation);
-        if (&shader == &shaders::conv_direct) return vk::dispatch(run, shader, {w.type, bias_type, activation, a.y_channel == 1}, p, groups_of(elements(y)));
-        const uint64_t tiles = vk::divide_up(static_cast<uint64_t>(a.group_out()), kTile) * vk::divide_up(p.pixels, kTile) * static_cast<uint64_t>(a.groups);
+        if (&shader == &shaders::conv_direct)
+            return vk::dispatch(run, shader, {w.type, bias_type, activation, a.y_channel == 1}, p, groups_of(elements(y)));
+        const uint64_t tiles =
+            vk::divide_up(static_cast<uint64_t>(a.group_out()), kTile) * vk::divide_up(p.pixels, kTile) * static_cast<uint64_t>(a.groups);
         return vk::dispatch(run, shader, {w.type, bias_type, activation}, p, vk::groups(tiles));
     });
 }

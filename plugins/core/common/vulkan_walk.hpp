@@ -18,7 +18,9 @@ inline bool can_index(const orr_tensor& t, const char* name, char* reason, size_
     for (int32_t axis = 0; axis < t.rank; axis++) {
         const int64_t stride = t.stride_bytes[axis];
         if (t.shape[axis] > 1 && (stride < 0 || stride % t.block_bytes))
-            return refuse(reason, size, std::string("axis ") + std::to_string(axis) + " of " + name + " steps " + std::to_string(stride) + " bytes, elements have " + std::to_string(t.block_bytes));
+            return refuse(reason, size,
+                          std::string("axis ") + std::to_string(axis) + " of " + name + " steps " + std::to_string(stride) +
+                              " bytes, elements have " + std::to_string(t.block_bytes));
         const int64_t steps = std::max<int64_t>(t.shape[axis], 1) - 1;
         if (t.shape[axis] > kDeviceElems || (steps > 0 && stride / t.block_bytes > kDeviceElems / steps)) last = kDeviceElems;
         last = std::min(kDeviceElems, last + (last < kDeviceElems ? steps * (stride / t.block_bytes) : 0));

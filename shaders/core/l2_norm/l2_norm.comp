@@ -1,19 +1,23 @@
 // Device half of plugins/core/ops/l2_norm/l2_norm_vulkan.cpp
-// y[r, i] = x[r, i] / max(||x[r]||, eps). One workgroup a row; the sum in f32.
+// y[r, i] = x[r, i] / max(||x[r]||, eps). The sum in f32.
 #version 460
 #extension GL_GOOGLE_include_directive : require
-#define ORR_GROUP 256
-layout(local_size_x = ORR_GROUP) in;
 #include "common/memory.glsl"
-#include "common/reduce.glsl"
+#include "common/row.glsl"
 #include "core/l2_norm/params.h"
 
+uint from;
+float row_element(uint i) { return x.v[from + i]; }
+
 void main() {
-    const uint row = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;
-    if (row >= rows) return;
-    const uint from = row * x_stride, to = row * n;
+    const uint row = row_index(), to = row * n;
+    const bool live = row < rows;
+    from = live ? row * x_stride : 0;
+    float v[16];
+    ROW_LOAD(j, i);
     float square = 0;
-    for (uint i = gl_LocalInvocationID.x; i < n; i += ORR_GROUP) square += x.v[from + i] * x.v[from + i];
+    ROW_LOOP(j, i) square += ROW_VALUE(j, i) * ROW_VALUE(j, i);
     const float length_of_row = sqrt(group_sum(square)), by = length_of_row < eps ? eps : length_of_row;
-    for (uint i = gl_LocalInvocationID.x; i < n; i += ORR_GROUP) y.v[to + i] = x.v[from + i] / by;
+    if (!live) return;
+    ROW_LOOP(j, i) y.v[to + i] = ROW_VALUE(j, i) / by;
 }

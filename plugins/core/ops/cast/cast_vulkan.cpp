@@ -9,10 +9,14 @@ namespace {
 
 const orr_vulkan_shader& shader_of(uint32_t bytes) {
     switch (bytes) {
-        case 1: return shaders::cast_8;
-        case 2: return shaders::cast_16;
-        case 4: return shaders::cast_32;
-        default: return shaders::cast_64;
+        case 1:
+            return shaders::cast_8;
+        case 2:
+            return shaders::cast_16;
+        case 4:
+            return shaders::cast_32;
+        default:
+            return shaders::cast_64;
     }
 }
 

@@ -1,6 +1,7 @@
 // y = x, contiguous: what the engine runs where a kernel takes no strided input; torch.Tensor.contiguous.
 // x: any plain type and strides    y: the shape and type of x. Bits are moved, not changed.
 #include "common/copy.hpp"
+
 #include "common/copy_vulkan.hpp"
 #include "common/shapes.hpp"
 
@@ -21,7 +22,8 @@ orr_status run_reference(const orr_run* run) {
 orr_status run_cpu(const orr_run* run) {
     return guard(run->host, [&] {
         const orr_tensor &x = *run->inputs[0], &y = *run->outputs[0];
-        copy_strided(run, y.rank, shape_of(y), static_cast<char*>(y.data), strides_of(y), static_cast<const char*>(x.data), strides_of(x), y.block_bytes);
+        copy_strided(run, y.rank, shape_of(y), static_cast<char*>(y.data), strides_of(y), static_cast<const char*>(x.data), strides_of(x),
+                     y.block_bytes);
     });
 }
 

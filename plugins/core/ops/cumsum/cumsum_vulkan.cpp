@@ -7,7 +7,9 @@
 namespace orrery::core {
 namespace {
 
-bool supports(const orr_prepare* p, char* reason, size_t size) { return can_index(p, reason, size) && vk::can_run(vk::device(p), shaders::cumsum, reason, size); }
+bool supports(const orr_prepare* p, char* reason, size_t size) {
+    return can_index(p, reason, size) && vk::can_run(vk::device(p), shaders::cumsum, reason, size);
+}
 
 orr_status run(const orr_run* run) {
     return guard(run->host, [&]() -> orr_status {

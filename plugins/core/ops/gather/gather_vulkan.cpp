@@ -9,11 +9,16 @@ namespace {
 
 const orr_vulkan_shader& shader_of(uint64_t bytes) {
     switch (bytes) {
-        case 1: return shaders::gather_8;
-        case 2: return shaders::gather_16;
-        case 4: return shaders::gather_32;
-        case 8: return shaders::gather_64;
-        default: return shaders::gather_128;
+        case 1:
+            return shaders::gather_8;
+        case 2:
+            return shaders::gather_16;
+        case 4:
+            return shaders::gather_32;
+        case 8:
+            return shaders::gather_64;
+        default:
+            return shaders::gather_128;
     }
 }
 

@@ -18,11 +18,11 @@ orr_status run(const orr_run* run) {
     p.n = static_cast<uint32_t>(x.shape[x.rank - 1]);
     p.x_stride = static_cast<uint32_t>(vk::row_stride_bytes(x) / 4);
     p.eps = static_cast<float>(run->attrs->get_float(run->attrs, "eps"));
-    return vk::dispatch(run, shaders::l2_norm, {}, p, vk::groups(p.rows));
+    return record_rows<shaders::l2_norm, shaders::l2_norm_subgroup>(run, p);
 }
 
 }  // namespace
 
-const KernelDef kL2NormVulkan = {"vulkan", "vulkan", 0, supports_rows_vulkan<shaders::l2_norm>, nullptr, run};
+const KernelDef kL2NormVulkan = {"vulkan", "vulkan", 0, supports_rows_vulkan<shaders::l2_norm>, prepare_rows_vulkan<shaders::l2_norm, shaders::l2_norm_subgroup>, run};
 
 }  // namespace orrery::core

@@ -24,11 +24,11 @@ orr_status run(const orr_run* run) {
     p.w_type = w ? w->type : 0;
     p.b_type = b ? b->type : 0;
     p.eps = static_cast<float>(run->attrs->get_float(run->attrs, "eps"));
-    return vk::dispatch(run, shaders::layer_norm, {}, p, vk::groups(p.rows));
+    return record_rows<shaders::layer_norm, shaders::layer_norm_subgroup>(run, p);
 }
 
 }  // namespace
 
-const KernelDef kLayerNormVulkan = {"vulkan", "vulkan", 0, supports_rows_vulkan<shaders::layer_norm>, nullptr, run};
+const KernelDef kLayerNormVulkan = {"vulkan", "vulkan", 0, supports_rows_vulkan<shaders::layer_norm>, prepare_rows_vulkan<shaders::layer_norm, shaders::layer_norm_subgroup>, run};
 
 }  // namespace orrery::core

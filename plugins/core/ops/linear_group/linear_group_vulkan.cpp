@@ -1,6 +1,6 @@
 // yi = x wi^T + bi for several weights at once; or, with a gate, y = act(x w0^T + b0) * (x w1^T + b1)
 // x [.., K] f32, rows at equal distances    wi [Ni, K] any float or block type, packed (plugins/common/vulkan_linear)    bi [Ni]    yi [.., Ni] f32
-// f32 products and sums; x in f16 from 9 rows on where numerics and device allow; weights of one type are one dispatch, three at a time. Device half: shaders/core/linear_group
+// f32 products and sums; where numerics and device allow, x in 16-bit integers to 8 rows and in f16 beyond; weights of one type are one dispatch, three at a time. Device half: shaders/core/linear_group
 #include "linear_group_shaders.hpp"
 #include "ops/linear_group/linear_group.hpp"
 #include "vulkan_linear/product.hpp"
@@ -8,7 +8,7 @@
 namespace orrery::core {
 namespace {
 
-constexpr vk::ProductShaders kShaders = {shaders::linear_group_gemv, shaders::linear_group_gemm, shaders::linear_group_to_f16, shaders::linear_group_f16_32, shaders::linear_group_f16_64, shaders::linear_group_f16_128};
+constexpr vk::ProductShaders kShaders = {shaders::linear_group_gemv, shaders::linear_group_gemv_fixed, shaders::linear_group_gemm, shaders::linear_group_to_f16, shaders::linear_group_f16_32, shaders::linear_group_f16_64, shaders::linear_group_f16_128};
 
 template <class Call>
 vk::ProductCall product_of(const Call* c) {

@@ -37,10 +37,14 @@ PadAxes axes_of(const Padding& p, const orr_tensor& x, const orr_tensor& y) {
 
 const orr_vulkan_shader& shader_of(uint32_t bytes) {
     switch (bytes) {
-        case 1: return shaders::pad_8;
-        case 2: return shaders::pad_16;
-        case 4: return shaders::pad_32;
-        default: return shaders::pad_64;
+        case 1:
+            return shaders::pad_8;
+        case 2:
+            return shaders::pad_16;
+        case 4:
+            return shaders::pad_32;
+        default:
+            return shaders::pad_64;
     }
 }
 
@@ -48,7 +52,8 @@ bool supports(const orr_prepare* p, char* reason, size_t size) {
     const orr_tensor &x = *p->inputs[0], &y = *p->outputs[0];
     if (!can_index(p, reason, size)) return false;
     const int32_t axes = axes_of(padding_of(p->attrs, x.rank), x, y).count;
-    if (axes > kMostAxes) return refuse(reason, size, "x has " + std::to_string(axes) + " axes that do not merge; it takes " + std::to_string(kMostAxes));
+    if (axes > kMostAxes)
+        return refuse(reason, size, "x has " + std::to_string(axes) + " axes that do not merge; it takes " + std::to_string(kMostAxes));
     return vk::can_run(vk::device(p), shader_of(x.block_bytes), reason, size);
 }
 
@@ -69,7 +74,8 @@ orr_status run(const orr_run* run) {
             p.extent_x[k] = static_cast<uint32_t>(axes.extent_x[k]);
             p.stride_x[k] = static_cast<uint32_t>(axes.stride_x[k] / x.block_bytes);
         }
-        return vk::dispatch(run, shader_of(x.block_bytes), {static_cast<uint32_t>(axes.count), static_cast<uint32_t>(padding.mode)}, p, groups_of(p.n));
+        return vk::dispatch(run, shader_of(x.block_bytes), {static_cast<uint32_t>(axes.count), static_cast<uint32_t>(padding.mode)}, p,
+                            groups_of(p.n));
     });
 }
 

@@ -53,7 +53,8 @@ orr_status run(const orr_run* run) {
         p.divisor = needs_mean(a.function) && a.unbiased ? static_cast<float>(p.n) - 1.0f : static_cast<float>(p.n);
         const orr_vulkan_shader& shader = shader_of(a, x);
         const bool each = &shader == &shaders::reduce_each;
-        return vk::dispatch(run, shader, {kept, reduced, x.type, static_cast<uint32_t>(a.function)}, p, each ? groups_of(p.outputs) : vk::groups(p.outputs));
+        return vk::dispatch(run, shader, {kept, reduced, x.type, static_cast<uint32_t>(a.function)}, p,
+                            each ? groups_of(p.outputs) : vk::groups(p.outputs));
     });
 }
 

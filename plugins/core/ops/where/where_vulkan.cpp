@@ -10,22 +10,30 @@ namespace {
 constexpr uint32_t kMostAxes = 6;
 
 Loop<4> loop_of(const orr_tensor* const* inputs, const orr_tensor& y) {
-    return make_loop<4>(y.rank, shape_of(y), {strides_of(y), broadcast_strides(*inputs[0], y.rank), broadcast_strides(*inputs[1], y.rank), broadcast_strides(*inputs[2], y.rank)});
+    return make_loop<4>(
+        y.rank, shape_of(y),
+        {strides_of(y), broadcast_strides(*inputs[0], y.rank), broadcast_strides(*inputs[1], y.rank), broadcast_strides(*inputs[2], y.rank)});
 }
 
 const orr_vulkan_shader& shader_of(uint32_t bytes) {
     switch (bytes) {
-        case 1: return shaders::where_8;
-        case 2: return shaders::where_16;
-        case 4: return shaders::where_32;
-        default: return shaders::where_64;
+        case 1:
+            return shaders::where_8;
+        case 2:
+            return shaders::where_16;
+        case 4:
+            return shaders::where_32;
+        default:
+            return shaders::where_64;
     }
 }
 
 bool supports(const orr_prepare* p, char* reason, size_t size) {
     if (!can_index(p, reason, size)) return false;
     const uint32_t axes = axes_of(loop_of(p->inputs, *p->outputs[0]));
-    if (axes > kMostAxes) return refuse(reason, size, "the inputs step along " + std::to_string(axes) + " axes that do not merge; it takes " + std::to_string(kMostAxes));
+    if (axes > kMostAxes)
+        return refuse(reason, size,
+                      "the inputs step along " + std::to_string(axes) + " axes that do not merge; it takes " + std::to_string(kMostAxes));
     return vk::can_run(vk::device(p), shader_of(p->outputs[0]->block_bytes), reason, size);
 }
 
