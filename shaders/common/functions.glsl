@@ -6,6 +6,8 @@
 
 // By bits: devices may take isnan and x != x for false.
 bool is_nan(float x) { return (floatBitsToUint(x) & 0x7fffffffu) > 0x7f800000u; }
+// Compilers make a maximum of a comparison with 0, which loses NaN.
+float relu_f32(float x) { return is_nan(x) ? x : max(x, 0.0); }
 bool is_inf(float x) { return (floatBitsToUint(x) & 0x7fffffffu) == 0x7f800000u; }
 #define ORR_NAN uintBitsToFloat(0x7fc00000u)
 #define ORR_INF uintBitsToFloat(0x7f800000u)

@@ -26,7 +26,7 @@ Recorder::Recorder(std::shared_ptr<Device> owner, const Parts& parts, bool timed
     table_.self = this;
     table_.base = {ORR_HEADER(orr_vulkan_recorder), &parts_.capability.table, 0,
                    [](const orr_vulkan_recorder* r, const orr_vulkan_dispatch* d) { return boundary([&] { reinterpret_cast<const Table*>(r)->self->dispatch(*d); }); },
-                   [](const orr_vulkan_recorder* r) { reinterpret_cast<const Table*>(r)->self->barrier(); }};
+                   [](const orr_vulkan_recorder* r) { reinterpret_cast<const Table*>(r)->self->barrier_inside(); }};
     VkCommandPoolCreateInfo info{};
     info.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO;
     info.flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT;
@@ -107,6 +107,13 @@ void Recorder::barrier() {
     barriers_++;
 }
 
+// Between dispatches of one step: what follows still belongs to it.
+void Recorder::barrier_inside() {
+    barrier();
+    read_ = step_reads_;
+    written_ = step_writes_;
+}
+
 void Recorder::stamp() {
     if (!timed_ || !current_ || stamps_.size() + 1 >= kMostQueries) return;
     parts_.api.CmdWriteTimestamp(current_, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, queries_, static_cast<uint32_t>(stamps_.size()));
@@ -120,6 +127,8 @@ void Recorder::step(const std::vector<DeviceRange>& reads, const std::vector<Dev
     table_.base.workspace = workspace;
     if (overlap(reads, written_) || overlap(writes, written_) || overlap(writes, read_)) barrier();
     stamp();
+    step_reads_ = reads;
+    step_writes_ = writes;
     read_.insert(read_.end(), reads.begin(), reads.end());
     written_.insert(written_.end(), writes.begin(), writes.end());
 }

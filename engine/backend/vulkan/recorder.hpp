@@ -45,6 +45,7 @@ class Recorder : public DeviceProgram {
     void open();
     void close();
     void barrier();
+    void barrier_inside();
     void stamp();
     orr_status dispatch(const orr_vulkan_dispatch& d);
     std::shared_ptr<Device> owner_;  // outlives the handles below
@@ -57,6 +58,7 @@ class Recorder : public DeviceProgram {
     bool collect_ = false;
     VkPipeline bound_ = VK_NULL_HANDLE;
     std::vector<DeviceRange> read_, written_;  // since the last barrier
+    std::vector<DeviceRange> step_reads_, step_writes_;
     uint64_t cost_ns_ = 0, barriers_ = 0;
     bool timed_;
     VkQueryPool queries_ = VK_NULL_HANDLE;

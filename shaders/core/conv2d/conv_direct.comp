@@ -8,7 +8,7 @@ layout(constant_id = 0) const uint w_type = 1;  // ORR_TYPE_*
 layout(constant_id = 1) const uint bias_type = 1;
 layout(constant_id = 2) const uint activation = 0;
 layout(constant_id = 3) const bool channels_last = false;  // neighbours in y are channels
-#include "common/epilogue.glsl"
+#include "common/activation.glsl"
 #include "common/strided.glsl"
 #include "core/conv2d/params.h"
 

@@ -8,7 +8,7 @@ layout(local_size_x = 256) in;
 layout(constant_id = 0) const uint w_type = 1;  // ORR_TYPE_*
 layout(constant_id = 1) const uint bias_type = 1;
 layout(constant_id = 2) const uint activation = 0;
-#include "common/epilogue.glsl"
+#include "common/activation.glsl"
 #include "common/strided.glsl"
 #include "core/conv2d/params.h"
 

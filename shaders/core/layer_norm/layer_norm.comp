@@ -18,7 +18,11 @@ void main() {
     ROW_LOAD(j, i);
     float sum = 0;
     ROW_LOOP(j, i) sum += ROW_VALUE(j, i);
-    const float mean = group_sum(sum) / float(n);
+    // Devices may be off in the last bits of a division: once more about the first guess, so that equal elements give zeros.
+    const float guess = group_sum(sum) / float(n);
+    float rest = 0;
+    ROW_LOOP(j, i) rest += ROW_VALUE(j, i) - guess;
+    const float mean = guess + group_sum(rest) / float(n);
     float square = 0;
     ROW_LOOP(j, i) square += (ROW_VALUE(j, i) - mean) * (ROW_VALUE(j, i) - mean);
     const float r = 1.0 / sqrt(group_sum(square) / float(n) + eps);
