@@ -11,7 +11,7 @@ float f(float x) {
         case 2: return quick_gelu_f32(x);
         case 3: return silu_f32(x);
         case 4: return relu_f32(x);
-        case 5: return relu_f32(x) * x;
+        case 5: return relu_f32(x) * relu_f32(x);
         case 6: return tanh_f32(x);
         case 7: return sigmoid_f32(x);
         case 8: return softplus_f32(x);
