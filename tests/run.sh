@@ -102,7 +102,7 @@ test_address() {
     for plugin in build/address/lib/orrery/*.so; do
         [ -d "plugins/$(basename "$plugin" .so)/ops" ] || continue
         echo "== address: $plugin at $isa" >&2
-        build/address/bin/orrery-validate "$plugin" --isa $isa > build/address/validate.log 2>&1
+        build/address/bin/orrery-validate "$plugin" --cases-root plugins --isa $isa > build/address/validate.log 2>&1
         local status=$?
         [ $status -eq 0 ] || tail -40 build/address/validate.log
         count "address: $plugin at $isa" $status
