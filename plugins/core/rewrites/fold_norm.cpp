@@ -67,6 +67,6 @@ uint32_t apply(Edit& edit) {
 const orr_rewrite* orr_rewrite_fold_norm() {
     using namespace orrery::core;
     static const orr_rewrite rewrite = {ORR_HEADER(orr_rewrite), "orr.fold_norm/1", "a norm's weights inside the products that read it", 1u << ORR_NUMERICS_FAST,
-                                        apply_guarded<apply>};
+                                        apply_guarded<apply>, nullptr};
     return &rewrite;
 }

@@ -31,6 +31,6 @@ uint32_t apply(Edit& edit) {
 const orr_rewrite* orr_rewrite_fuse_activation() {
     using namespace orrery::core;
     static const orr_rewrite rewrite = {ORR_HEADER(orr_rewrite), "orr.fuse_activation/1", "activation(linear(x)) as one product", kAllNumerics,
-                                        apply_guarded<apply>};
+                                        apply_guarded<apply>, nullptr};
     return &rewrite;
 }

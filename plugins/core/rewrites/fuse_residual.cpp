@@ -26,6 +26,6 @@ uint32_t apply(Edit& edit) {
 const orr_rewrite* orr_rewrite_fuse_residual() {
     using namespace orrery::core;
     static const orr_rewrite rewrite = {ORR_HEADER(orr_rewrite), "orr.fuse_residual/1", "linear(x) + r as one product", kAllNumerics,
-                                        apply_guarded<apply>};
+                                        apply_guarded<apply>, nullptr};
     return &rewrite;
 }

@@ -56,6 +56,6 @@ uint32_t apply(Edit& edit) {
 const orr_rewrite* orr_rewrite_merge_glu() {
     using namespace orrery::core;
     static const orr_rewrite rewrite = {ORR_HEADER(orr_rewrite), "orr.merge_glu/1", "a gated unit's two products as one group", kAllNumerics,
-                                        apply_guarded<apply>};
+                                        apply_guarded<apply>, nullptr};
     return &rewrite;
 }

@@ -32,6 +32,6 @@ uint32_t apply(Edit& edit) {
 const orr_rewrite* orr_rewrite_merge_linear() {
     using namespace orrery::core;
     static const orr_rewrite rewrite = {ORR_HEADER(orr_rewrite), "orr.merge_linear/1", "products of one input as one group", kAllNumerics,
-                                        apply_guarded<apply>};
+                                        apply_guarded<apply>, nullptr};
     return &rewrite;
 }
