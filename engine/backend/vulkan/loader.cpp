@@ -24,7 +24,6 @@ InstanceApi load_instance(const GlobalApi& global, VkInstance instance) {
     if (!api.name) throw Error(ORR_UNSUPPORTED, "Vulkan: the instance lacks vk" #name);
     ORR_VK_INSTANCE(X)
 #undef X
-    api.GetPhysicalDeviceToolProperties = reinterpret_cast<PFN_vkGetPhysicalDeviceToolProperties>(global.GetInstanceProcAddr(instance, "vkGetPhysicalDeviceToolProperties"));
     api.GetPhysicalDeviceCooperativeMatrixPropertiesKHR = global.GetInstanceProcAddr(instance, "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR");
     return api;
 }

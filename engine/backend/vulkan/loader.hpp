@@ -33,7 +33,6 @@ struct InstanceApi {
     ORR_VK_INSTANCE(X)
 #undef X
     // NULL where the instance does not know the extension
-    PFN_vkGetPhysicalDeviceToolProperties GetPhysicalDeviceToolProperties = nullptr;
     PFN_vkVoidFunction GetPhysicalDeviceCooperativeMatrixPropertiesKHR = nullptr;
 };
 struct DeviceApi {
