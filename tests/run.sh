@@ -13,7 +13,7 @@ source samples/lib/debian.sh
 modes=(release address fuzz thread)
 case ${1:-release} in
     all) ;;
-    release | address | thread | fuzz) modes=("$1") ;;
+    release | address | thread | fuzz) modes=("${1:-release}") ;;
     *)
         echo "usage: tests/run.sh [release|address|thread|fuzz|all]" >&2
         exit 2
