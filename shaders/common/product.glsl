@@ -1,6 +1,7 @@
 // What the forms of a product share: which weight a workgroup works on, and how an element ends.
 //   y_i[t, n] = activation(scale * sum_k x[t, k] w_i[n, k] + bias_i[n]) + residual[t, n]
 //   gated: y_0[t, n] = activation(p_0[t, n]) * p_1[t, n], p_i with bias
+//   with NORM, of x[t, k] / sqrt(mean_k(x[t, k]^2) + EPS) * (norm[k] + NORM_OFFSET) instead of x (rms_norm.comp)
 #ifndef ORR_PRODUCT_GLSL
 #define ORR_PRODUCT_GLSL
 #include "common/activation.glsl"
@@ -11,6 +12,10 @@ layout(constant_id = 0) const uint TYPE0 = 0;   // TILE_* of the weights
 layout(constant_id = 1) const uint TYPE1 = 0;   // of the second, where the two are gated
 layout(constant_id = 2) const uint ACT = 0;     // ACT_*
 layout(constant_id = 3) const uint GATED = 0;
+layout(constant_id = 4) const float SCALE = 1;
+layout(constant_id = 5) const uint NORM = 0;    // ORR_TYPE_* of its weights; 0: x as it is
+layout(constant_id = 6) const float EPS = 0;
+layout(constant_id = 7) const float NORM_OFFSET = 0;
 
 struct Part {
     uvec2 w, bias;
@@ -23,7 +28,7 @@ uint product_groups(uint n, uint rows) { return (n + rows - 1u) / rows; }
 // Parts lie one after the other along axis y of the workgroups (rows of x along axis x: neighbours share weights), `rows` weight rows to each. False past the last.
 bool product_part(uint group, uint rows, out Part p) {
     p = Part(w0, bias0, y0, n0, bias_types & 0xffu, group);
-    if (TYPE0 >= TILE_RAW_F32 || GATED != 0u) return group < product_groups(n0, rows);
+    if (TYPE0 >= TILE_RAW_F32 && TYPE0 <= TILE_RAW_BF16 || GATED != 0u) return group < product_groups(n0, rows);
     if (group < product_groups(n0, rows)) return true;
     group -= product_groups(n0, rows);
     p = Part(w1, bias1, y1, n1, bias_types >> 8 & 0xffu, group);
@@ -33,10 +38,12 @@ bool product_part(uint group, uint rows, out Part p) {
     return group < product_groups(n2, rows);
 }
 
+float norm_weight(uint c) { return norm == uvec2(0) ? 1.0 : load_float(norm, c, NORM) + NORM_OFFSET; }
+
 float product_bias(uvec2 bias, uint type, uint n) { return bias == uvec2(0) ? 0.0 : load_float(bias, n, type); }
 
 void product_end(Part p, uint t, uint n, float sum) {
-    float v = activate(ACT, sum * scale + product_bias(p.bias, p.bias_type, n));
+    float v = activate(ACT, sum * SCALE + product_bias(p.bias, p.bias_type, n));
     if (residual != uvec2(0)) v += F32(residual).v[t * residual_stride + n];
     p.y.v[t * p.n + n] = v;
 }

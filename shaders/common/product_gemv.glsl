@@ -1,33 +1,38 @@
-// A few rows of x times packed weights: one pass over the weights for up to 8 rows. A workgroup takes 32 weight rows (of each of SETS tiles):
-// invocation i owns row i % 32 and the blocks of 32 columns congruent to i / 32 modulo 8. x and its sums by 16 columns lie in shared memory, where
-// all 32 read one address. f32 throughout.
+// A few rows of x times packed weights: one pass over the weights for up to 8 rows. A workgroup takes LANES weight rows (gated: of each weight) at a
+// time and goes on by the number of workgroups: invocation i owns row i % LANES and the blocks of 32 columns congruent to i / LANES modulo PARTS.
+// x and its sums by 16 columns lie in shared memory, where neighbours read one address; put there once where SPAN holds all of k. f32 throughout.
 // Codes become floats without a conversion instruction: bits put below the exponent of 1 give 1 + code / 2^bits; the sum of x takes the 1 away.
-// The sum of one element runs over k in an order that neither ROWS nor SETS changes, in explicit fused multiply-adds.
+// The sum of one element runs over k in an order of LANES and PARTS alone, not of ROWS, SPAN or STEP, in explicit fused multiply-adds.
 // With FIXED, for weights that are codes: x as 16-bit integers by blocks of 32, largest magnitude 32512, split into two signed bytes for packed
 // integer dot products, which are exact; x is off by 1.5e-5 of its block's largest at most.
+// With NORM the weights of the norm go into x, and the root of the mean square into the result.
 #ifdef FIXED
 #extension GL_EXT_integer_dot_product : require
 #endif
-#define ORR_GROUP 256
-layout(local_size_x = ORR_GROUP) in;
 #include "common/product.glsl"
-layout(constant_id = 4) const uint SETS = 1;  // row tiles of a workgroup; gated: 2, one of each weight
-layout(constant_id = 5) const uint ROWS = 1;  // rows of x: 1, 2, 4, 8
+layout(constant_id = 8) const uint LANES = 32;   // 8, 16, 32
+layout(constant_id = 9) const uint ROWS = 1;     // of x: 1, 2, 4, 8
+layout(constant_id = 10) const uint SPAN = 2048; // columns of x at a time, a multiple of 32 x STEP x PARTS
+layout(constant_id = 11) const uint GROUP = 256;
+layout(local_size_x_id = 11) in;
 
-#ifndef STEP
-#define STEP 2
-#endif
-const uint SLOTS = 4096;  // floats of x at a time
-shared vec4 xs[SLOTS / 4];
+const uint PARTS = GROUP / LANES, SETS = GATED != 0u ? 2 : 1;
+const uint STEP = GATED != 0u || ROWS > 2u ? 1 : 2;  // blocks of an invocation on their way at once
+const uint SLOTS = SPAN * ROWS, TOGETHER = ROWS < 4u ? ROWS : 4;
+const uint SUMS = SETS + (NORM != 0u ? 1 : 0);       // with that of the squares
 shared float xsums[SLOTS / 16];
+shared float xsquares[NORM != 0u ? SLOTS / 16 : 1];
 shared float table[16];
+shared float partial[SUMS * TOGETHER * GROUP];
 #ifdef FIXED
 shared uvec4 xq[SLOTS / 8];          // by block of 32 columns: 8 words of high bytes, 8 of low bytes
 shared float xscales[SLOTS / 32];
-shared uint xmost[SLOTS / 16];
+shared uint xmost[GROUP];
+#else
+shared vec4 xs[SLOTS / 4];
 #endif
 
-float acc[2][8];
+float acc[2][8], squares[8];
 
 float dot4(vec4 w, vec4 x, float a) { return fma(w.w, x.w, fma(w.z, x.z, fma(w.y, x.y, fma(w.x, x.x, a)))); }
 
@@ -87,7 +92,6 @@ vec4 quad_numbers(uint type, Raw r, uint q) {
     return codes_above_one(c, bits, 0);
 }
 
-// at: block of x in shared memory.
 #ifdef FIXED
 // Codes of quad q, signed bytes that fit; of Q8_0 less 128.
 int quad_codes(uint type, Raw r, uint q) {
@@ -106,7 +110,7 @@ void multiply(uint type, uint set, Raw r, uint at) {
     [[unroll]] for (uint q = 0; q < 8u; q++) codes[q] = quad_codes(type, r, q);
     [[unroll]] for (uint t = 0; t < 8u; t++) {
         if (t >= ROWS) continue;
-        const uint block = t * (SLOTS / 32u / ROWS) + at;
+        const uint block = t * (SPAN / 32u) + at;
         int sums[2] = int[](0, 0);
         [[unroll]] for (uint i = 0; i < 2u; i++) {
             const ivec4 high = ivec4(xq[block * 4u + i]), low = ivec4(xq[block * 4u + 2u + i]);
@@ -136,7 +140,7 @@ void multiply(uint type, uint set, Raw r, uint at) {
         const vec4 w0 = quad_numbers(type, r, i), w1 = quad_numbers(type, r, 4u + i);
         [[unroll]] for (uint t = 0; t < 8u; t++) {
             if (t >= ROWS) continue;
-            const uint slot = t * (SLOTS / 4u / ROWS) + at * 8u + i;
+            const uint slot = t * (SPAN / 4u) + at * 8u + i;
             sums[0][t] = dot4(w0, xs[slot], sums[0][t]);
             sums[1][t] = dot4(w1, xs[slot + 4u], sums[1][t]);
         }
@@ -147,7 +151,7 @@ void multiply(uint type, uint set, Raw r, uint at) {
             acc[set][t] = fma(so.z, sums[1][t], fma(so.x, sums[0][t], acc[set][t]));
             continue;
         }
-        const uint slot = t * (SLOTS / 16u / ROWS) + at * 2u;
+        const uint slot = t * (SPAN / 16u) + at * 2u;
         const float x0 = xsums[slot], x1 = xsums[slot + 1u];
         acc[set][t] = fma(so.x * unit0, sums[0][t] - x0, fma(so.y, x0, acc[set][t]));
         acc[set][t] = fma(so.z * unit, sums[1][t] - x1, fma(so.w, x1, acc[set][t]));
@@ -155,127 +159,160 @@ void multiply(uint type, uint set, Raw r, uint at) {
 }
 #endif
 
+
+vec4 load_x(uint t, uint c) {
+    vec4 v = vec4(0);
+    if (t >= tokens || c >= k) return v;
+    const uint at = t * x_stride + c;
+    if (c + 3u < k && ((uvec2(x).x >> 2 | at) & 3u) == 0u) return F32x4(uvec2(x)).v[at >> 2];
+    [[unroll]] for (uint i = 0; i < 4u; i++)
+        if (c + i < k) v[i] = x.v[at + i];
+    return v;
+}
+
 #ifdef FIXED
-// 16 columns of x, from vec4 `group` on, as integers; two invocations share a block's scale. What is not finite makes its block NaN.
-void stage_fixed(uint group) {
+// 16 columns of x as integers; two invocations share a block's scale. What is not finite makes its block NaN.
+void stage_fixed(uint slot, bool live, vec4 v[4]) {
     const uint id = gl_LocalInvocationID.x;
     uint most = 0;  // magnitudes order as their bits, NaN last
     [[unroll]] for (uint i = 0; i < 4u; i++) {
-        const uvec4 m = floatBitsToUint(xs[group + i]) & 0x7fffffffu;
+        const uvec4 m = floatBitsToUint(v[i]) & 0x7fffffffu;
         most = max(most, max(max(m.x, m.y), max(m.z, m.w)));
     }
     xmost[id] = most;
     barrier();
     most = max(most, xmost[id ^ 1u]);
+    barrier();
+    if (!live) return;
     const bool finite = most < 0x7f800000u, used = finite && most > 0x0a000000u;
-    const float scale = finite ? used ? uintBitsToFloat(most) / 32512.0 : 0.0 : uintBitsToFloat(0x7fc00000u);
+    const float unit = finite ? used ? uintBitsToFloat(most) / 32512.0 : 0.0 : uintBitsToFloat(0x7fc00000u);
     const float inverse = used ? 32512.0 / uintBitsToFloat(most) : 0.0;
     ivec4 sum = ivec4(0);
     uvec4 high, low;
     [[unroll]] for (uint i = 0; i < 4u; i++) {
-        const ivec4 q = used ? ivec4(roundEven(xs[group + i] * inverse)) : ivec4(0);
+        const ivec4 q = used ? ivec4(roundEven(v[i] * inverse)) : ivec4(0);
         const ivec4 h = (q + 128) >> 8, l = q - (h << 8);
         const uvec4 hb = uvec4(h) & 0xffu, lb = uvec4(l) & 0xffu;
         sum += q;
         high[i] = hb.x | hb.y << 8 | hb.z << 16 | hb.w << 24;
         low[i] = lb.x | lb.y << 8 | lb.z << 16 | lb.w << 24;
     }
-    xq[id / 2u * 4u + (id & 1u)] = high;
-    xq[id / 2u * 4u + 2u + (id & 1u)] = low;
-    if ((id & 1u) == 0u) xscales[id / 2u] = scale;
-    xsums[id] = scale * float((sum.x + sum.y) + (sum.z + sum.w));
+    xq[slot / 2u * 4u + (slot & 1u)] = high;
+    xq[slot / 2u * 4u + 2u + (slot & 1u)] = low;
+    if ((slot & 1u) == 0u) xscales[slot / 2u] = unit;
+    xsums[slot] = unit * float((sum.x + sum.y) + (sum.z + sum.w));
 }
 #endif
 
-// Columns `from` … of the rows of x that this workgroup takes; zeros past either end.
+// Columns `from` … of the rows of x that this workgroup takes, 16 an invocation; zeros past either end.
 void stage(uint from, uint first) {
-    const uint width = SLOTS / ROWS;
-    float values[SLOTS / ORR_GROUP];
-    [[unroll]] for (uint i = 0; i < SLOTS / ORR_GROUP; i++) {
-        const uint slot = i * ORR_GROUP + gl_LocalInvocationID.x, t = first + slot / width, c = from + slot % width;
-        values[i] = t < tokens && c < k ? x.v[t * x_stride + c] : 0.0;
-    }
-    [[unroll]] for (uint i = 0; i < SLOTS / ORR_GROUP; i++) {
-        const uint slot = i * ORR_GROUP + gl_LocalInvocationID.x;
-        xs[slot >> 2][slot & 3u] = values[i];
-    }
-    barrier();
-    const uint group = gl_LocalInvocationID.x * 4u;
+    for (uint base = 0; base < SLOTS / 16u; base += GROUP) {
+        const uint slot = base + gl_LocalInvocationID.x, t = first + slot / (SPAN / 16u), c = from + slot % (SPAN / 16u) * 16u;
+        const bool live = slot < SLOTS / 16u;
+        vec4 v[4];
+        [[unroll]] for (uint i = 0; i < 4u; i++) v[i] = live ? load_x(t, c + i * 4u) : vec4(0);
+        if (NORM != 0u && live) {
+            float square = 0;
+            [[unroll]] for (uint i = 0; i < 4u; i++) {
+                square = dot4(v[i], v[i], square);
+                [[unroll]] for (uint j = 0; j < 4u; j++)
+                    if (c + i * 4u + j < k) v[i][j] *= norm_weight(c + i * 4u + j);
+            }
+            xsquares[slot] = square;
+        }
 #ifdef FIXED
-    stage_fixed(group);
+        stage_fixed(slot, live, v);
 #else
-    const vec4 s = xs[group] + xs[group + 1u] + xs[group + 2u] + xs[group + 3u];
-    xsums[gl_LocalInvocationID.x] = (s.x + s.y) + (s.z + s.w);
+        if (live) {
+            [[unroll]] for (uint i = 0; i < 4u; i++) xs[slot * 4u + i] = v[i];
+            const vec4 s = v[0] + v[1] + v[2] + v[3];
+            xsums[slot] = (s.x + s.y) + (s.z + s.w);
+        }
 #endif
+    }
     barrier();
 }
 
-float total(uint set, uint t, uint row) {
+float total(uint sum_of, uint t, uint row) {
     float sum = 0;
-    [[unroll]] for (uint w = 0; w < 8u; w++) {
-        const uint slot = ((set * ROWS + t) * 8u + w) * 32u + row;
-        sum += xs[slot >> 2][slot & 3u];
-    }
+    [[unroll]] for (uint w = 0; w < min(8u, PARTS); w++) sum += partial[(sum_of * TOGETHER + t) * GROUP + w * LANES + row];
     return sum;
 }
 
 void finish(Part p, uint first) {
-    const uint id = gl_LocalInvocationID.x, row = id % 32u;
-    barrier();
-    [[unroll]] for (uint s = 0; s < 2u; s++)
-        [[unroll]] for (uint t = 0; t < 8u; t++) {
-            if (s >= SETS || t >= ROWS) continue;
-            const uint slot = (s * ROWS + t) * ORR_GROUP + id;
-            xs[slot >> 2][slot & 3u] = acc[s][t];
+    const uint id = gl_LocalInvocationID.x, part = id / LANES;
+    [[unroll]] for (uint from = 0; from < ROWS; from += TOGETHER) {
+        [[unroll]] for (uint t = 0; t < TOGETHER; t++) {
+            [[unroll]] for (uint s = 0; s < SETS; s++) partial[(s * TOGETHER + t) * GROUP + id] = acc[s][from + t];
+            if (NORM != 0u) partial[(SETS * TOGETHER + t) * GROUP + id] = squares[from + t];
         }
-    barrier();
-    const uint outputs = GATED != 0u ? ROWS : SETS * ROWS;
-    for (uint o = id / 32u; o < outputs; o += ORR_GROUP / 32u) {
-        const uint s = o / ROWS, t = o % ROWS;
-        const uint n = (GATED != 0u ? p.group : p.group * SETS + s) * 32u + row;
-        if (n >= p.n || first + t >= tokens) continue;
-        if (GATED != 0u) product_end_gated(p, first + t, n, total(0, t, row), total(1, t, row));
-        else product_end(p, first + t, n, total(s, t, row));
+        barrier();
+        [[unroll]] for (uint many = PARTS / 2u; many >= 8u; many /= 2u) {
+            if (part < many)
+                [[unroll]] for (uint o = 0; o < SUMS * TOGETHER; o++) partial[o * GROUP + id] += partial[o * GROUP + id + many * LANES];
+            barrier();
+        }
+        for (uint o = id; o < TOGETHER * LANES; o += GROUP) {
+            const uint t = o / LANES, row = o % LANES, n = p.group * LANES + row, token = first + from + t;
+            if (n >= p.n || token >= tokens) continue;
+            const float r = NORM != 0u ? 1.0 / sqrt(total(SETS, t, row) / float(k) + EPS) : 1.0;
+            if (GATED != 0u) product_end_gated(p, token, n, total(0, t, row) * r, total(1, t, row) * r);
+            else product_end(p, token, n, total(0, t, row) * r);
+        }
+        barrier();
+    }
+}
+
+// Weights of one step, from block `from` on.
+Raw next0[2], next1[2];
+void fetch(Part p, uint from, uint blocks) {
+    const uint row = p.group * LANES % 32u + gl_LocalInvocationID.x % LANES, part = gl_LocalInvocationID.x / LANES, tile = p.group * LANES / 32u;
+    const uint type1 = GATED != 0u ? TYPE1 : TYPE0;
+    const uvec2 tile0 = tile_row(p.w, TYPE0, blocks, tile), tile1 = tile_row(w1, type1, blocks, tile);
+    [[unroll]] for (uint i = 0; i < STEP; i++) {
+        const uint block = from + i * PARTS + part;
+        if (block < blocks) next0[i] = load_raw(TYPE0, tile0, block, row);
+        if (GATED != 0u && block < blocks) next1[i] = load_raw(type1, tile1, block, row);
     }
 }
 
 void main() {
+    const uint first = gl_WorkGroupID.x * ROWS, blocks = (k + 31u) / 32u, width = SPAN / 32u;
+    const uint part = gl_LocalInvocationID.x / LANES, type1 = GATED != 0u ? TYPE1 : TYPE0;
     Part p;
-    if (!product_part(gl_WorkGroupID.y, GATED != 0u ? 32u : 32u * SETS, p)) return;
-    const uint first = gl_WorkGroupID.x * ROWS, blocks = (k + 31u) / 32u, width = SLOTS / ROWS / 32u;
-    const uint row = gl_LocalInvocationID.x % 32u, part = gl_LocalInvocationID.x / 32u;
-    const uint type1 = GATED != 0u ? TYPE1 : TYPE0, last = (p.n + 31u) / 32u - 1u;
-    const uvec2 tile0 = tile_row(p.w, TYPE0, blocks, GATED != 0u ? p.group : p.group * SETS);
-    const uvec2 tile1 = GATED != 0u ? tile_row(w1, type1, blocks, p.group) : tile_row(p.w, type1, blocks, min(p.group * 2u + 1u, last));
-    [[unroll]] for (uint t = 0; t < 8u; t++) acc[0][t] = acc[1][t] = 0;
+    uint group = gl_WorkGroupID.y;
+    bool more = product_part(group, LANES, p);
+    if (!more) return;
     if (tile_has_table(TYPE0) || tile_has_table(type1)) {
         // Two tables in one product would need two: the host gives such weights a dispatch each.
         if (gl_LocalInvocationID.x < 16u) table[gl_LocalInvocationID.x] = tile_table(tile_has_table(TYPE0) ? TYPE0 : type1, gl_LocalInvocationID.x);
     }
-    // Weights are on their way a step ahead of their use, and while x is staged; a step takes STEP blocks of this invocation's eighth.
-    Raw next0[STEP], next1[STEP];
-    [[unroll]] for (uint i = 0; i < STEP; i++) {
-        const uint block = i * 8u + part;
-        if (block < blocks) next0[i] = load_raw(TYPE0, tile0, block, row);
-        if (SETS == 2u && block < blocks) next1[i] = load_raw(type1, tile1, block, row);
+    // Weights are on their way a step ahead of their use, also while x is staged and while results are written.
+    bool staged = false;
+    while (more) {
+        if (!staged) fetch(p, 0, blocks);
+        [[unroll]] for (uint t = 0; t < 8u; t++) acc[0][t] = acc[1][t] = squares[t] = 0;
+        for (uint from = 0; from < blocks; from += STEP * PARTS) {
+            Raw now0[2] = next0, now1[2] = next1;
+            fetch(p, from + STEP * PARTS, blocks);
+            if (from % width == 0u && (!staged || blocks > width)) {
+                if (staged) barrier();
+                stage(from * 32u, first);
+                staged = true;
+            }
+            [[unroll]] for (uint i = 0; i < STEP; i++) {
+                const uint block = from + i * PARTS + part;
+                if (block >= blocks) continue;
+                multiply(TYPE0, 0, now0[i], block % width);
+                if (GATED != 0u) multiply(type1, 1, now1[i], block % width);
+                if (NORM != 0u)
+                    [[unroll]] for (uint t = 0; t < ROWS; t++) squares[t] += xsquares[t * (SPAN / 16u) + block % width * 2u] + xsquares[t * (SPAN / 16u) + block % width * 2u + 1u];
+            }
+        }
+        Part done = p;
+        group += gl_NumWorkGroups.y;
+        more = product_part(group, LANES, p);
+        if (more) fetch(p, 0, blocks);
+        finish(done, first);
     }
-    for (uint from = 0; from < blocks; from += STEP * 8u) {
-        Raw now0[STEP] = next0, now1[STEP] = next1;
-        [[unroll]] for (uint i = 0; i < STEP; i++) {
-            const uint block = from + (STEP + i) * 8u + part;
-            if (block < blocks) next0[i] = load_raw(TYPE0, tile0, block, row);
-            if (SETS == 2u && block < blocks) next1[i] = load_raw(type1, tile1, block, row);
-        }
-        if (from % width == 0u) {
-            if (from > 0u) barrier();
-            stage(from * 32u, first);
-        }
-        [[unroll]] for (uint i = 0; i < STEP; i++) {
-            const uint block = from + i * 8u + part;
-            if (block >= blocks) continue;
-            multiply(TYPE0, 0, now0[i], block % width);
-            if (SETS == 2u) multiply(type1, 1, now1[i], block % width);
-        }
-    }
-    finish(p, first);
 }

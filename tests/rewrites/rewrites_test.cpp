@@ -145,7 +145,7 @@ TEST_F(Rewrites, ProductsOfOneInputMerge) {
     const std::vector<orr_value> outs = {linear(x_, q), linear(x_, k, kb), linear(x_, v)};
     EXPECT_EQ(apply("orr.merge_linear/1", outs), 1u);
     EXPECT_EQ(ops(), Ops{"orr.linear_group/1"});
-    EXPECT_EQ(only("orr.linear_group/1").ins, (std::vector<orr_value>{x_, q, 0, k, kb, v, 0}));
+    EXPECT_EQ(only("orr.linear_group/1").ins, (std::vector<orr_value>{x_, 0, q, 0, k, kb, v, 0}));
     EXPECT_EQ(only("orr.linear_group/1").outs, outs);
 }
 
@@ -164,15 +164,38 @@ TEST_F(Rewrites, GatedUnitBecomesOneGroup) {
     const orr_value y = op("orr.mul/1", {activation(linear(x_, gate), "silu"), linear(x_, up)});
     EXPECT_EQ(apply("orr.merge_glu/1", {y}), 1u);
     EXPECT_EQ(ops(), Ops{"orr.linear_group/1"});
-    EXPECT_EQ(only("orr.linear_group/1").ins, (std::vector<orr_value>{x_, gate, 0, up, 0}));
+    EXPECT_EQ(only("orr.linear_group/1").ins, (std::vector<orr_value>{x_, 0, gate, 0, up, 0}));
     EXPECT_EQ(text(only("orr.linear_group/1"), "glu"), "silu");
+}
+
+TEST_F(Rewrites, NormJoinsTheGroupThatReadsIt) {
+    const orr_value w = weight(4), gate = weight(16), up = weight(16);
+    const Attrs norm = Attrs().set("eps", 0.5).set("weight_offset", 1.0);
+    const orr_value y = op("orr.linear_group/1", {op("orr.rms_norm/1", {x_, w}, norm), 0, gate, 0, up, 0}, Attrs().set("glu", "silu"));
+    EXPECT_EQ(apply("orr.norm_into_group/1", {y}), 1u);
+    EXPECT_EQ(ops(), Ops{"orr.linear_group/1"});
+    EXPECT_EQ(only("orr.linear_group/1").ins, (std::vector<orr_value>{x_, w, gate, 0, up, 0}));
+    EXPECT_EQ(text(only("orr.linear_group/1"), "glu"), "silu");
+    EXPECT_EQ(number(only("orr.linear_group/1"), "eps"), 0.5);
+    EXPECT_EQ(number(only("orr.linear_group/1"), "weight_offset"), 1.0);
+}
+
+TEST_F(Rewrites, NormJoinsALoneProduct) {
+    const orr_value head = weight(8);
+    EXPECT_EQ(apply("orr.norm_into_group/1", {linear(op("orr.rms_norm/1", {x_}), head)}), 1u);
+    EXPECT_EQ(only("orr.linear_group/1").ins, (std::vector<orr_value>{x_, 0, head, 0}));
+}
+
+TEST_F(Rewrites, NormThatIsReadTwiceStays) {
+    const orr_value normed = op("orr.rms_norm/1", {x_});
+    EXPECT_EQ(apply("orr.norm_into_group/1", {linear(normed, weight(8)), activation(normed, "silu")}), 0u);
 }
 
 TEST_F(Rewrites, GatedUnitWithTheGateOnTheRight) {
     const orr_value gate = weight(16), up = weight(16);
     const orr_value y = op("orr.mul/1", {linear(x_, up), linear(x_, gate, 0, Attrs().set("activation", "gelu"))});
     EXPECT_EQ(apply("orr.merge_glu/1", {y}), 1u);
-    EXPECT_EQ(only("orr.linear_group/1").ins, (std::vector<orr_value>{x_, gate, 0, up, 0}));
+    EXPECT_EQ(only("orr.linear_group/1").ins, (std::vector<orr_value>{x_, 0, gate, 0, up, 0}));
 }
 
 TEST_F(Rewrites, GatedUnitOfTwoInputsStays) {

@@ -26,7 +26,8 @@ Recorder::Recorder(std::shared_ptr<Device> owner, const Parts& parts, bool timed
     table_.self = this;
     table_.base = {ORR_HEADER(orr_vulkan_recorder), &parts_.capability.table, 0,
                    [](const orr_vulkan_recorder* r, const orr_vulkan_dispatch* d) { return boundary([&] { reinterpret_cast<const Table*>(r)->self->dispatch(*d); }); },
-                   [](const orr_vulkan_recorder* r) { reinterpret_cast<const Table*>(r)->self->barrier_inside(); }};
+                   [](const orr_vulkan_recorder* r) { reinterpret_cast<const Table*>(r)->self->barrier_inside(); },
+                   [](const orr_vulkan_recorder* r, uint32_t n) { return reinterpret_cast<const Table*>(r)->self->zeros(n); }};
     VkCommandPoolCreateInfo info{};
     info.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO;
     info.flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT;
@@ -46,6 +47,11 @@ void Recorder::begin(bool collect) {
     written_.clear();
     stamps_.clear();
     barriers_ = 0;
+    if (!collect && zeros_wanted_ > 0) {
+        if (!zeros_ || zeros_->bytes() < zeros_wanted_) zeros_ = owner_->allocate(zeros_wanted_, DeviceUse::state, "counters");
+        owner_->fill_zero(*zeros_, 0, zeros_wanted_);
+    }
+    zeros_wanted_ = zeros_given_ = 0;
     if (!buffers_.empty()) parts_.api.FreeCommandBuffers(parts_.device, pool_, static_cast<uint32_t>(buffers_.size()), buffers_.data());
     buffers_.clear();
     current_ = VK_NULL_HANDLE;
@@ -114,6 +120,19 @@ void Recorder::barrier_inside() {
     written_ = step_writes_;
 }
 
+// How many are wanted is known once the dispatches have been collected.
+uint64_t Recorder::zeros(uint32_t n) {
+    const uint64_t bytes = (uint64_t{n} * 4 + 255) / 256 * 256, at = zeros_given_;
+    zeros_wanted_ += bytes;
+    zeros_given_ += bytes;
+    if (collect_) return 256;
+    if (!zeros_ || zeros_given_ > zeros_->bytes()) {
+        zeros_short_ = true;
+        return 0;
+    }
+    return zeros_->address() + at;
+}
+
 void Recorder::stamp() {
     if (!timed_ || !current_ || stamps_.size() + 1 >= kMostQueries) return;
     parts_.api.CmdWriteTimestamp(current_, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, queries_, static_cast<uint32_t>(stamps_.size()));
@@ -135,6 +154,7 @@ void Recorder::step(const std::vector<DeviceRange>& reads, const std::vector<Dev
 
 orr_status Recorder::dispatch(const orr_vulkan_dispatch& d) {
     const orr_vulkan_device& t = parts_.capability.table;
+    if (zeros_short_) throw Error(ORR_INTERNAL, "recording a plan: more counters were asked for than when its dispatches were collected");
     if (!d.shader || !d.shader->code) throw Error(ORR_UNSUPPORTED, std::string("shader ") + (d.shader ? d.shader->name : "?") + " was left out of this build");
     const std::string name = d.shader->name;
     if ((d.shader->features & t.features) != d.shader->features) throw Error(ORR_UNSUPPORTED, "shader " + name + " needs features that " + t.name + " lacks");

@@ -47,6 +47,7 @@ class Recorder : public DeviceProgram {
     void barrier();
     void barrier_inside();
     void stamp();
+    uint64_t zeros(uint32_t n);
     orr_status dispatch(const orr_vulkan_dispatch& d);
     std::shared_ptr<Device> owner_;  // outlives the handles below
     Parts parts_;
@@ -60,6 +61,9 @@ class Recorder : public DeviceProgram {
     std::vector<DeviceRange> read_, written_;  // since the last barrier
     std::vector<DeviceRange> step_reads_, step_writes_;
     uint64_t cost_ns_ = 0, barriers_ = 0;
+    std::shared_ptr<DeviceBlock> zeros_;
+    uint64_t zeros_wanted_ = 0, zeros_given_ = 0;  // bytes
+    bool zeros_short_ = false;
     bool timed_;
     VkQueryPool queries_ = VK_NULL_HANDLE;
     std::vector<uint32_t> stamps_;  // at the begin of which part each step lies

@@ -1,5 +1,7 @@
 #include "vulkan_linear/product.hpp"
 
+#include <bit>
+
 #include "common/product_params.h"
 
 namespace orrery::vk {
@@ -10,14 +12,18 @@ using namespace shaders;
 constexpr int64_t kGemvRows = 8;      // of x, in one pass over the weights
 constexpr int64_t kGemvMostRows = 32;  // up to here several passes beat tiles that are mostly empty
 constexpr uint32_t kGemmSide = 64;
-constexpr uint32_t kF16SharedBytes = 42 * 1024;  // of the largest tile
+constexpr int64_t kUnpackRows = 256, kUnpackFloatRows = 768;  // of x, from where on weights are worth unpacking first
+constexpr uint64_t kUnpackBytes = 320 << 20;                  // that unpacked weights may take
+constexpr double kHalfTile = 0.76;                            // time of a tile of 64 rows of x beside one of 128, measured on an H200
+constexpr uint32_t kGemvShared = 31 * 1024, kGemvWideShared = 48 * 1024;
 
 enum class Form : uint32_t { gemv, gemm, f16_32, f16_64, f16_128 };
 
 // What prepare decides for run.
 struct Plan {
     Form form;
-    bool fixed;  // gemv may take x as integers
+    bool fixed;   // gemv may take x as integers
+    bool unpack;  // weights become rows of f16 in the workspace first
 };
 
 // Weights that are integers times a scale, without a table.
@@ -31,6 +37,8 @@ F16Tile tile_of(Form form) {
     if (form == Form::f16_64) return {64, 128};
     return {128, 128};
 }
+// As the shader declares it.
+uint32_t shared_bytes(F16Tile tile) { return (tile.x_rows + tile.weight_rows) * 144 + 64; }
 const orr_vulkan_shader& shader_of(const ProductShaders& s, Form form) {
     switch (form) {
         case Form::gemv: return s.gemv;
@@ -65,15 +73,37 @@ bool may_use_f16(const orr_prepare* p, const ProductCall& c) {
     return true;
 }
 
+int64_t weight_rows(const ProductCall& c, uint32_t i) { return c.w[i]->shape[c.transposed ? 1 : 0]; }
+
+// Weight tiles of `rows_of` rows.
+uint64_t weight_tiles(const ProductCall& c, uint32_t rows_of) {
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < (c.gated ? 1 : c.parts); ++i) n += divide_up(static_cast<uint64_t>(weight_rows(c, i)), rows_of);
+    return n;
+}
+
+// Which tile fills the device's cores with less idle time in the last round.
+Form matrix_form(const orr_vulkan_device& d, const ProductCall& c) {
+    const uint64_t n = static_cast<uint64_t>(rows(*c.x)), cores = std::max(d.cores, 1u);
+    if (n <= 32) return Form::f16_32;
+    if (n <= 64 || d.shared_bytes < shared_bytes(tile_of(Form::f16_128))) return Form::f16_64;
+    const auto rounds = [&](Form form) {
+        const F16Tile tile = tile_of(form);
+        return divide_up(divide_up(n, tile.x_rows) * weight_tiles(c, c.gated ? tile.weight_rows / 2 : tile.weight_rows), cores);
+    };
+    return kHalfTile * static_cast<double>(rounds(Form::f16_64)) < static_cast<double>(rounds(Form::f16_128)) ? Form::f16_64 : Form::f16_128;
+}
+
 Form form_of(const orr_prepare* p, const ProductShaders& s, const ProductCall& c) {
     for (uint32_t i = 0; i < c.parts; ++i)
         if (!packed(*c.w[i])) return Form::gemm;
     const int64_t n = rows(*c.x);
     if (n <= kGemvRows) return Form::gemv;
-    const Form matrices = n <= 32 ? Form::f16_32 : n <= 64 ? Form::f16_64 : Form::f16_128;
+    const Form matrices = matrix_form(device(p), c);
     const bool one_type = !c.gated || tile_type(*c.w[0]) == tile_type(*c.w[1]);
     char ignored[256];
-    if (may_use_f16(p, c) && one_type && can_run(device(p), shader_of(s, matrices), ignored, sizeof ignored) && device(p).shared_bytes >= kF16SharedBytes) return matrices;
+    const bool can = can_run(device(p), shader_of(s, matrices), ignored, sizeof ignored) && can_run(device(p), s.rows, ignored, sizeof ignored);
+    if (may_use_f16(p, c) && one_type && can && device(p).shared_bytes >= shared_bytes(tile_of(matrices))) return matrices;
     return n <= kGemvMostRows ? Form::gemv : Form::gemm;
 }
 
@@ -103,8 +133,6 @@ bool takes_bias(const orr_tensor* bias, char* reason, size_t size) {
     return (!*bias->layout && is_contiguous(*bias)) || refuse(reason, size, "a bias is not contiguous");
 }
 
-int64_t weight_rows(const ProductCall& c, uint32_t i) { return c.w[i]->shape[c.transposed ? 1 : 0]; }
-
 ProductParams common_params(const ProductCall& c) {
     ProductParams p{};
     p.x = address(c.x);
@@ -112,17 +140,17 @@ ProductParams common_params(const ProductCall& c) {
     p.k = static_cast<uint32_t>(c.x->shape[c.x->rank - 1]);
     p.tokens = static_cast<uint32_t>(rows(*c.x));
     p.x_stride = static_cast<uint32_t>(row_stride_bytes(*c.x) / 4);
-    p.scale = c.scale;
+    p.norm = address(c.norm);
     p.residual_stride = c.residual ? static_cast<uint32_t>(row_stride_bytes(*c.residual) / 4) : 0;
     return p;
 }
 
-void set_part(ProductParams& p, uint32_t slot, const ProductCall& c, uint32_t i) {
+void set_part(ProductParams& p, uint32_t slot, const ProductCall& c, uint32_t i, uint64_t weights) {
     uint64_t* const ws[] = {&p.w0, &p.w1, &p.w2};
     uint64_t* const biases[] = {&p.bias0, &p.bias1, &p.bias2};
     uint64_t* const ys[] = {&p.y0, &p.y1, &p.y2};
     uint32_t* const ns[] = {&p.n0, &p.n1, &p.n2};
-    *ws[slot] = address(c.w[i]);
+    *ws[slot] = weights;
     *biases[slot] = address(c.bias[i]);
     *ys[slot] = c.gated && i ? 0 : address(c.y[i]);
     *ns[slot] = static_cast<uint32_t>(weight_rows(c, i));
@@ -138,8 +166,29 @@ void set_raw_strides(ProductParams& p, const ProductCall& c, uint32_t i) {
 }
 
 bool in_f16(Form form) { return form != Form::gemv && form != Form::gemm; }
-// Of one row of x.
-uint64_t x_f16_bytes(const ProductCall& c) { return divide_up(static_cast<uint64_t>(c.x->shape[c.x->rank - 1]), 32) * 64; }
+uint64_t pairs_of_blocks(const ProductCall& c) { return divide_up(static_cast<uint64_t>(c.x->shape[c.x->rank - 1]), 64); }
+// Of one row in f16.
+uint64_t row_f16_bytes(const ProductCall& c) { return pairs_of_blocks(c) * 128; }
+// What comes first in the workspace: x in f16, or normalised in f32.
+uint64_t x_bytes(const ProductCall& c, Form form) {
+    const uint64_t n = static_cast<uint64_t>(rows(*c.x));
+    if (in_f16(form)) return divide_up(n, 128) * 128 * row_f16_bytes(c);
+    return form == Form::gemm && c.normed ? divide_up(n * static_cast<uint64_t>(c.x->shape[c.x->rank - 1]) * 4, 256) * 256 : 0;
+}
+uint64_t unpacked_bytes(const ProductCall& c, uint32_t part) { return static_cast<uint64_t>(weight_rows(c, part)) * row_f16_bytes(c); }
+uint64_t unpacked_bytes(const ProductCall& c) {
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < c.parts; ++i) n += unpacked_bytes(c, i);
+    return n;
+}
+
+bool worth_unpacking(const orr_prepare* p, const ProductShaders& s, const ProductCall& c, Form form) {
+    char ignored[256];
+    if (!in_f16(form) || unpacked_bytes(c) > kUnpackBytes || !can_run(device(p), s.unpack, ignored, sizeof ignored)) return false;
+    bool codes = false;
+    for (uint32_t i = 0; i < c.parts; ++i) codes |= tile_type(*c.w[i]) > static_cast<int32_t>(TILE_BF16);
+    return rows(*c.x) >= (codes ? kUnpackRows : kUnpackFloatRows);
+}
 
 // Weight tiles of a dispatch, `rows_of` rows each.
 uint64_t tiles_of(const ProductCall& c, const ProductParams& p, bool raw, uint32_t rows_of) {
@@ -148,26 +197,65 @@ uint64_t tiles_of(const ProductCall& c, const ProductParams& p, bool raw, uint32
     return n;
 }
 
+uint32_t bits(float x) { return std::bit_cast<uint32_t>(x); }
+uint32_t norm_type(const ProductCall& c) { return !c.normed ? 0u : c.norm ? c.norm->type : static_cast<uint32_t>(ORR_TYPE_F32); }
+
+// How a gemv shares out its weights; the first two decide the order of sums, so they depend on the weights and the device alone.
+struct Gemv {
+    uint32_t lanes, group, rows, span, groups;
+
+    Gemv(const orr_vulkan_device& d, const ProductCall& c, const ProductParams& p, bool fixed) {
+        const uint64_t tiles = tiles_of(c, p, false, 32), cores = std::max(d.cores, 1u);
+        const bool wide = fixed && !d.software && d.group_invocations >= 512 && d.shared_bytes >= kGemvWideShared && tiles <= 6 * cores;
+        group = wide ? 512 : 256;
+        lanes = !d.software && (2 * tiles <= cores || (fixed && tiles <= cores && p.k >= 8192)) ? 16 : 32;
+        rows = 1;
+        while (rows < p.tokens && rows < kGemvRows) rows *= 2;
+        const uint32_t slots = fixed && d.shared_bytes >= 40 * 1024 ? 8192 : 4096, least = 32 * (c.gated || rows > 2 ? 1 : 2) * (group / lanes);
+        span = std::min<uint32_t>(static_cast<uint32_t>(divide_up(p.k, least)), std::max(1u, slots / rows / least)) * least;
+        const uint64_t all = tiles_of(c, p, false, lanes);
+        groups = static_cast<uint32_t>(d.software ? all : std::min<uint64_t>(all, cores * (wide ? 2 : 4)));
+    }
+};
+
 orr_status dispatch_product(const orr_run* run, const ProductShaders& s, const ProductCall& c, const ProductParams& p, uint32_t type0, uint32_t type1) {
     const Plan& plan = *static_cast<const Plan*>(run->data);
     const Form form = plan.form;
-    const bool raw = type0 >= TILE_RAW_F32;
-    const uint32_t act = static_cast<uint32_t>(c.activation), gated = c.gated;
+    const bool raw = type0 >= TILE_RAW_F32 && type0 <= TILE_RAW_BF16;
+    const uint32_t act = static_cast<uint32_t>(c.activation), gated = c.gated, scale = bits(c.scale);
     if (form == Form::gemm) {
         const Groups groups{static_cast<uint32_t>(divide_up(p.tokens, kGemmSide)), static_cast<uint32_t>(tiles_of(c, p, raw, kGemmSide)), 1};
-        return dispatch(run, s.gemm, {type0, type1, act, gated}, p, groups);
+        return dispatch(run, s.gemm, {type0, type1, act, gated, scale}, p, groups);
     }
     if (form != Form::gemv) {
         const F16Tile tile = tile_of(form);
         const Groups groups{static_cast<uint32_t>(divide_up(p.tokens, tile.x_rows)), static_cast<uint32_t>(tiles_of(c, p, raw, c.gated ? tile.weight_rows / 2 : tile.weight_rows)), 1};
-        return dispatch(run, shader_of(s, form), {type0, type1, act, gated}, p, groups);
+        return dispatch(run, shader_of(s, form), {type0, type1, act, gated, scale}, p, groups);
     }
-    uint32_t width = 1;
-    while (width < p.tokens && width < kGemvRows) width *= 2;
-    // Two row tiles a workgroup halve the reads of x, where enough workgroups are left to fill the device.
-    const uint32_t sets = c.gated || tiles_of(c, p, raw, 32) >= 16ull * device(run).cores ? 2 : 1;
-    const Groups groups{static_cast<uint32_t>(divide_up(p.tokens, width)), static_cast<uint32_t>(tiles_of(c, p, raw, c.gated ? 32 : 32 * sets)), 1};
-    return dispatch(run, plan.fixed && is_codes(type0) && is_codes(type1) ? s.gemv_fixed : s.gemv, {type0, type1, act, gated, sets, width}, p, groups);
+    const bool fixed = plan.fixed && is_codes(type0) && is_codes(type1);
+    const Gemv g(device(run), c, p, fixed);
+    const Groups groups{static_cast<uint32_t>(divide_up(p.tokens, g.rows)), g.groups, 1};
+    return dispatch(run, fixed ? s.gemv_fixed : s.gemv, {type0, type1, act, gated, scale, norm_type(c), bits(c.eps), bits(c.norm_offset), g.lanes, g.rows, g.span, g.group}, p, groups);
+}
+
+// x into the workspace, as the form reads it.
+orr_status dispatch_rows(const orr_run* run, const ProductShaders& s, const ProductCall& c, ProductParams p, bool halves) {
+    p.y0 = recorder(run).workspace;
+    return dispatch(run, s.rows, {0, 0, 0, 0, bits(1), norm_type(c), bits(c.eps), bits(c.norm_offset), halves}, p, groups(p.tokens));
+}
+
+// Weights into the workspace behind x; where each lies.
+orr_status dispatch_unpack(const orr_run* run, const ProductShaders& s, const ProductCall& c, ProductParams p, uint64_t* at) {
+    uint64_t to = recorder(run).workspace + x_bytes(c, static_cast<const Plan*>(run->data)->form);
+    for (uint32_t i = 0; i < c.parts; ++i) {
+        at[i] = p.y0 = to;
+        p.w0 = address(c.w[i]);
+        p.n0 = static_cast<uint32_t>(weight_rows(c, i));
+        const orr_status status = dispatch(run, s.unpack, {type_in_shader(*c.w[i])}, p, groups(divide_up(p.n0, 32) * divide_up(pairs_of_blocks(c), 8)));
+        if (status != ORR_OK) return status;
+        to += unpacked_bytes(c, i);
+    }
+    return ORR_OK;
 }
 
 }  // namespace
@@ -184,6 +272,9 @@ bool product_supports(const orr_prepare* p, const ProductShaders& s, const Produ
         const auto has_table = [&](uint32_t i) { return type_in_shader(*c.w[i]) >= TILE_IQ4_NL; };
         if (has_table(0) && has_table(1)) return refuse(reason, size, "gated weights of types " + std::string(c.w[0]->type_id) + " and " + c.w[1]->type_id);
     }
+    if (c.normed && !takes_bias(c.norm, reason, size)) return false;
+    if (c.normed && !can_run(device(p), s.rows, reason, size)) return false;
+    if (device(p).shared_bytes < kGemvShared) return refuse(reason, size, "needs " + std::to_string(kGemvShared) + " bytes of shared memory, the device has " + std::to_string(device(p).shared_bytes));
     return can_run(device(p), shader_of(s, form_of(p, s, c)), reason, size);
 }
 
@@ -194,7 +285,8 @@ orr_status product_prepare(orr_prepare* p, const ProductShaders& s, const Produc
     char ignored[256];
     plan->fixed = plan->form == Form::gemv && p->numerics != ORR_NUMERICS_EXACT && can_run(device(p), s.gemv_fixed, ignored, sizeof ignored);
     p->variant(p, plan->fixed && is_codes(type_in_shader(*c.w[0])) ? "gemv_fixed" : variant_of(plan->form));
-    if (in_f16(plan->form)) p->workspace(p, divide_up(static_cast<uint64_t>(rows(*c.x)), 128) * 128 * x_f16_bytes(c));
+    plan->unpack = worth_unpacking(p, s, c, plan->form);
+    p->workspace(p, x_bytes(c, plan->form) + (plan->unpack ? unpacked_bytes(c) : 0));
     for (uint32_t i = 0; i < c.parts; ++i) {
         if (!packed(*c.w[i])) continue;
         const orr_status status = pack_tiles(p, c.first_weight + i * c.weight_step, describe_tiles(*c.w[i], c.transposed), c.transposed);
@@ -204,37 +296,41 @@ orr_status product_prepare(orr_prepare* p, const ProductShaders& s, const Produc
 }
 
 orr_status product_run(const orr_run* run, const ProductShaders& s, const ProductCall& c) {
-    const Form form = static_cast<const Plan*>(run->data)->form;
+    const Plan& plan = *static_cast<const Plan*>(run->data);
     ProductParams common = common_params(c);
     if (common.tokens == 0) return ORR_OK;
-    if (in_f16(form)) {
-        const uint64_t workspace = recorder(run).workspace;
-        common.y0 = workspace;
-        const orr_status status = dispatch(run, s.to_f16, {}, common, groups(divide_up(common.tokens * (x_f16_bytes(c) / 8), 256)));
+    uint64_t unpacked[kMostParts];
+    if (x_bytes(c, plan.form)) {
+        orr_status status = dispatch_rows(run, s, c, common, in_f16(plan.form));
+        if (status == ORR_OK && plan.unpack) status = dispatch_unpack(run, s, c, common, unpacked);
         if (status != ORR_OK) return status;
         recorder(run).barrier(&recorder(run));
-        common.x = workspace;
+        common.x = recorder(run).workspace;
+        common.x_stride = common.k;
     }
+    const auto type_of = [&](uint32_t i) { return plan.unpack ? TILE_HALVES : type_in_shader(*c.w[i]); };
+    const auto set = [&](ProductParams& p, uint32_t slot, uint32_t i) { set_part(p, slot, c, i, plan.unpack ? unpacked[i] : address(c.w[i])); };
     if (c.gated) {
         ProductParams p = common;
-        set_part(p, 0, c, 0);
-        set_part(p, 1, c, 1);
+        set(p, 0, 0);
+        set(p, 1, 1);
         const uint32_t raw = packed(*c.w[0]) ? packed(*c.w[1]) ? 2 : 1 : 0;
         if (raw < 2) set_raw_strides(p, c, raw);
-        return dispatch_product(run, s, c, p, type_in_shader(*c.w[0]), type_in_shader(*c.w[1]));
+        return dispatch_product(run, s, c, p, type_of(0), type_of(1));
     }
     // Weights of one type share a dispatch, three at a time; raw ones have their own.
     bool done[kMostParts] = {};
     for (uint32_t i = 0; i < c.parts; ++i) {
         if (done[i]) continue;
-        const uint32_t type = type_in_shader(*c.w[i]);
+        const uint32_t type = type_of(i);
+        const bool raw = !packed(*c.w[i]);
         ProductParams p = common;
-        set_part(p, 0, c, i);
-        if (type >= TILE_RAW_F32) set_raw_strides(p, c, i);
-        for (uint32_t j = i + 1, slot = 1; j < c.parts && slot < 3 && type < TILE_RAW_F32; ++j)
-            if (!done[j] && type_in_shader(*c.w[j]) == type) {
+        set(p, 0, i);
+        if (raw) set_raw_strides(p, c, i);
+        for (uint32_t j = i + 1, slot = 1; j < c.parts && slot < 3 && !raw; ++j)
+            if (!done[j] && type_of(j) == type) {
                 done[j] = true;
-                set_part(p, slot++, c, j);
+                set(p, slot++, j);
             }
         const orr_status status = dispatch_product(run, s, c, p, type, type);
         if (status != ORR_OK) return status;

@@ -12,7 +12,8 @@ struct ProductShaders {
     const orr_vulkan_shader& gemv;
     const orr_vulkan_shader& gemv_fixed;  // of product_gemv.glsl with FIXED
     const orr_vulkan_shader& gemm;
-    const orr_vulkan_shader& to_f16;
+    const orr_vulkan_shader& rows;
+    const orr_vulkan_shader& unpack;
     const orr_vulkan_shader& f16_32;  // rows of x in a workgroup's tile
     const orr_vulkan_shader& f16_64;
     const orr_vulkan_shader& f16_128;
@@ -32,6 +33,9 @@ struct ProductCall {
     flt::Activation activation = flt::Activation::none;
     bool gated = false, transposed = false;
     float scale = 1;
+    bool normed = false;               // x is normalised by its root mean square, with weights where `norm` is not null
+    const orr_tensor* norm = nullptr;  // [K]
+    float eps = 0, norm_offset = 0;
 };
 
 bool product_supports(const orr_prepare* p, const ProductShaders& shaders, const ProductCall& call, char* reason, size_t size);

@@ -26,6 +26,11 @@ class Edit {
         const orr_value* v = nullptr;
         return g_->outputs(g_, node, &v) ? v[0] : 0;
     }
+    std::vector<orr_value> outputs(uint32_t node) const {
+        const orr_value* v = nullptr;
+        const uint32_t n = g_->outputs(g_, node, &v);
+        return {v, v + n};
+    }
     const orr_attrs* attrs(uint32_t node) const { return g_->attrs(g_, node); }
     std::string text(uint32_t node, const char* attr) const { return attrs(node)->get_string(attrs(node), attr); }
     // The node that defines `value` for exactly one reader.

@@ -36,7 +36,7 @@ bool merge(Edit& edit, uint32_t product, orr_value gated, orr_value plain) {
     if (!gate || gate->linear.x != up->x || !edit.same_shape(gated, plain)) return false;
     std::vector<uint32_t> nodes = gate->nodes;
     nodes.insert(nodes.end(), {up->node, product});
-    return edit.replace(nodes, kLinearGroup, Attrs().set("glu", gate->function), {up->x, gate->linear.w, gate->linear.bias, up->w, up->bias},
+    return edit.replace(nodes, kLinearGroup, Attrs().set("glu", gate->function), {up->x, 0, gate->linear.w, gate->linear.bias, up->w, up->bias},
                         {edit.output(product)});
 }
 

@@ -13,7 +13,7 @@ uint32_t apply(Edit& edit) {
         const auto first = linear_at(edit, n);
         if (!first || !first->product_only() || edit.constant(first->x)) continue;
         std::vector<uint32_t> nodes = {n};
-        std::vector<orr_value> ins = {first->x, first->w, first->bias}, outs = {first->y};
+        std::vector<orr_value> ins = {first->x, 0, first->w, first->bias}, outs = {first->y};
         for (uint32_t m = n + 1; m < edit.count() && m <= n + kMostApart && nodes.size() < kMostParts; m++) {
             const auto other = linear_at(edit, m);
             if (!other || !other->product_only() || other->x != first->x) continue;

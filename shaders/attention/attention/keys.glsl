@@ -17,6 +17,8 @@ layout(constant_id = 10) const uint CHUNK = 64;  // keys of one workgroup of spl
 layout(constant_id = 11) const uint BIAS_BATCHES = 1;
 layout(constant_id = 12) const uint MASK_TYPE = 1;
 layout(constant_id = 13) const uint ROWS = 8;    // query rows of one workgroup of split
+layout(constant_id = 14) const uint B = 1;
+layout(constant_id = 15) const uint Hkv = 1;
 
 const uint PAGED = 1, WIDE_K = 2, WIDE_V = 4, BIAS = 8;  // FLAGS; wide: rows at multiples of 4 elements, and as long
 #define HIDDEN uintBitsToFloat(0xff800000u)

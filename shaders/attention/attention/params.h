@@ -7,7 +7,8 @@ ORR_PARAMS_BEGIN(AttentionParams)
     ORR_POINTER(U32) mask;
     ORR_POINTER(F32) y;
     ORR_POINTER(uvec2) work;  // split: maxima and sums, then partial results
-    ORR_UINT B, T, Hkv, S;    // S: keys at most
+    ORR_POINTER(U32) arrived; // split with subgroups: how many workgroups of the same rows are done
+    ORR_UINT T, S;            // S: keys at most
     ORR_UINT q_batch, q_token, q_head;  // elements between neighbours, here and below
     ORR_UINT k_batch, k_token, k_head;  // of plain keys and values
     ORR_UINT v_batch, v_token, v_head;

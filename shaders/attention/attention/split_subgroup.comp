@@ -1,6 +1,7 @@
 // Device half of plugins/attention/ops/attention/attention_vulkan.cpp
 // split.comp with subgroups of SUBGROUP, eight a workgroup: each has its own eighth of the keys, maxima and sums, and needs no barrier until
 // these are merged. 4 lanes a key for the scores; for the values a lane has 8 columns. D and Dv are multiples of 8.
+// The last workgroup of the same rows to be done merges what all have left, in the order of the chunks, so that nothing waits for a second dispatch.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_shader_subgroup_basic : require
@@ -18,9 +19,41 @@ const uint LANES = UP < SUBGROUP ? UP : SUBGROUP;
 const uint TURNS = (WIDTH + LANES - 1) / LANES;
 const uint TOGETHER = Dv > 128 ? 1 : 2;        // rows that are merged at once
 
+layout(buffer_reference, scalar, buffer_reference_align = 4) coherent buffer Left { float v[]; };
+layout(buffer_reference, scalar, buffer_reference_align = 16) coherent buffer Left4 { vec4 v[]; };
+
+shared uint before;
 shared vec4 query[ROWS * D / 4];
 shared float tops[8 * ROWS], totals[8 * ROWS];
 shared vec4 sums[8 * TOGETHER * Dv / 4];
+
+void merge(Keys keys, uint b, uint h, uint r, uint filled, uint from, uint all) {
+    const uint lane = gl_SubgroupInvocationID, to = ((b * T + r / G) * Hkv * G + h * G + r % G) * Dv;
+    float top = HIDDEN, total = 0;
+    for (uint c = lane; c < filled; c += SUBGROUP) {
+        const float most = Left(work).v[2 * (from + c)], now = larger(top, most);
+        total = total * weight(top, now) + Left(work).v[2 * (from + c) + 1] * weight(most, now);
+        top = now;
+    }
+    [[unroll]] for (uint step = 1; step < SUBGROUP; step *= 2) {
+        const float other = subgroupShuffleXor(top, step), rest = subgroupShuffleXor(total, step), now = larger(top, other);
+        const float a = total * weight(top, now), c = rest * weight(other, now);
+        total = (lane & step) == 0 ? a + c : c + a;
+        top = now;
+    }
+    for (uint column = lane; column < Dv / 4; column += SUBGROUP) {
+        if (top == HIDDEN) {
+            store4(to, column * 4, mean_value(keys, b, h, column * 4));
+            continue;
+        }
+        vec4 sum = vec4(0);
+        for (uint c = 0; c < filled; c++) {
+            const float most = Left(work).v[2 * (from + c)];
+            if (most != HIDDEN) sum += weight(most, top) * Left4(work).v[(all + 1) / 2 + (from + c) * (Dv / 4) + column];
+        }
+        store4(to, column * 4, sum / total);
+    }
+}
 
 vec4 both(vec4 x, uint mask) { return x + subgroupShuffleXor(x, mask); }
 
@@ -31,7 +64,8 @@ void main() {
     if (b >= B) return;
     const Keys keys = keys_of(b);
     const uint from = tile * ROWS, start = chunk * CHUNK;
-    if (int(start) >= keys.end) return;  // merge knows
+    const uint filled = clamp(uint(max(keys.end, 0) + int(CHUNK) - 1) / CHUNK, 1, chunks);
+    if (chunk >= filled) return;
     const ivec2 range = seen(keys, from / G, (min(from + ROWS, rows) - 1) / G);
 
     for (uint n = i; n < ROWS * D / 4; n += SUBGROUP * 8) {
@@ -141,15 +175,25 @@ void main() {
             const uint at = ((b * Hkv + h) * rows + from + r) * chunks + chunk;
             vec4 sum = vec4(0);
             [[unroll]] for (uint e = 0; e < 8; e++) sum += sums[((r - r0) * 8 + e) * (Dv / 4) + column];
-            F32x4(work).v[(all + 1) / 2 + at * (Dv / 4) + column] = sum;
+            Left4(work).v[(all + 1) / 2 + at * (Dv / 4) + column] = sum;
             if (column == 0) {
                 float most = HIDDEN, whole = 0;
                 [[unroll]] for (uint e = 0; e < 8; e++) most = larger(most, tops[e * ROWS + r]);
                 [[unroll]] for (uint e = 0; e < 8; e++) whole += weight(tops[e * ROWS + r], most) * totals[e * ROWS + r];
-                F32(work).v[2 * at] = most;
-                F32(work).v[2 * at + 1] = whole;
+                Left(work).v[2 * at] = most;
+                Left(work).v[2 * at + 1] = whole;
             }
         }
         barrier();
     }
+
+    const uint place = (b * Hkv + h) * tiles + tile;
+    memoryBarrierBuffer();
+    barrier();
+    if (i == 0) before = atomicAdd(arrived.v[place], 1);
+    barrier();
+    if (before + 1 != filled) return;
+    memoryBarrierBuffer();
+    for (uint r = sub; r < ROWS && from + r < rows; r += 8) merge(keys, b, h, from + r, filled, ((b * Hkv + h) * rows + from + r) * chunks, all);
+    if (i == 0) arrived.v[place] = 0;
 }

@@ -1,6 +1,6 @@
 // y[b, t, h] = sum_s p_s v[b, s, h / G] / sum_s p_s, scores and attributes as the definition has them
-// Few query tokens: the cache in chunks, one workgroup each (split.comp), then merged in order (merge.comp). Lengths are read from memory: chunks past
-// a sequence's end leave at once. More: tiles of 64 query rows over all keys (tiles.comp); with numerics that allow it, on cooperative matrices
+// Few query tokens: the cache in chunks, one workgroup each, then merged in order: by the last workgroup (split_subgroup.comp), or by a second dispatch
+// (split.comp, merge.comp). Lengths are read from memory: chunks past a sequence's end leave at once. More: tiles of 64 query rows over all keys (tiles.comp); with numerics that allow it, on cooperative matrices
 // (matrix.comp: products of f16). Else f32 throughout.
 #include "attention/attention/params.h"
 #include "attention_shaders.hpp"
@@ -42,16 +42,12 @@ struct Shape {
     }
 };
 
-// The shaders of split attention; by subgroup size, 0: without subgroups.
+// The shaders of split attention: those with subgroups, which merge themselves, first.
 struct Split {
     const char* name;
-    const orr_vulkan_shader &split, &merge;
+    const orr_vulkan_shader& split;
 };
-constexpr Split kSplits[] = {
-    {"split_32", shaders::attention_split_32, shaders::attention_merge_32},
-    {"split_8", shaders::attention_split_8, shaders::attention_merge_8},
-    {"split", shaders::attention_split, shaders::attention_merge},
-};
+constexpr Split kSplits[] = {{"split_32", shaders::attention_split_32}, {"split_8", shaders::attention_split_8}, {"split", shaders::attention_split}};
 
 // Rows begin at multiples of 16 bytes (f32) or 4 (f16, bf16) and hold whole vec4.
 bool wide(const orr_tensor& t) {
@@ -69,7 +65,7 @@ bool takes_cache(const orr_tensor& t, const char* name, char* reason, size_t siz
 const Split& pick_split(const orr_vulkan_device& d, const orr_tensor& k, const orr_tensor& v) {
     const auto takes = [](const orr_tensor& t) { return t.shape[3] % 8 == 0 && t.shape[3] <= 256 && wide(t); };
     for (const Split& s : kSplits)
-        if (s.split.subgroup == 0 || (takes(k) && takes(v) && vk::can_run(d, s.split, nullptr, 0) && vk::can_run(d, s.merge, nullptr, 0))) return s;
+        if (s.split.subgroup == 0 || (takes(k) && takes(v) && vk::can_run(d, s.split, nullptr, 0))) return s;
     return kSplits[2];
 }
 
@@ -121,7 +117,7 @@ shaders::AttentionParams parameters(const orr_run* run, const Shape& s) {
     p.v = vk::address(&v);
     p.y = vk::address(run->outputs[0]);
     p.work = vk::recorder(run).workspace;
-    p.B = s.batch, p.T = s.tokens, p.Hkv = s.kv_heads, p.S = s.keys;
+    p.T = s.tokens, p.S = s.keys;
     p.q_batch = stride(q, 0), p.q_token = stride(q, 1), p.q_head = stride(q, 2);
     if (!is_paged(k)) {
         p.k_batch = stride(k, 0), p.k_token = stride(k, 1), p.k_head = stride(k, 2);
@@ -145,7 +141,7 @@ orr_status run(const orr_run* run) {
     const Shape s(q, k, v);
     const AttentionAttrs given(run->attrs, q.shape[3]);
     if (elements(*run->outputs[0]) == 0) return ORR_OK;
-    const shaders::AttentionParams p = parameters(run, s);
+    shaders::AttentionParams p = parameters(run, s);
     const auto bits = [](double x) { return std::bit_cast<uint32_t>(static_cast<float>(x)); };
     const auto reach = [](int64_t x) { return static_cast<uint32_t>(std::min<int64_t>(x, INT32_MAX / 2)); };
     const uint32_t flags = (is_paged(k) ? kPaged : 0) | (wide(k) ? kWideK : 0) | (wide(v) ? kWideV : 0) | (bias ? kBiased : 0);
@@ -162,15 +158,20 @@ orr_status run(const orr_run* run) {
                                                        s.chunk,
                                                        bias ? static_cast<uint32_t>(bias->shape[0]) : 1,
                                                        mask ? mask->type : ORR_TYPE_F32,
-                                                       s.split_rows};
+                                                       s.split_rows,
+                                                       s.batch,
+                                                       s.kv_heads};
     const uint64_t heads = static_cast<uint64_t>(s.batch) * s.kv_heads;
     const bool matrix = static_cast<const Plan*>(run->data)->matrix;
     if (!s.split) return vk::dispatch(run, matrix ? shaders::attention_matrix : shaders::attention_tiles, constants, p, vk::groups(heads * vk::divide_up(s.rows, 64)));
     const Split& with = pick_split(vk::device(run), k, v);
-    const orr_status status = vk::dispatch(run, with.split, constants, p, vk::groups(heads * vk::divide_up(s.rows, s.split_rows) * s.chunks));
-    if (status != ORR_OK) return status;
+    const uint64_t tiles = heads * vk::divide_up(s.rows, s.split_rows);
+    const bool merges = with.split.subgroup != 0;
+    if (merges) p.arrived = vk::recorder(run).zeros(&vk::recorder(run), static_cast<uint32_t>(tiles));
+    const orr_status status = vk::dispatch(run, with.split, constants, p, vk::groups(tiles * s.chunks));
+    if (status != ORR_OK || merges) return status;
     vk::recorder(run).barrier(&vk::recorder(run));
-    return vk::dispatch(run, with.merge, constants, p, vk::groups(heads * s.rows));
+    return vk::dispatch(run, shaders::attention_merge, constants, p, vk::groups(heads * s.rows));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "float/gemm.hpp"
+#include "float/norm.hpp"
 #include "float_abi/parallel.hpp"
 #include "linear/reference.hpp"
 #include "linear/work.hpp"
@@ -24,7 +25,8 @@ struct Plan {
     uint32_t parts;
     int64_t tokens;
     bool quantise, gemm;       // some part's method; all parts are f32 GEMMs
-    uint64_t rows_at, tail_at;  // in the workspace: quantised x; then up, or the GEMM's own
+    uint64_t norm_at;           // in the workspace: x normalised, and the norm's weights before it
+    uint64_t rows_at, tail_at;  // quantised x; then up, or the GEMM's own
     uint64_t up_bytes;          // a thread's scratch, or the whole of up before a GEMM's own
 
     Part* part(uint32_t i) { return reinterpret_cast<Part*>(this + 1) + i; }
@@ -35,6 +37,8 @@ bool supports(const orr_prepare* p, char* reason, size_t size) {
     const orr_tensor& x = *p->inputs[0];
     if (*x.layout || !is_contiguous(x)) return refuse(reason, size, "x is not contiguous");
     if (x.shape[x.rank - 1] == 0) return refuse(reason, size, "x has no columns");
+    const GroupNorm norm(p);
+    if (norm.weight && (*norm.weight->layout || !is_contiguous(*norm.weight))) return refuse(reason, size, "norm is not contiguous");
     for (uint32_t part = 0; part < group_parts(p->n_inputs); ++part) {
         const orr_tensor* bias = group_bias(p, part);
         if (bias && (*bias->layout || !is_contiguous(*bias))) return refuse(reason, size, "a bias is not contiguous");
@@ -75,8 +79,9 @@ orr_status prepare(orr_prepare* p) {
         plan->glu = group_glu(p->attrs);
         plan->parts = parts;
         plan->tokens = linear::row_count(*p->inputs[0]);
-        plan->rows_at = plan_parts(p, plan);
+        plan->norm_at = plan_parts(p, plan);
         const linear::Weight& first = plan->part(0)->weight;
+        plan->rows_at = plan->norm_at + (GroupNorm(p).there ? linear::aligned(first.cols * 4) + linear::aligned(plan->tokens * first.cols * 4) : 0);
         plan->tail_at = plan->rows_at + (plan->quantise ? linear::aligned(quant::QuantisedRows::bytes(plan->tokens, first.cols)) : 0);
         uint64_t tail = 0;
         if (plan->gemm) {
@@ -103,7 +108,7 @@ orr_status prepare(orr_prepare* p) {
 
 // ---- f32: one GEMM a part ----
 
-void run_gemms(const orr_run* run, const Plan& plan, const float* const* biases) {
+void run_gemms(const orr_run* run, const Plan& plan, const float* x, const float* const* biases) {
     uint8_t* tail = static_cast<uint8_t*>(run->workspace) + plan.tail_at;
     float* up = reinterpret_cast<float*>(tail);
     const bool gated = plan.glu != flt::Activation::none;
@@ -114,7 +119,7 @@ void run_gemms(const orr_run* run, const Plan& plan, const float* const* biases)
         args.t = plan.tokens;
         args.n = w.rows;
         args.k = w.cols;
-        args.x = data<float>(run->inputs[0]);
+        args.x = x;
         args.ldx = w.cols;
         args.w = data<float>(run->inputs[group_weight(i)]);
         args.dst = gated && i == 1 ? up : data<float>(run->outputs[i]);
@@ -183,9 +188,16 @@ orr_status run(const orr_run* run) {
         for (uint32_t i = 0; i < plan.parts; ++i) {
             biases[i] = linear::bias_f32(group_bias(run, i), reinterpret_cast<float*>(workspace + plan.part(i).bias_at));
         }
-        if (plan.gemm) return run_gemms(run, plan, biases);
         const linear::Weight& first = plan.part(0).weight;
-        linear::Rows x{data<float>(run->inputs[0]), first.cols, {}};
+        const float* source = data<float>(run->inputs[0]);
+        if (const GroupNorm norm(run); norm.there) {
+            float* weights = reinterpret_cast<float*>(workspace + plan.norm_at);
+            float* normed = reinterpret_cast<float*>(workspace + plan.norm_at + linear::aligned(first.cols * 4));
+            flt::rms_norm(first.float_isa, {source, normed, plan.tokens, first.cols, first.cols, first.cols}, linear::bias_f32(norm.weight, weights), norm.offset, norm.eps, flt::parallel_of(run));
+            source = normed;
+        }
+        if (plan.gemm) return run_gemms(run, plan, source, biases);
+        linear::Rows x{source, first.cols, {}};
         if (plan.quantise) {
             x.q = quant::QuantisedRows::view(workspace + plan.rows_at, plan.tokens, first.cols);
             linear::quantise(run, x.x, x.x_stride, plan.tokens, x.q, first.isa);

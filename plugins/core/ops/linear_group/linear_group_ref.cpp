@@ -1,5 +1,6 @@
 // The definition: f64 sums over dequantised weights.
 #include <algorithm>
+#include <cmath>
 
 #include "linear/reference.hpp"
 #include "ops/linear_group/linear_group.hpp"
@@ -39,9 +40,18 @@ void part_row(const orr_run* run, uint32_t part, const float* x, double* sums, f
     for (int64_t n = 0; n < w.shape[0]; ++n) sums[n] += static_cast<double>(scratch[n]);
 }
 
+void normalise(const GroupNorm& norm, float* x, int64_t n, float* scratch) {
+    double square = 0;
+    for (int64_t i = 0; i < n; ++i) square += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+    const double r = 1 / std::sqrt(square / static_cast<double>(n) + static_cast<double>(norm.eps));
+    if (norm.weight) linear::read_row(*norm.weight, 0, scratch);
+    for (int64_t i = 0; i < n; ++i) x[i] = static_cast<float>(static_cast<double>(x[i]) * r * (norm.weight ? static_cast<double>(scratch[i]) + static_cast<double>(norm.offset) : 1));
+}
+
 orr_status run(const orr_run* run) {
     return guard(run->host, [&] {
         const flt::Activation glu = group_glu(run->attrs);
+        const GroupNorm norm(run);
         const int64_t longest = longest_row(run->n_inputs, run->inputs);
         double* sums = static_cast<double*>(run->workspace);
         double* up = sums + longest;
@@ -49,6 +59,7 @@ orr_status run(const orr_run* run) {
         float* scratch = x_row + longest;
         for (int64_t t = 0; t < linear::row_count(*run->inputs[0]); ++t) {
             linear::read_row(*run->inputs[0], t, x_row);
+            if (norm.there) normalise(norm, x_row, run->inputs[0]->shape[run->inputs[0]->rank - 1], scratch);
             for (uint32_t part = 0; part < run->n_outputs; ++part) {
                 const orr_tensor& y = *run->outputs[part];
                 part_row(run, part, x_row, sums, scratch);

@@ -1,4 +1,5 @@
 // yi = x wi^T + bi for several weights at once; or, with a gate, y = act(x w0^T + b0) * (x w1^T + b1)
+// x normalised first where normed
 // x [.., K] f32, rows at equal distances    wi [Ni, K] any float or block type, packed (plugins/common/vulkan_linear)    bi [Ni]    yi [.., Ni] f32
 // f32 products and sums; where numerics and device allow, x in 16-bit integers to 8 rows and in f16 beyond; weights of one type are one dispatch, three at a time. Device half: shaders/core/linear_group
 #include "linear_group_shaders.hpp"
@@ -8,7 +9,7 @@
 namespace orrery::core {
 namespace {
 
-constexpr vk::ProductShaders kShaders = {shaders::linear_group_gemv, shaders::linear_group_gemv_fixed, shaders::linear_group_gemm, shaders::linear_group_to_f16, shaders::linear_group_f16_32, shaders::linear_group_f16_64, shaders::linear_group_f16_128};
+constexpr vk::ProductShaders kShaders = {shaders::linear_group_gemv, shaders::linear_group_gemv_fixed, shaders::linear_group_gemm, shaders::linear_group_rows, shaders::linear_group_unpack, shaders::linear_group_f16_32, shaders::linear_group_f16_64, shaders::linear_group_f16_128};
 
 template <class Call>
 vk::ProductCall product_of(const Call* c) {
@@ -19,6 +20,11 @@ vk::ProductCall product_of(const Call* c) {
     p.weight_step = group_weight(1) - group_weight(0);
     p.activation = group_glu(c->attrs);
     p.gated = p.activation != flt::Activation::none;
+    const GroupNorm norm(c);
+    p.normed = norm.there;
+    p.norm = norm.weight;
+    p.eps = norm.eps;
+    p.norm_offset = norm.offset;
     for (uint32_t i = 0; i < p.parts && i < vk::kMostParts; ++i) {
         p.w[i] = c->inputs[group_weight(i)];
         p.bias[i] = group_bias(c, i);

@@ -103,6 +103,10 @@ struct orr_vulkan_recorder {
     orr_status (*dispatch)(const orr_vulkan_recorder* r, const orr_vulkan_dispatch* d);
     /* What this node dispatches from here on sees what it dispatched before. */
     void (*barrier)(const orr_vulkan_recorder* r);
+    /* Address of n 32-bit words of this node's own, zero before the first run; later runs find what the run before left. For
+     * counters by which workgroups of one dispatch find out which of them is the last; whoever is sets them back. 0: no memory
+     * is left, dispatch will tell. */
+    uint64_t (*zeros)(const orr_vulkan_recorder* r, uint32_t n);
 };
 
 /* ---------------------------------------------------------------- a host's own device */

@@ -1,0 +1,87 @@
+// Weights as products in f16 read them: a block's columns four by four in the order 0 2 1 3, since two neighbouring codes of a word are 16 bits apart.
+// A code under the exponent of 1024 is 1024 + code.
+#ifndef ORR_PRODUCT_HALVES_GLSL
+#define ORR_PRODUCT_HALVES_GLSL
+#extension GL_EXT_shader_explicit_arithmetic_types : require
+#include "common/product.glsl"
+shared uint table[16];  // f16 bits
+void fill_table() {
+    if (tile_has_table(TYPE0) && gl_LocalInvocationID.x < 16u) table[gl_LocalInvocationID.x] = packHalf2x16(vec2(tile_table(TYPE0, gl_LocalInvocationID.x), 0));
+}
+
+// Words of one row's half block: quads 2u, 2u + 1, 2u + 4, 2u + 5.
+struct Raw {
+    uvec4 a, b, c, d;
+    uvec2 high, params;
+};
+
+Raw load_raw(uint type, uvec2 row_tile, uint block, uint row, uint u) {
+    const uvec2 tile = address_plus(row_tile, tile_at(type, block)), high = address_plus(tile, tile_code_bytes(type));
+    Raw r;
+    r.a = r.b = r.c = r.d = uvec4(0);
+    r.high = r.params = uvec2(0);
+    if (type == TILE_F32) {
+        r.a = U32x4(tile).v[(2u * u) * 32u + row];
+        r.b = U32x4(tile).v[(2u * u + 1u) * 32u + row];
+        r.c = U32x4(tile).v[(2u * u + 4u) * 32u + row];
+        r.d = U32x4(tile).v[(2u * u + 5u) * 32u + row];
+        return r;
+    }
+    if (tile_is_float(type)) {
+        r.a = U32x4(tile).v[u * 32u + row];
+        r.b = U32x4(tile).v[(u + 2u) * 32u + row];
+        return r;
+    }
+    if (tile_code_bytes(type) == 256u) r.a.xy = U32x2(tile).v[row];
+    else r.a.xy = U32x2(tile).v[row * 2u + u];
+    if (type == TILE_Q8_0) r.a.zw = U32x2(tile).v[64u + row * 2u + u];
+    if (tile_high_bytes(type) == 128u) r.high.x = U32(high).v[row];
+    if (tile_high_bytes(type) == 256u) r.high = U32x2(high).v[row];
+    r.params = tile_params(type, row_tile, block, row);
+    return r;
+}
+
+// Codes of quad 2u + i (i < 2) or 2u + i + 2.
+uint raw_codes(uint type, Raw r, uint u, uint i) {
+    const uint q = 2u * u + (i & 1u) + (i >= 2u ? 4u : 0u);
+    if (type == TILE_Q8_0) return r.a[i];
+    if (tile_code_bytes(type) == 256u) {
+        uint c = tile_pairs(i < 2u ? r.a.x : r.a.y, q);
+        if (type == TILE_Q3_K) c |= tile_bits(r.high.x, q) << 2;
+        return c;
+    }
+    uint c = tile_nibbles(r.a[i & 1u], i < 2u ? 0u : 4u);
+    if (tile_high_bytes(type) == 128u) c |= tile_bits(r.high.x, q) << 4;
+    if (tile_high_bytes(type) == 256u) c |= tile_pairs(i < 2u ? r.high.x : r.high.y, q) << 4;
+    return c;
+}
+
+uvec2 halves(vec4 v) { return uvec2(packHalf2x16(v.xz), packHalf2x16(v.yw)); }
+
+uvec2 quad_f16(uint type, Raw r, uint u, uint i, f16vec2 s, f16vec2 o) {
+    if (type == TILE_F32) return halves(uintBitsToFloat(i == 0u ? r.a : i == 1u ? r.b : i == 2u ? r.c : r.d));
+    if (tile_is_float(type)) {
+        const uvec4 v = i < 2u ? r.a : r.b;
+        const uvec2 w = (i & 1u) == 0u ? v.xy : v.zw;
+        if (type == TILE_BF16) return halves(vec4(bf16x2(w.x), bf16x2(w.y)));
+        return uvec2((w.x & 0xffffu) | w.y << 16, w.x >> 16 | (w.y & 0xffff0000u));
+    }
+    const uint c = raw_codes(type, r, u, i);
+    if (tile_has_table(type)) {
+        const uvec2 w = uvec2(table[c & 15u] | table[c >> 16 & 15u] << 16, table[c >> 8 & 15u] | table[c >> 24 & 15u] << 16);
+        return uvec2(packFloat2x16(unpackFloat2x16(w.x) * s), packFloat2x16(unpackFloat2x16(w.y) * s));
+    }
+    const f16vec2 even = unpackFloat2x16((c & 0x00ff00ffu) | 0x64006400u) - float16_t(1024), odd = unpackFloat2x16((c >> 8 & 0x00ff00ffu) | 0x64006400u) - float16_t(1024);
+    return uvec2(packFloat2x16(fma(even, s, o)), packFloat2x16(fma(odd, s, o)));
+}
+
+// Columns 8 (u + 2 h) … of the block, h 0 or 1.
+uvec4 half_of_block(uint type, Raw r, uint u, uint h) {
+    f16vec2 s = f16vec2(0), o = s;
+    if (!tile_is_float(type)) {
+        const vec4 so = tile_scales(type, r.params);
+        s = f16vec2(float16_t(h == 0u ? so.x : so.z)), o = f16vec2(float16_t(h == 0u ? so.y : so.w));
+    }
+    return uvec4(quad_f16(type, r, u, h * 2u, s, o), quad_f16(type, r, u, h * 2u + 1u, s, o));
+}
+#endif
