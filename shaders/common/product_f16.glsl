@@ -30,27 +30,27 @@ void multiply(uint sub_m, uint sub_n) {
     }
 }
 
-// Fragments pass through shared memory, a subgroup's own, to learn which element is whose.
+// Fragments pass through shared memory, a subgroup's own, to learn which element is whose: neighbours take neighbouring columns, of one row of two
+// fragments or, gated, of two rows.
 void finish(Part p, uint first, uint sub_m, uint sub_n) {
-    const uint lane = gl_SubgroupInvocationID, mine = gl_SubgroupID * 128u, row = lane / 2u;
+    const uint lane = gl_SubgroupInvocationID, mine = gl_SubgroupID * 128u, column = lane % 16u, half_of = lane / 16u;
     barrier();
     [[unroll]] for (uint i = 0; i < FRAGMENTS_M; i++)
         [[unroll]] for (uint j = 0; j < FRAGMENTS_N; j += 2u) {
             coopMatStore(acc[i][j], ws, mine, 4, gl_CooperativeMatrixLayoutRowMajor);
             coopMatStore(acc[i][j + 1u], ws, mine + 64u, 4, gl_CooperativeMatrixLayoutRowMajor);
             subgroupBarrier();
-            const uint t = first + (sub_m * FRAGMENTS_M + i) * 16u + row;
-            for (uint e = 0; e < 16u && t < tokens; e++) {
-                // Neighbouring invocations take neighbouring columns where they can: two share a row.
-                const uint half_of = e / 8u, column = (lane & 1u) * 8u + (e & 7u);
-                if (GATED != 0u) {
-                    const uint n = p.group * (TILE_N / 2u) + (sub_n * FRAGMENTS_N + j) * 8u + column;
-                    if (half_of == 0u && n < p.n)
-                        product_end_gated(p, t, n, uintBitsToFloat(ws[mine + row * 4u + column / 4u][column & 3u]), uintBitsToFloat(ws[mine + 64u + row * 4u + column / 4u][column & 3u]));
-                } else {
-                    const uint n = p.group * TILE_N + (sub_n * FRAGMENTS_N + j + half_of) * 16u + column;
-                    if (n < p.n) product_end(p, t, n, uintBitsToFloat(ws[mine + half_of * 64u + row * 4u + column / 4u][column & 3u]));
+            const uint from = first + (sub_m * FRAGMENTS_M + i) * 16u;
+            if (GATED != 0u) {
+                const uint n = p.group * (TILE_N / 2u) + (sub_n * FRAGMENTS_N + j) * 8u + column;
+                [[unroll]] for (uint e = 0; e < 8u; e++) {
+                    const uint row = e * 2u + half_of, at = mine + row * 4u + column / 4u;
+                    if (from + row < tokens && n < p.n) product_end_gated(p, from + row, n, uintBitsToFloat(ws[at][column & 3u]), uintBitsToFloat(ws[at + 64u][column & 3u]));
                 }
+            } else {
+                const uint n = p.group * TILE_N + (sub_n * FRAGMENTS_N + j + half_of) * 16u + column;
+                [[unroll]] for (uint row = 0; row < 16u; row++)
+                    if (from + row < tokens && n < p.n) product_end(p, from + row, n, uintBitsToFloat(ws[mine + half_of * 64u + row * 4u + column / 4u][column & 3u]));
             }
             subgroupBarrier();
         }

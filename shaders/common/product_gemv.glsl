@@ -1,8 +1,9 @@
-// A few rows of x times packed weights: one pass over the weights for up to 8 rows. A workgroup takes LANES weight rows (gated: of each weight) at a
-// time and goes on by the number of workgroups: invocation i owns row i % LANES and the blocks of 32 columns congruent to i / LANES modulo PARTS.
+// A few rows of x times packed weights: one pass over the weights for up to 8 rows. A workgroup takes LANES x EACH weight rows (gated: of each weight)
+// at a time and goes on by the number of workgroups: invocation i owns rows i % LANES + LANES e and the blocks of 32 columns congruent to i / LANES
+// modulo PARTS. With many rows of x, several weight rows an invocation (EACH) make one reading of x serve more.
 // x and its sums by 16 columns lie in shared memory, where neighbours read one address; put there once where SPAN holds all of k. f32 throughout.
 // Codes become floats without a conversion instruction: bits put below the exponent of 1 give 1 + code / 2^bits; the sum of x takes the 1 away.
-// The sum of one element runs over k in an order of LANES and PARTS alone, not of ROWS, SPAN or STEP, in explicit fused multiply-adds.
+// The sum of one element runs over k in an order of PARTS alone, not of ROWS, EACH, SPAN or STEP, in explicit fused multiply-adds.
 // With FIXED, for weights that are codes: x as 16-bit integers by blocks of 32, largest magnitude 32512, split into two signed bytes for packed
 // integer dot products, which are exact; x is off by 1.5e-5 of its block's largest at most.
 // With NORM the weights of the norm go into x, and the root of the mean square into the result.
@@ -14,9 +15,11 @@ layout(constant_id = 8) const uint LANES = 32;   // 8, 16, 32
 layout(constant_id = 9) const uint ROWS = 1;     // of x: 1, 2, 4, 8
 layout(constant_id = 10) const uint SPAN = 2048; // columns of x at a time, a multiple of 32 x STEP x PARTS
 layout(constant_id = 11) const uint GROUP = 256;
+layout(constant_id = 12) const uint EACH = 1;    // 1, 2, 4; gated 1, 2
 layout(local_size_x_id = 11) in;
 
-const uint PARTS = GROUP / LANES, SETS = GATED != 0u ? 2 : 1;
+// Set s of an invocation's rows: gated, the even ones are of the first weight.
+const uint PARTS = GROUP / LANES, SETS = GATED != 0u ? 2 * EACH : EACH;
 const uint STEP = GATED != 0u || ROWS > 2u ? 1 : 2;  // blocks of an invocation on their way at once
 const uint SLOTS = SPAN * ROWS, TOGETHER = ROWS < 4u ? ROWS : 4;
 const uint SUMS = SETS + (NORM != 0u ? 1 : 0);       // with that of the squares
@@ -32,7 +35,7 @@ shared uint xmost[GROUP];
 shared vec4 xs[SLOTS / 4];
 #endif
 
-float acc[2][8], squares[8];
+float acc[4][8], squares[8];
 
 float dot4(vec4 w, vec4 x, float a) { return fma(w.w, x.w, fma(w.z, x.z, fma(w.y, x.y, fma(w.x, x.x, a)))); }
 
@@ -92,6 +95,8 @@ vec4 quad_numbers(uint type, Raw r, uint q) {
     return codes_above_one(c, bits, 0);
 }
 
+uint set_type(uint s) { return GATED != 0u && (s & 1u) != 0u ? TYPE1 : TYPE0; }
+
 #ifdef FIXED
 // Codes of quad q, signed bytes that fit; of Q8_0 less 128.
 int quad_codes(uint type, Raw r, uint q) {
@@ -103,62 +108,76 @@ int quad_codes(uint type, Raw r, uint q) {
     return int(c);
 }
 
-void multiply(uint type, uint set, Raw r, uint at) {
-    const vec4 so = tile_scales(type, r.params);
-    const bool halves = type == TILE_Q2_K || type == TILE_Q3_K || type == TILE_Q6_K;
-    int codes[8];
-    [[unroll]] for (uint q = 0; q < 8u; q++) codes[q] = quad_codes(type, r, q);
-    [[unroll]] for (uint t = 0; t < 8u; t++) {
-        if (t >= ROWS) continue;
+// at: block of x in shared memory; r: a row of it of each set.
+void multiply(Raw r[4], uint at) {
+    vec4 so[4];
+    int codes[4][8];
+    [[unroll]] for (uint s = 0; s < SETS; s++) {
+        so[s] = tile_scales(set_type(s), r[s].params);
+        [[unroll]] for (uint q = 0; q < 8u; q++) codes[s][q] = quad_codes(set_type(s), r[s], q);
+    }
+    [[unroll]] for (uint t = 0; t < ROWS; t++) {
         const uint block = t * (SPAN / 32u) + at;
-        int sums[2] = int[](0, 0);
-        [[unroll]] for (uint i = 0; i < 2u; i++) {
-            const ivec4 high = ivec4(xq[block * 4u + i]), low = ivec4(xq[block * 4u + 2u + i]);
-            int h = 0, l = 0;
-            [[unroll]] for (uint j = 0; j < 4u; j++) {
-                h += dotPacked4x8EXT(codes[i * 4u + j], high[j]);
-                l += dotPacked4x8EXT(codes[i * 4u + j], low[j]);
-            }
-            sums[i] = h * 256 + l;
-        }
+        const ivec4 high0 = ivec4(xq[block * 4u]), high1 = ivec4(xq[block * 4u + 1u]), low0 = ivec4(xq[block * 4u + 2u]), low1 = ivec4(xq[block * 4u + 3u]);
         const float unit = xscales[block];
         const vec2 x_sums = vec2(xsums[block * 2u], xsums[block * 2u + 1u]);
-        if (type == TILE_Q8_0) acc[set][t] = fma(so.x * unit, float(sums[0] + sums[1]), acc[set][t]);
-        else if (halves) acc[set][t] = fma(so.z * unit, float(sums[1]), fma(so.w, x_sums.y, fma(so.x * unit, float(sums[0]), fma(so.y, x_sums.x, acc[set][t]))));
-        else acc[set][t] = fma(so.x * unit, float(sums[0] + sums[1]), fma(so.y, x_sums.x + x_sums.y, acc[set][t]));
+        [[unroll]] for (uint s = 0; s < SETS; s++) {
+            ivec4 sums = ivec4(0);  // high and low bytes of either half
+            [[unroll]] for (uint j = 0; j < 4u; j++) {
+                sums.x += dotPacked4x8EXT(codes[s][j], high0[j]);
+                sums.y += dotPacked4x8EXT(codes[s][j], low0[j]);
+                sums.z += dotPacked4x8EXT(codes[s][4u + j], high1[j]);
+                sums.w += dotPacked4x8EXT(codes[s][4u + j], low1[j]);
+            }
+            const int first = sums.x * 256 + sums.y, second = sums.z * 256 + sums.w;
+            const uint type = set_type(s);
+            if (type == TILE_Q8_0) acc[s][t] = fma(so[s].x * unit, float(first + second), acc[s][t]);
+            else if (type == TILE_Q2_K || type == TILE_Q3_K || type == TILE_Q6_K) acc[s][t] = fma(so[s].z * unit, float(second), fma(so[s].w, x_sums.y, fma(so[s].x * unit, float(first), fma(so[s].y, x_sums.x, acc[s][t]))));
+            else acc[s][t] = fma(so[s].x * unit, float(first + second), fma(so[s].y, x_sums.x + x_sums.y, acc[s][t]));
+        }
     }
 }
 #else
-void multiply(uint type, uint set, Raw r, uint at) {
-    vec4 so = vec4(1, 0, 1, 0);
-    if (!tile_is_float(type)) so = tile_scales(type, r.params);
-    // Nibbles of one byte share a shift: the low ones stand 4 bits lower.
-    const float unit = float(1 << code_bits(type)), unit0 = tile_has_nibbles(type) ? unit * 16.0 : unit;
-    float sums[2][8];
-    [[unroll]] for (uint t = 0; t < 8u; t++) sums[0][t] = sums[1][t] = 0;
+// at: block of x in shared memory; r: a row of it of each set.
+void multiply(Raw r[4], uint at) {
+    float sums[4][2][8];
+    [[unroll]] for (uint s = 0; s < SETS; s++)
+        [[unroll]] for (uint t = 0; t < ROWS; t++) sums[s][0][t] = sums[s][1][t] = 0;
     [[unroll]] for (uint i = 0; i < 4u; i++) {
-        const vec4 w0 = quad_numbers(type, r, i), w1 = quad_numbers(type, r, 4u + i);
-        [[unroll]] for (uint t = 0; t < 8u; t++) {
-            if (t >= ROWS) continue;
+        vec4 w0[4], w1[4];
+        [[unroll]] for (uint s = 0; s < SETS; s++) {
+            w0[s] = quad_numbers(set_type(s), r[s], i);
+            w1[s] = quad_numbers(set_type(s), r[s], 4u + i);
+        }
+        [[unroll]] for (uint t = 0; t < ROWS; t++) {
             const uint slot = t * (SPAN / 4u) + at * 8u + i;
-            sums[0][t] = dot4(w0, xs[slot], sums[0][t]);
-            sums[1][t] = dot4(w1, xs[slot + 4u], sums[1][t]);
+            const vec4 x0 = xs[slot], x1 = xs[slot + 4u];
+            [[unroll]] for (uint s = 0; s < SETS; s++) {
+                sums[s][0][t] = dot4(w0[s], x0, sums[s][0][t]);
+                sums[s][1][t] = dot4(w1[s], x1, sums[s][1][t]);
+            }
         }
     }
-    [[unroll]] for (uint t = 0; t < 8u; t++) {
-        if (t >= ROWS) continue;
-        if (tile_is_float(type) || tile_has_table(type)) {
-            acc[set][t] = fma(so.z, sums[1][t], fma(so.x, sums[0][t], acc[set][t]));
-            continue;
+    [[unroll]] for (uint s = 0; s < SETS; s++) {
+        const uint type = set_type(s);
+        const bool numbers = tile_is_float(type) || tile_has_table(type);
+        vec4 so = vec4(1, 0, 1, 0);
+        if (!tile_is_float(type)) so = tile_scales(type, r[s].params);
+        // Nibbles of one byte share a shift: the low ones stand 4 bits lower.
+        const float unit = float(1 << code_bits(type)), unit0 = tile_has_nibbles(type) ? unit * 16.0 : unit;
+        [[unroll]] for (uint t = 0; t < ROWS; t++) {
+            if (numbers) {
+                acc[s][t] = fma(so.z, sums[s][1][t], fma(so.x, sums[s][0][t], acc[s][t]));
+                continue;
+            }
+            const uint slot = t * (SPAN / 16u) + at * 2u;
+            const float x0 = xsums[slot], x1 = xsums[slot + 1u];
+            acc[s][t] = fma(so.x * unit0, sums[s][0][t] - x0, fma(so.y, x0, acc[s][t]));
+            acc[s][t] = fma(so.z * unit, sums[s][1][t] - x1, fma(so.w, x1, acc[s][t]));
         }
-        const uint slot = t * (SPAN / 16u) + at * 2u;
-        const float x0 = xsums[slot], x1 = xsums[slot + 1u];
-        acc[set][t] = fma(so.x * unit0, sums[0][t] - x0, fma(so.y, x0, acc[set][t]));
-        acc[set][t] = fma(so.z * unit, sums[1][t] - x1, fma(so.w, x1, acc[set][t]));
     }
 }
 #endif
-
 
 vec4 load_x(uint t, uint c) {
     vec4 v = vec4(0);
@@ -252,48 +271,51 @@ void finish(Part p, uint first) {
                 [[unroll]] for (uint o = 0; o < SUMS * TOGETHER; o++) partial[o * GROUP + id] += partial[o * GROUP + id + many * LANES];
             barrier();
         }
-        for (uint o = id; o < TOGETHER * LANES; o += GROUP) {
-            const uint t = o / LANES, row = o % LANES, n = p.group * LANES + row, token = first + from + t;
+        for (uint o = id; o < TOGETHER * LANES * EACH; o += GROUP) {
+            const uint t = o / (LANES * EACH), e = o / LANES % EACH, row = o % LANES, n = (p.group * EACH + e) * LANES + row, token = first + from + t;
             if (n >= p.n || token >= tokens) continue;
             const float r = NORM != 0u ? 1.0 / sqrt(total(SETS, t, row) / float(k) + EPS) : 1.0;
-            if (GATED != 0u) product_end_gated(p, token, n, total(0, t, row) * r, total(1, t, row) * r);
-            else product_end(p, token, n, total(0, t, row) * r);
+            if (GATED != 0u) product_end_gated(p, token, n, total(2u * e, t, row) * r, total(2u * e + 1u, t, row) * r);
+            else product_end(p, token, n, total(e, t, row) * r);
         }
         barrier();
     }
 }
 
 // Weights of one step, from block `from` on.
-Raw next0[2], next1[2];
+Raw next[2][4];
 void fetch(Part p, uint from, uint blocks) {
-    const uint row = p.group * LANES % 32u + gl_LocalInvocationID.x % LANES, part = gl_LocalInvocationID.x / LANES, tile = p.group * LANES / 32u;
-    const uint type1 = GATED != 0u ? TYPE1 : TYPE0;
-    const uvec2 tile0 = tile_row(p.w, TYPE0, blocks, tile), tile1 = tile_row(w1, type1, blocks, tile);
+    const uint first_row = p.group * LANES * EACH, part = gl_LocalInvocationID.x / LANES;
+    const uvec2 tile0 = tile_row(p.w, TYPE0, blocks, first_row / 32u);
+    uvec2 tile1 = tile0;
+    if (GATED != 0u) tile1 = tile_row(w1, TYPE1, blocks, first_row / 32u);
     [[unroll]] for (uint i = 0; i < STEP; i++) {
         const uint block = from + i * PARTS + part;
-        if (block < blocks) next0[i] = load_raw(TYPE0, tile0, block, row);
-        if (GATED != 0u && block < blocks) next1[i] = load_raw(type1, tile1, block, row);
+        if (block >= blocks) continue;
+        [[unroll]] for (uint s = 0; s < SETS; s++) {
+            const uint row = first_row % 32u + (GATED != 0u ? s / 2u : s) * LANES + gl_LocalInvocationID.x % LANES;
+            next[i][s] = load_raw(set_type(s), GATED != 0u && (s & 1u) != 0u ? tile1 : tile0, block, row);
+        }
     }
 }
 
 void main() {
-    const uint first = gl_WorkGroupID.x * ROWS, blocks = (k + 31u) / 32u, width = SPAN / 32u;
-    const uint part = gl_LocalInvocationID.x / LANES, type1 = GATED != 0u ? TYPE1 : TYPE0;
+    const uint first = gl_WorkGroupID.x * ROWS, blocks = (k + 31u) / 32u, width = SPAN / 32u, part = gl_LocalInvocationID.x / LANES;
     Part p;
     uint group = gl_WorkGroupID.y;
-    bool more = product_part(group, LANES, p);
+    bool more = product_part(group, LANES * EACH, p);
     if (!more) return;
-    if (tile_has_table(TYPE0) || tile_has_table(type1)) {
+    if (tile_has_table(TYPE0) || GATED != 0u && tile_has_table(TYPE1)) {
         // Two tables in one product would need two: the host gives such weights a dispatch each.
-        if (gl_LocalInvocationID.x < 16u) table[gl_LocalInvocationID.x] = tile_table(tile_has_table(TYPE0) ? TYPE0 : type1, gl_LocalInvocationID.x);
+        if (gl_LocalInvocationID.x < 16u) table[gl_LocalInvocationID.x] = tile_table(tile_has_table(TYPE0) ? TYPE0 : TYPE1, gl_LocalInvocationID.x);
     }
     // Weights are on their way a step ahead of their use, also while x is staged and while results are written.
     bool staged = false;
     while (more) {
         if (!staged) fetch(p, 0, blocks);
-        [[unroll]] for (uint t = 0; t < 8u; t++) acc[0][t] = acc[1][t] = squares[t] = 0;
+        [[unroll]] for (uint t = 0; t < 8u; t++) acc[0][t] = acc[1][t] = acc[2][t] = acc[3][t] = squares[t] = 0;
         for (uint from = 0; from < blocks; from += STEP * PARTS) {
-            Raw now0[2] = next0, now1[2] = next1;
+            Raw now[2][4] = next;
             fetch(p, from + STEP * PARTS, blocks);
             if (from % width == 0u && (!staged || blocks > width)) {
                 if (staged) barrier();
@@ -303,15 +325,14 @@ void main() {
             [[unroll]] for (uint i = 0; i < STEP; i++) {
                 const uint block = from + i * PARTS + part;
                 if (block >= blocks) continue;
-                multiply(TYPE0, 0, now0[i], block % width);
-                if (GATED != 0u) multiply(type1, 1, now1[i], block % width);
+                multiply(now[i], block % width);
                 if (NORM != 0u)
                     [[unroll]] for (uint t = 0; t < ROWS; t++) squares[t] += xsquares[t * (SPAN / 16u) + block % width * 2u] + xsquares[t * (SPAN / 16u) + block % width * 2u + 1u];
             }
         }
         Part done = p;
         group += gl_NumWorkGroups.y;
-        more = product_part(group, LANES, p);
+        more = product_part(group, LANES * EACH, p);
         if (more) fetch(p, 0, blocks);
         finish(done, first);
     }

@@ -200,9 +200,9 @@ uint64_t tiles_of(const ProductCall& c, const ProductParams& p, bool raw, uint32
 uint32_t bits(float x) { return std::bit_cast<uint32_t>(x); }
 uint32_t norm_type(const ProductCall& c) { return !c.normed ? 0u : c.norm ? c.norm->type : static_cast<uint32_t>(ORR_TYPE_F32); }
 
-// How a gemv shares out its weights; the first two decide the order of sums, so they depend on the weights and the device alone.
+// How a gemv shares out its weights. group / lanes decides the order of sums, so it depends on the weights and the device alone.
 struct Gemv {
-    uint32_t lanes, group, rows, span, groups;
+    uint32_t lanes, group, rows, each, span, groups;
 
     Gemv(const orr_vulkan_device& d, const ProductCall& c, const ProductParams& p, bool fixed) {
         const uint64_t tiles = tiles_of(c, p, false, 32), cores = std::max(d.cores, 1u);
@@ -211,10 +211,13 @@ struct Gemv {
         lanes = !d.software && (2 * tiles <= cores || (fixed && tiles <= cores && p.k >= 8192)) ? 16 : 32;
         rows = 1;
         while (rows < p.tokens && rows < kGemvRows) rows *= 2;
-        const uint32_t slots = fixed && d.shared_bytes >= 40 * 1024 ? 8192 : 4096, least = 32 * (c.gated || rows > 2 ? 1 : 2) * (group / lanes);
+        each = rows < 4 ? 1 : c.gated ? 2 : 4;
+        const uint32_t parts = group / lanes, slots = fixed && d.shared_bytes >= 40 * 1024 ? 8192 : 4096, least = 32 * (c.gated || rows > 2 ? 1 : 2) * parts;
         span = std::min<uint32_t>(static_cast<uint32_t>(divide_up(p.k, least)), std::max(1u, slots / rows / least)) * least;
         const uint64_t all = tiles_of(c, p, false, lanes);
         groups = static_cast<uint32_t>(d.software ? all : std::min<uint64_t>(all, cores * (wide ? 2 : 4)));
+        group /= each;
+        lanes /= each;
     }
 };
 
@@ -235,7 +238,7 @@ orr_status dispatch_product(const orr_run* run, const ProductShaders& s, const P
     const bool fixed = plan.fixed && is_codes(type0) && is_codes(type1);
     const Gemv g(device(run), c, p, fixed);
     const Groups groups{static_cast<uint32_t>(divide_up(p.tokens, g.rows)), g.groups, 1};
-    return dispatch(run, fixed ? s.gemv_fixed : s.gemv, {type0, type1, act, gated, scale, norm_type(c), bits(c.eps), bits(c.norm_offset), g.lanes, g.rows, g.span, g.group}, p, groups);
+    return dispatch(run, fixed ? s.gemv_fixed : s.gemv, {type0, type1, act, gated, scale, norm_type(c), bits(c.eps), bits(c.norm_offset), g.lanes, g.rows, g.span, g.group, g.each}, p, groups);
 }
 
 // x into the workspace, as the form reads it.
@@ -251,7 +254,7 @@ orr_status dispatch_unpack(const orr_run* run, const ProductShaders& s, const Pr
         at[i] = p.y0 = to;
         p.w0 = address(c.w[i]);
         p.n0 = static_cast<uint32_t>(weight_rows(c, i));
-        const orr_status status = dispatch(run, s.unpack, {type_in_shader(*c.w[i])}, p, groups(divide_up(p.n0, 32) * divide_up(pairs_of_blocks(c), 8)));
+        const orr_status status = dispatch(run, s.unpack, {type_in_shader(*c.w[i])}, p, groups(divide_up(p.n0, 32) * divide_up(pairs_of_blocks(c), 4)));
         if (status != ORR_OK) return status;
         to += unpacked_bytes(c, i);
     }

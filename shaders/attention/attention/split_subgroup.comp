@@ -17,6 +17,7 @@ const uint WIDTH = Dv / 8;                     // in columns of 8
 const uint UP = WIDTH <= 1 ? 1 : WIDTH <= 2 ? 2 : WIDTH <= 4 ? 4 : WIDTH <= 8 ? 8 : WIDTH <= 16 ? 16 : 32;
 const uint LANES = UP < SUBGROUP ? UP : SUBGROUP;
 const uint TURNS = (WIDTH + LANES - 1) / LANES;
+const uint EACH = (KEYS * LANES + SUBGROUP - 1) / SUBGROUP;  // values of a lane at once
 const uint TOGETHER = Dv > 128 ? 1 : 2;        // rows that are merged at once
 
 layout(buffer_reference, scalar, buffer_reference_align = 4) coherent buffer Left { float v[]; };
@@ -88,6 +89,18 @@ void main() {
         if (int(block) >= range.y || int(block + BLOCK) <= range.x) continue;
         for (uint pass = 0; pass < SHARE; pass += KEYS) {
             const uint first = block + sub * SHARE + pass, s = first + lane / 4;
+            // Values are on their way while scores are found.
+            vec4 values[EACH * TURNS * 2];
+            [[unroll]] for (uint n = 0; n < EACH; n++) {
+                const uint mine = n * (SUBGROUP / LANES) + lane / LANES, token = first + mine;
+                const bool there = mine < KEYS && int(token) < keys.end && int(token) >= keys.first;
+                const uvec2 row = there ? value_row(keys, b, h, token) : uvec2(0);
+                [[unroll]] for (uint turn = 0; turn < TURNS; turn++) {
+                    const uint column = turn * LANES + lane % LANES, to = (n * TURNS + turn) * 2;
+                    values[to] = values[to + 1] = vec4(0);
+                    if (there && column < WIDTH) cache_load8(row, column * 8, V_TYPE, values[to], values[to + 1]);
+                }
+            }
             float p[ROWS];
             [[unroll]] for (uint r = 0; r < ROWS; r++) p[r] = 0;
             if (int(s) < keys.end && int(s) >= keys.first) {
@@ -126,19 +139,11 @@ void main() {
                 const float f = subgroupShuffle(fade[r / 4], r % 4);
                 [[unroll]] for (uint n = 0; n < TURNS * 2; n++) acc[r * TURNS * 2 + n] *= f;
             }
-            [[unroll]] for (uint k = 0; k < KEYS; k += SUBGROUP / LANES) {
-                const uint mine = k + lane / LANES, token = first + mine;
-                const bool there = mine < KEYS && int(token) < keys.end && int(token) >= keys.first;
-                const uvec2 row = there ? value_row(keys, b, h, token) : uvec2(0);
-                [[unroll]] for (uint turn = 0; turn < TURNS; turn++) {
-                    const uint column = turn * LANES + lane % LANES;
-                    vec4 low = vec4(0), high = vec4(0);
-                    if (there && column < WIDTH) cache_load8(row, column * 8, V_TYPE, low, high);
-                    [[unroll]] for (uint r = 0; r < ROWS; r++) {
-                        const float x = subgroupShuffle(w[r / 4], min(mine, KEYS - 1) * 4 + r % 4);
-                        acc[(r * TURNS + turn) * 2] += x * low;
-                        acc[(r * TURNS + turn) * 2 + 1] += x * high;
-                    }
+            [[unroll]] for (uint n = 0; n < EACH; n++) {
+                const uint mine = n * (SUBGROUP / LANES) + lane / LANES;
+                [[unroll]] for (uint r = 0; r < ROWS; r++) {
+                    const float x = subgroupShuffle(w[r / 4], min(mine, KEYS - 1) * 4 + r % 4);
+                    [[unroll]] for (uint turn = 0; turn < TURNS * 2; turn++) acc[r * TURNS * 2 + turn] += x * values[n * TURNS * 2 + turn];
                 }
             }
         }
