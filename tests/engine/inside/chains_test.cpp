@@ -1,5 +1,7 @@
 // Kernels that the engine writes for chains of elementwise operators, against the operators' functions on the processor: random
 // chains, odd sizes, broadcasting, strided views, guard bands, inf and NaN; and every module past the validator.
+#include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -297,6 +299,68 @@ TEST_F(Chains, TooManyStepsForPushConstantsAreRefused) {
     std::string reason;
     EXPECT_FALSE(device_->takes_chain(e, ins, out, reason));
     EXPECT_NE(reason.find("push constants"), std::string::npos) << reason;
+}
+
+// One kernel against the operators' own, each with its dispatch and the barrier before it; the best of several runs.
+TEST_F(Chains, OneKernelIsNotSlowerThanSeveral) {
+    constexpr int64_t kElems = 1 << 20;
+    const std::vector<Step> steps = {step("orr.mul/1", "{}", {-1, -2}), step("orr.activation/1", R"({"function": "silu"})", {0}), step("orr.add/1", "{}", {1, -1}), step("orr.affine/1", R"({"scale": 0.5})", {2})};
+    const Expression e = expression(steps, 2);
+    std::deque<std::shared_ptr<DeviceBlock>> blocks;
+    std::deque<orr_tensor> tensors;
+    const auto fresh = [&] {
+        blocks.push_back(device_->allocate(kElems * 4, DeviceUse::work, "test"));
+        device_->write(*blocks.back(), 0, std::vector<float>(kElems, 0.7f).data(), kElems * 4);
+        return &tensors.emplace_back(tensor({kElems}, {1}, *blocks.back(), 0));
+    };
+    const orr_tensor *a = fresh(), *b = fresh();
+    std::vector<const orr_tensor*> between;
+    for (size_t i = 0; i < steps.size(); i++) between.push_back(fresh());
+    const auto record_several = [&](orrery::DeviceProgram& program) {
+        for (size_t i = 0; i < steps.size(); i++) {
+            std::vector<const orr_tensor*> ins, outs = {between[i]};
+            for (const int src : steps[i].srcs) ins.push_back(src >= 0 ? between[static_cast<size_t>(src)] : src == -1 ? a : b);
+            std::vector<orrery::DeviceRange> reads;
+            for (const orr_tensor* t : ins) reads.push_back({t->buffer, 0, kElems * 4});
+            program.step(reads, {{between[i]->buffer, 0, kElems * 4}}, 0, 1000);
+            orr_run run{};
+            run.header = ORR_HEADER(orr_run);
+            run.host = shared_engine()->engine->host();
+            run.attrs = steps[i].attrs->table();
+            run.n_inputs = static_cast<uint32_t>(ins.size());
+            run.n_outputs = 1;
+            run.inputs = ins.data();
+            run.outputs = outs.data();
+            run.device = program.recorder();
+            const orr_kernel* const* kernel = std::find_if(steps[i].op->kernels, steps[i].op->kernels + steps[i].op->n_kernels, [](const orr_kernel* k) { return std::string(k->device) == "vulkan"; });
+            ASSERT_EQ((*kernel)->run(&run), ORR_OK);
+        }
+    };
+    const auto best_of = [&](const std::function<void(orrery::DeviceProgram&)>& record) {
+        const auto program = device_->new_program(false);
+        for (const bool collect : {true, false}) {
+            program->begin(collect);
+            record(*program);
+            program->cut();
+            program->end();
+        }
+        double best = 1e9;
+        for (int i = 0; i < 9; i++) {
+            const auto start = std::chrono::steady_clock::now();
+            program->run(0);
+            best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+        }
+        return best;
+    };
+    const double several = best_of(record_several);
+    const double one = best_of([&](orrery::DeviceProgram& program) {
+        program.step({}, {}, 0, 1000);
+        program.chain(e, {a, b}, *between.back());
+    });
+    RecordProperty("several_us", std::to_string(several * 1e6));
+    RecordProperty("one_us", std::to_string(one * 1e6));
+    std::printf("one kernel %.0f us, several %.0f us\n", one * 1e6, several * 1e6);
+    EXPECT_LE(one, several);
 }
 
 // Needs spirv-val; the code depends on the formula and the form alone.
