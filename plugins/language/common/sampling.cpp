@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
+#include <limits>
 
 namespace orrery::sampling {
 namespace {
@@ -24,35 +26,46 @@ struct Best {
     int64_t id;  // -1: none
 };
 
-// The largest key of each stretch first, which compilers make vector code of.
+// The largest of a stretch by float compares, which compilers make vector code of; NaN is passed over.
+float largest(const float* x, int64_t n) {
+    constexpr int kLanes = 16;
+    float lane[kLanes];
+    std::fill(lane, lane + kLanes, -std::numeric_limits<float>::infinity());
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes)
+        for (int k = 0; k < kLanes; k++) lane[k] = x[i + k] > lane[k] ? x[i + k] : lane[k];
+    for (; i < n; i++) lane[0] = x[i] > lane[0] ? x[i] : lane[0];
+    float most = lane[0];
+    for (int k = 1; k < kLanes; k++) most = lane[k] > most ? lane[k] : most;
+    return most;
+}
+// Whether float compares with it are those of keys, even where subnormal numbers count as 0.
+bool compares(float v) { return std::isnormal(v); }
+
 Best find_best(const float* logits, int64_t n) {
-    constexpr int64_t kStretch = 256;
-    uint32_t best = 0;
-    int64_t from = 0;
-    for (int64_t at = 0; at < n; at += kStretch) {
-        uint32_t most = 0;
-        for (int64_t i = at; i < std::min(n, at + kStretch); i++) most = std::max(most, key_of(logits[i]));
-        if (most > best) {
-            best = most;
-            from = at;
-        }
-    }
-    if (best == 0) return {0, -1};
-    while (key_of(logits[from]) != best) from++;
-    return {best, from};
+    if (const float most = largest(logits, n); compares(most)) return {key_of(most), std::find(logits, logits + n, most) - logits};
+    Best best{0, -1};
+    for (int64_t id = 0; id < n; id++)
+        if (const uint32_t key = key_of(logits[id]); key > best.key) best = {key, id};
+    return best;
 }
 
-// A heap with the worst of the k best on top: one pass, and most logits cost one comparison.
+// A heap with the worst of the k best on top: one pass, and most stretches cost their compares alone.
 int64_t keep_top_k(const float* logits, int64_t n, int64_t k, Candidate* kept) {
+    constexpr int64_t kStretch = 64;
     uint32_t worst = 0;
     int64_t count = 0;
-    for (int64_t id = 0; id < n; id++) {
-        const uint32_t key = key_of(logits[id]);
-        if (key <= worst) continue;  // an equal one has the larger id
-        kept[count++] = {key, static_cast<int32_t>(id), 0};
-        std::push_heap(kept, kept + count, better);
-        if (count > k) std::pop_heap(kept, kept + count--, better);
-        if (count == k) worst = kept[0].key;
+    for (int64_t at = 0; at < n; at += kStretch) {
+        const int64_t end = std::min(n, at + kStretch);
+        if (worst && compares(logits[kept[0].id]) && !(largest(logits + at, end - at) > logits[kept[0].id])) continue;
+        for (int64_t id = at; id < end; id++) {
+            const uint32_t key = key_of(logits[id]);
+            if (key <= worst) continue;  // an equal one has the larger id
+            kept[count++] = {key, static_cast<int32_t>(id), 0};
+            std::push_heap(kept, kept + count, better);
+            if (count > k) std::pop_heap(kept, kept + count--, better);
+            if (count == k) worst = kept[0].key;
+        }
     }
     return count;
 }
@@ -162,7 +175,8 @@ int32_t choose(const float* logits, int64_t vocabulary, const Parameters& p, uin
     for (int64_t i = 0; i < count; i++) room[i].weight = weight_of(top, logits[room[i].id], rate);
     if (const uint64_t share = share_of(p.top_p); share < uint64_t{1} << 32) count = keep_top_p(room, count, share);
     if (const uint64_t least = floor_of(p.min_p)) count = std::remove_if(room, room + count, [&](const Candidate& c) { return c.weight < least; }) - room;
-    std::sort(room, room + count, [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
+    const auto by_id = [](const Candidate& a, const Candidate& b) { return a.id < b.id; };
+    if (!std::is_sorted(room, room + count, by_id)) std::sort(room, room + count, by_id);
     const uint64_t target = target_of(random, sum_of(room, count));
     uint64_t running = 0;
     for (int64_t i = 0; i < count; i++)

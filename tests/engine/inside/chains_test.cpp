@@ -13,6 +13,7 @@
 #include "engine/backend/vulkan/chain_shader.hpp"
 #include "engine/plan/expression.hpp"
 #include "orrery/ext/vulkan.h"
+#include "orrery/plugin.hpp"
 #include "support.hpp"
 
 
@@ -399,6 +400,121 @@ TEST(ChainCode, PassesTheValidator) {
     ASSERT_NE(r, 0u);
     forms(b.take(r));
     EXPECT_EQ(modules, 7 * 16);
+}
+
+// ---- in a model
+
+using orrery::Attrs;
+using orrery::Graph;
+using orrery::Value;
+
+// forward: (tanh(a * b + c) * 0.5 - k) [N, 5, 7], b and c broadcast, k a constant. many: the sum of twelve turned inputs.
+orr_status build_model(void*, const orr_model_source*, const char* entry, orr_builder* b) {
+    Graph g(b);
+    if (std::string(entry) == "many") {
+        Value sum;
+        for (int i = 0; i < 12; i++) {
+            const Value x = g.op("orr.transpose/1", {g.input(("x" + std::to_string(i)).c_str(), ORR_TYPE_F32, {5, 3, 7})}, Attrs().set("perm", std::vector<int64_t>{1, 0, 2}));
+            sum = i ? g.op("orr.add/1", {sum, x}) : x;
+        }
+        g.output("y", sum);
+        return ORR_OK;
+    }
+    const orr_dim n = g.symbol("N");
+    const Value a = g.input("a", ORR_TYPE_F32, {n, 5, 7}), scale = g.input("b", ORR_TYPE_F32, {7}), offset = g.input("c", ORR_TYPE_F32, {n, 1, 7});
+    Value y = g.op("orr.add/1", {g.op("orr.mul/1", {a, scale}), offset});
+    y = g.op("orr.affine/1", {g.op("orr.activation/1", {y}, Attrs().set("function", "tanh"))}, Attrs().set("scale", 0.5));
+    g.output("y", g.named("y", g.op("orr.sub/1", {y, g.constant("k", {1, 2, 3, 4, 5, 6, 7})})));
+    return ORR_OK;
+}
+
+const orr_plugin* model_plugin(const orr_host*) {
+    static const char* const entries[] = {"forward", "many", nullptr};
+    static const char* const names[] = {"ChainModel", nullptr};
+    static const char* const none[] = {nullptr};
+    static const char* const operators[] = {"orr.add/1", "orr.transpose/1", nullptr};
+    static const orr_model_arch arch = {ORR_HEADER(orr_model_arch), "chain_model", "for this test", names, none, operators,
+                                        [](const orr_model_source*, void** config, orr_model_info* info) -> orr_status {
+                                            *config = nullptr;
+                                            info->entries = entries;
+                                            info->tasks = none;
+                                            info->info_json = "{}";
+                                            return ORR_OK;
+                                        },
+                                        build_model, [](void*) {}};
+    static const orr_model_arch* const items[] = {&arch};
+    static const orr_models models = {ORR_HEADER(orr_models), 1, items};
+    static const orr_plugin plugin = {ORR_HEADER(orr_plugin), "test.chains", "1.0.0", "MIT", ORR_SANITIZER, [](const char* id) -> const void* { return std::strcmp(id, ORR_EXT_MODELS) ? nullptr : &models; }};
+    return &plugin;
+}
+
+class ChainsOfModels : public Chains {
+  protected:
+    void SetUp() override {
+        Chains::SetUp();
+        engine_ = make_engine();
+        check(orr_engine_add_plugin(engine_.get(), model_plugin));
+    }
+    Model open(const char* device) {
+        checkpoint_.config = Json{{"architectures", Json::array({"ChainModel"})}};
+        orr_model_options options{};
+        options.header = ORR_HEADER(orr_model_options);
+        text_ = checkpoint_.config.dump();
+        file_ = checkpoint_.safetensors();
+        const orr_blob config = blob_of("config.json", text_), tensors = blob_of("model.safetensors", file_);
+        const orr_blob* const blobs[] = {&config, &tensors};
+        options.blobs = blobs;
+        options.blob_count = 2;
+        options.device = device;
+        orr_model* model = nullptr;
+        check(orr_model_open(engine_.get(), &options, &model));
+        return Model(model);
+    }
+    static Tensor random_tensor(const std::vector<int64_t>& shape, uint32_t seed) {
+        Tensor t{ORR_TYPE_F32, shape, {}};
+        Random random(seed);
+        std::vector<float> values(static_cast<size_t>(t.elements()));
+        for (float& v : values) v = random.value();
+        t.bytes.resize(values.size() * 4);
+        std::memcpy(t.bytes.data(), values.data(), t.bytes.size());
+        return t;
+    }
+    Engine engine_;
+    Checkpoint checkpoint_;
+    std::string text_, file_;  // outlive the models
+};
+
+TEST_F(ChainsOfModels, AreOneStep) {
+    const Model there = open("vulkan"), here = open("cpu");
+    for (const int64_t n : {int64_t{1}, int64_t{3}, int64_t{8}}) {
+        const Tensors inputs = {{"a", random_tensor({n, 5, 7}, 1)}, {"b", random_tensor({7}, 2)}, {"c", random_tensor({n, 1, 7}, 3)}};
+        const Session a = make_session(there), b = make_session(here);
+        expect_near(run(a, inputs).at("y").floats(), run(b, inputs).at("y").floats(), 1e-6);
+        Json fused;
+        for (const Json& step : description(a, "plan", "steps")) {
+            EXPECT_TRUE(step["op"] == "elementwise chain" || step["op"] == "download" || step["op"] == "upload") << step;
+            if (step["op"] != "elementwise chain") continue;
+            EXPECT_EQ(step["device"], "vulkan:0");
+            fused = step["fused"];
+        }
+        EXPECT_EQ(fused, Json({"orr.mul/1", "orr.add/1", "orr.activation/1", "orr.affine/1", "orr.sub/1"}));
+    }
+}
+
+TEST_F(ChainsOfModels, ThatDoNotFitRunStepByStep) {
+    const Model there = open("vulkan"), here = open("cpu");
+    Tensors inputs;
+    for (uint32_t i = 0; i < 12; i++) inputs["x" + std::to_string(i)] = random_tensor({5, 3, 7}, i);
+    const Session a = make_session(there), b = make_session(here);
+    expect_near(run(a, inputs, "many").at("y").floats(), run(b, inputs, "many").at("y").floats(), 1e-6);
+    size_t adds = 0;
+    for (const Json& step : description(a, "plan", "steps", "many")) {
+        EXPECT_NE(step["op"], "elementwise chain") << step;
+        if (step["op"] != "orr.add/1") continue;
+        EXPECT_EQ(step["device"], "vulkan:0");
+        adds++;
+    }
+    EXPECT_EQ(adds, 11u);
 }
 
 }  // namespace
