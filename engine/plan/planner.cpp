@@ -187,9 +187,10 @@ void Planner::group_chains() {
         if (!live_[n] || !can_join(n)) continue;
         const std::vector<int64_t> shape = bound_shape(g_.values[g_.nodes[n].outs[0]].dims);
         std::vector<size_t> members;
-        for (const orr_value v : g_.nodes[n].ins) {
+        const std::vector<orr_value>& ins = g_.nodes[n].ins;
+        for (const orr_value v : ins) {
             const size_t p = producer[v];
-            if (p == SIZE_MAX || uses[v] != 1 || !live_[p] || !can_join(p)) continue;
+            if (p == SIZE_MAX || uses[v] != std::count(ins.begin(), ins.end(), v) || !live_[p] || !can_join(p)) continue;
             if (bound_shape(g_.values[v].dims) != shape) continue;  // what is broadcast is not computed again for each
             if (const auto it = chains_.find(p); it != chains_.end() && members.size() + it->second.size() < kChainMostMembers) {
                 members.insert(members.end(), it->second.begin(), it->second.end());
