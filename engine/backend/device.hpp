@@ -7,7 +7,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include "orrery/plugin.h"
+
 namespace orrery {
+
+struct Expression;
 
 // How memory is used decides which kind of it is taken.
 enum class DeviceUse {
@@ -49,6 +53,8 @@ class DeviceProgram {
     virtual const void* recorder() const = 0;  // orr_run.device of the kernel that records now
     virtual void copy(const DeviceBlock& src, uint64_t src_offset, const DeviceBlock& dst, uint64_t dst_offset, uint64_t bytes) = 0;
     virtual void fill_zero(const DeviceBlock& dst, uint64_t offset, uint64_t bytes) = 0;
+    // One dispatch: each element of dst (contiguous, f32) out of those of the inputs, broadcast; Device::takes_chain() has said yes.
+    virtual void chain(const Expression& expression, const std::vector<const orr_tensor*>& ins, const orr_tensor& dst) = 0;
     // What follows goes to a later part; returns how many parts there are so far.
     virtual size_t cut() = 0;
     virtual void end() = 0;
@@ -76,6 +82,8 @@ class Device {
     // Nanoseconds that so much work takes at best; a guess that splitting works with.
     virtual uint64_t cost_ns(uint64_t flops, uint64_t bytes) const = 0;
     virtual nlohmann::ordered_json describe() const = 0;
+    // Whether kernels can be written for formulas over these inputs; else says why not.
+    virtual bool takes_chain(const Expression& expression, const std::vector<const orr_tensor*>& ins, const orr_tensor& dst, std::string& reason) const = 0;
 };
 
 }  // namespace orrery

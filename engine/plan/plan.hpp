@@ -45,6 +45,8 @@ struct ChainStep {
     std::vector<int> srcs;  // >= 0: slot of an earlier step; < 0: external input -(i + 1)
 };
 
+struct Expression;
+
 struct PlanStep {
     enum class Kind { kernel, copy, chain, upload, download } kind = Kind::kernel;
     bool on_device = false;  // recorded; else run by the host
@@ -55,6 +57,7 @@ struct PlanStep {
     std::vector<const orr_tensor*> ins, outs;
     std::vector<ChainStep> chain;
     std::vector<std::string> chain_ops;
+    std::shared_ptr<const Expression> expression;  // of a chain on a device
     std::shared_ptr<NodeAttrs> attrs;
     std::vector<Buffer> memory;  // plan_memory
     uint64_t workspace_bytes = 0, flops = 0;

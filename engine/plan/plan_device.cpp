@@ -54,6 +54,13 @@ std::vector<DeviceRange> Plan::ranges(const std::vector<const orr_tensor*>& tens
 }
 
 void Plan::record_step(PlanStep& step) {
+    if (step.kind == PlanStep::Kind::chain) {
+        uint64_t bytes = step.outs[0]->size_bytes;
+        for (const orr_tensor* t : step.ins) bytes += t->size_bytes;
+        device_program_->step(ranges(step.ins, false), ranges(step.outs, true), 0, device_->cost_ns(0, bytes));
+        device_program_->chain(*step.expression, step.ins, *step.outs[0]);
+        return;
+    }
     const auto label = [&] { return (step.op ? std::string(step.op->id) + ", kernel " + step.kernel->name : std::string("transfer")) + (step.label.empty() ? "" : " (" + step.label + ")"); };
     if (step.kind != PlanStep::Kind::kernel) {
         const bool up = step.kind == PlanStep::Kind::upload;

@@ -4,6 +4,7 @@
 namespace orrery {
 namespace {
 constexpr size_t kChainMostInputs = 16;
+constexpr size_t kChainMostMembers = 64;
 }
 
 std::unique_ptr<Plan> Planner::make() {
@@ -150,9 +151,28 @@ void Planner::bind_sources() {
     }
 }
 
+// Whether a node may be part of a chain: f32 throughout; on the processor inputs of one shape, on a device any that broadcast.
+bool Planner::can_join(size_t n) const {
+    const NodeDef& node = g_.nodes[n];
+    if (!(node.op->traits & ORR_TRAIT_ELEMENTWISE) || !node.op->elementwise || node.outs.size() != 1 || node.ins.size() > kChainMostInputs) return false;
+    const ValueDef& out = g_.values[node.outs[0]];
+    if (out.type != ORR_TYPE_F32) return false;
+    for (const orr_value v : node.ins) {
+        if (!v || !values_[v].present) return false;
+        const ValueDef& in = g_.values[v];
+        if (in.type != ORR_TYPE_F32) return false;
+        if (options_.device ? in.kind == ValueKind::state || in.dims.size() > out.dims.size() : in.kind == ValueKind::constant || in.dims.size() != out.dims.size()) return false;
+        for (size_t k = 0; k < in.dims.size(); k++) {
+            const int64_t extent = g_.dims->evaluate(in.dims[k], binding_.symbols);
+            if (extent != g_.dims->evaluate(out.dims[out.dims.size() - in.dims.size() + k], binding_.symbols) && !(options_.device && extent == 1)) return false;
+        }
+    }
+    return !options_.device || has_formula(node);
+}
+
 void Planner::group_chains() {
     chain_of_.assign(g_.nodes.size(), SIZE_MAX);
-    if (options_.reference || options_.device) return;
+    if (options_.reference) return;
     std::vector<int> uses(g_.values.size(), 0);
     for (size_t n = 0; n < g_.nodes.size(); n++)
         if (live_[n])
@@ -163,27 +183,16 @@ void Planner::group_chains() {
     std::vector<size_t> producer(g_.values.size(), SIZE_MAX);
     for (size_t n = 0; n < g_.nodes.size(); n++)
         for (const orr_value v : g_.nodes[n].outs) producer[v] = n;
-    const auto eligible = [&](size_t n) {
-        const NodeDef& node = g_.nodes[n];
-        if (!(node.op->traits & ORR_TRAIT_ELEMENTWISE) || !node.op->elementwise || node.outs.size() != 1 || node.ins.size() > kChainMostInputs) return false;
-        const ValueDef& out = g_.values[node.outs[0]];
-        if (out.type != ORR_TYPE_F32) return false;
-        for (const orr_value v : node.ins) {
-            if (!v) return false;
-            const ValueDef& in = g_.values[v];
-            if (in.type != ORR_TYPE_F32 || in.dims.size() != out.dims.size() || in.kind == ValueKind::constant) return false;
-            for (size_t k = 0; k < in.dims.size(); k++)
-                if (g_.dims->evaluate(in.dims[k], binding_.symbols) != g_.dims->evaluate(out.dims[k], binding_.symbols)) return false;
-        }
-        return true;
-    };
     for (size_t n = 0; n < g_.nodes.size(); n++) {
-        if (!live_[n] || !eligible(n)) continue;
+        if (!live_[n] || !can_join(n)) continue;
+        const std::vector<int64_t> shape = bound_shape(g_.values[g_.nodes[n].outs[0]].dims);
         std::vector<size_t> members;
-        for (const orr_value v : g_.nodes[n].ins) {
+        const std::vector<orr_value>& ins = g_.nodes[n].ins;
+        for (const orr_value v : ins) {
             const size_t p = producer[v];
-            if (p == SIZE_MAX || uses[v] != 1 || !live_[p] || !eligible(p)) continue;
-            if (const auto it = chains_.find(p); it != chains_.end()) {
+            if (p == SIZE_MAX || uses[v] != std::count(ins.begin(), ins.end(), v) || !live_[p] || !can_join(p)) continue;
+            if (bound_shape(g_.values[v].dims) != shape) continue;  // what is broadcast is not computed again for each
+            if (const auto it = chains_.find(p); it != chains_.end() && members.size() + it->second.size() < kChainMostMembers) {
                 members.insert(members.end(), it->second.begin(), it->second.end());
                 chains_.erase(it);
             }

@@ -96,6 +96,11 @@ class Planner {
                       std::vector<Refusal> refusals, const std::string& label, bool on_device);
     void prepack(PrepareContext& c, uint32_t input, const orr_pack& pack);
     void plan_chain(size_t last);
+    // Members of a chain one by one, by their own kernels.
+    void plan_one(size_t n);
+    bool can_join(size_t n) const;
+    bool has_formula(const NodeDef& node) const;
+    bool plan_device_chain(const std::vector<size_t>& members);
     void place_memory();
     void finish_runs();
     const orr_host* host_;

@@ -8,9 +8,16 @@ constexpr uint64_t kChainSlotBytes = 1024 * sizeof(float);
 
 void Planner::plan_node(size_t n) {
     if (chain_of_[n] != SIZE_MAX) {
-        if (chain_of_[n] == n) plan_chain(n);
+        if (chain_of_[n] != n) return;
+        if (!options_.device) return plan_chain(n);
+        if (plan_device_chain(chains_.at(n))) return;
+        for (const size_t member : chains_.at(n)) plan_one(member);
         return;
     }
+    plan_one(n);
+}
+
+void Planner::plan_one(size_t n) {
     const NodeDef& node = g_.nodes[n];
     std::vector<const orr_tensor*> ins(std::max<size_t>(node.ins.size(), node.op->n_inputs), nullptr);
     std::vector<bool> present;

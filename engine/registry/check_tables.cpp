@@ -1,6 +1,7 @@
 #include "engine/registry/check_tables.hpp"
 
 #include "orrery/plugin.hpp"
+#include "orrery/ext/expression.h"
 #include "orrery/ext/tasks.h"
 
 namespace orrery {
@@ -119,6 +120,14 @@ void check_task(const std::string& file, uint32_t i, const orr_task_kind* t) {
     need(what, t->destroy, "destroy");
 }
 
+void check_formula(const std::string& file, uint32_t i, const orr_formula* f) {
+    const std::string what = one(file, "formula", i);
+    need(what, f, "descriptor");
+    check_header(what, f->header, ORR_UP_TO(orr_formula, emit));
+    need(what, f->op, "op");
+    need(what, f->emit, "emit");
+}
+
 template <class Table, class Check>
 void check_list(const orr_plugin& plugin, const char* id, const std::string& file, Check check) {
     const auto* table = static_cast<const Table*>(plugin.get_extension(id));
@@ -149,6 +158,7 @@ void check_tables(const orr_plugin& plugin, const std::string& file) {
     check_list<orr_rewrites>(plugin, ORR_EXT_REWRITES, file, check_rewrite);
     check_list<orr_tokenizers>(plugin, ORR_EXT_TOKENIZERS, file, check_tokenizer);
     check_list<orr_tasks>(plugin, ORR_EXT_TASKS, file, check_task);
+    check_list<orr_expressions>(plugin, ORR_EXT_EXPRESSIONS, file, check_formula);
 }
 
 }  // namespace orrery

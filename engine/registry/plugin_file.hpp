@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "orrery/plugin.h"
+#include "orrery/ext/expression.h"
 #include "orrery/ext/tasks.h"
 
 namespace orrery {

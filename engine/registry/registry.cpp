@@ -269,6 +269,17 @@ const orr_operator* Registry::operator_with(uint32_t trait) {
     return nullptr;
 }
 
+const orr_formula* Registry::formula(const orr_operator& op) {
+    const std::lock_guard lock(mutex_);
+    if (const auto known = formulas_.find(&op); known != formulas_.end()) return known->second;
+    const orr_formula* found = nullptr;
+    const PluginFile* file = owner(by_operator_, op.id);
+    const auto* table = file ? file->extension<orr_expressions>(ORR_EXT_EXPRESSIONS) : nullptr;
+    for (uint32_t i = 0; table && i < table->count; i++)
+        if (std::string_view(table->items[i]->op) == op.id) found = table->items[i];
+    return formulas_[&op] = found;
+}
+
 void Registry::load_all() {
     const std::lock_guard lock(mutex_);
     for (PluginFile& file : files_) {

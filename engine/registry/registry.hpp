@@ -51,6 +51,8 @@ class Registry {
     std::vector<const orr_rewrite*> rewrites();
     // An operator of a loaded plugin that has this trait, nullptr when there is none.
     const orr_operator* operator_with(uint32_t trait);
+    // What an elementwise operator's plugin tells of its formula, nullptr when it tells nothing.
+    const orr_formula* formula(const orr_operator& op);
     void load_all();
 
     nlohmann::ordered_json describe(const std::string& what);
@@ -68,6 +70,7 @@ class Registry {
     std::deque<PluginFile> files_;
     std::map<std::string, PluginFile*> by_operator_, by_type_, by_task_, by_model_, by_plugin_;
     std::map<std::string, const orr_operator*> operators_;
+    std::map<const orr_operator*, const orr_formula*> formulas_;
     std::map<std::string, uint32_t> type_numbers_;
     std::deque<TypeInfo> types_;  // by number below ORR_TYPE_FIRST_BLOCK: plain ones first
     std::map<uint32_t, const TypeInfo*> type_by_number_;

@@ -45,20 +45,31 @@ class RandomIds {
     uint64_t vocabulary_, state_ = 1;
 };
 
-// One run of "next", its whole logits in host memory.
-host::Tensor step(host::Session& session, const std::vector<int32_t>& ids) {
-    session.run("next", {host::Tensor::ids("input_ids", ids)});
-    return session.output("logits");
-}
+// One run of "next" as `run` makes it: the token is chosen where the logits lie, by models that can; else the logits come whole.
+class Steps {
+  public:
+    Steps(host::Session& session, bool samples) : session_(session), output_(samples ? "token" : "logits") {}
+    void operator()(const std::vector<int32_t>& ids) {
+        session_.run("next", {host::Tensor::ids("input_ids", ids)}, {output_});
+        (void)session_.output(output_.c_str());
+    }
+
+  private:
+    host::Session& session_;
+    std::string output_;
+};
 
 // The size of the last axis of the logits, from one token.
 int64_t vocabulary_of(host::Session& session) {
-    const host::Tensor logits = step(session, {0});
+    session.run("next", {host::Tensor::ids("input_ids", {0})}, {"logits"});
+    const host::Tensor logits = session.output("logits");
     if (logits.type() != ORR_TYPE_F32 || logits.shape().empty() || logits.shape().back() < 1)
         throw host::Error(ORR_UNSUPPORTED, "entry next gives no f32 logits; name an entry and its tensors with --entry and --inputs");
     session.reset();
     return logits.shape().back();
 }
+
+bool samples(const host::Model& model) { return json::parse(model.describe("summary"))["info"].value("samples", false); }
 
 int bench_generation(const Common& common, const Options& o) {
     const double load_start = now_seconds();
@@ -73,6 +84,7 @@ int bench_generation(const Common& common, const Options& o) {
     host::Session session = model.session(&options);
     const Interrupt interrupt([&] { session.cancel(); });
     RandomIds random(vocabulary_of(session));
+    Steps step(session, samples(model));
     const double load_s = seconds_since(load_start);
 
     const std::vector<int32_t> prompt = random.next(o.prompt_tokens), generated = random.next(o.generate_tokens);
@@ -83,11 +95,11 @@ int bench_generation(const Common& common, const Options& o) {
         session.reset();
         double start = now_seconds();
         for (int64_t at = 0; at < o.prompt_tokens; at += kChunk)
-            step(session, {prompt.begin() + at, prompt.begin() + std::min(at + kChunk, o.prompt_tokens)});
+            step({prompt.begin() + at, prompt.begin() + std::min(at + kChunk, o.prompt_tokens)});
         const double prompt_s = seconds_since(start);
         if (options.profile && o.prompt_tokens) prompt_profile = json::parse(session.describe("profile", "next"));
         start = now_seconds();
-        for (const int32_t id : generated) step(session, {id});
+        for (const int32_t id : generated) step({id});
         const double generate_s = seconds_since(start);
         if (options.profile && o.generate_tokens) generate_profile = json::parse(session.describe("profile", "next"));
         if (repeat < 0) {

@@ -6,6 +6,7 @@
 #include "orrery/plugin.h"
 #include "orrery/ext/tasks.h"
 #include "orrery/ext/vulkan.h"
+#include "orrery/ext/expression.h"
 
 #define SIZE(type) printf(#type " %zu\n", sizeof(type))
 #define AT(type, member) printf("  " #member " %zu\n", offsetof(type, member))
@@ -500,5 +501,18 @@ int main(void) {
     AT(orr_vulkan_host, lock_queue);
     AT(orr_vulkan_host, unlock_queue);
     AT(orr_vulkan_host, user);
+    SIZE(orr_expression);
+    AT(orr_expression, header);
+    AT(orr_expression, number);
+    AT(orr_expression, word);
+    AT(orr_expression, apply);
+    SIZE(orr_formula);
+    AT(orr_formula, header);
+    AT(orr_formula, op);
+    AT(orr_formula, emit);
+    SIZE(orr_expressions);
+    AT(orr_expressions, header);
+    AT(orr_expressions, count);
+    AT(orr_expressions, items);
     return 0;
 }

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "cases.hpp"
+#include "orrery/ext/expression.h"
 #include "plan.hpp"
 
 namespace orrery::conformance {
@@ -29,6 +30,7 @@ struct Options {
     std::shared_ptr<Device> device;  // whose kernels are checked, instead of the processor's
     uint64_t seed = 1;
     int derived_per_case = 12;
+    const orr_expressions* formulas = nullptr;  // of the plugin; NULL: none
 };
 
 class Checker {
@@ -61,6 +63,7 @@ class Checker {
     void check_in_place(const orr_operator& op, const orr_kernel& k, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes, Setting s);
     void check_view(const orr_operator& op, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes);
     void check_elementwise(const orr_operator& op, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes);
+    void check_formula(const orr_operator& op, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes, const std::vector<const float*>& src, int64_t n);
     void check_derived(const orr_operator& op, const Case& c);
 
     // ---- parts

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "checker.hpp"
+#include "formula.hpp"
 
 namespace orrery::conformance {
 
@@ -327,6 +328,25 @@ void Checker::check_elementwise(const orr_operator& op, const Case& c, const Att
     for (const auto& m : memory) good = good && m->intact();
     expect(good, "guard bytes were written");
     report_.ran.insert(op_ + " elementwise");
+    check_formula(op, c, attrs, shapes, src, n);
+}
+
+// What the operator tells for chains on devices, where it tells something.
+void Checker::check_formula(const orr_operator& op, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes, const std::vector<const float*>& src, int64_t n) {
+    for (uint32_t f = 0; options_.formulas && f < options_.formulas->count; f++) {
+        const orr_formula& formula = *options_.formulas->items[f];
+        if (std::string_view(formula.op) != op.id) continue;
+        where_ = case_ + ", formula";
+        ExpressionBuilder builder;
+        std::vector<uint32_t> inputs;
+        for (size_t i = 0; i < src.size(); i++) inputs.push_back(builder.input(static_cast<uint32_t>(i)));
+        const uint32_t result = builder.tell(formula, attrs.table(), inputs);
+        if (result == 0) continue;  // not for these attributes
+        const std::vector<float> values = evaluate(builder.take(result), src, static_cast<size_t>(n));
+        const auto* bytes = reinterpret_cast<const uint8_t*>(values.data());
+        compare_case(c, shapes, {{bytes, bytes + values.size() * sizeof(float)}}, ORR_NUMERICS_EXACT);
+        report_.ran.insert(op_ + " formula");
+    }
 }
 
 }  // namespace orrery::conformance

@@ -34,6 +34,7 @@ enum class Fault {
     batch,
     elementwise_value,
     elementwise_in_place,
+    formula_value,
     view_offset,
     error_missing
 };
@@ -120,6 +121,14 @@ const orr_operator* double_operator() {
     return op.table();
 }
 
+orr_term emit_double(const orr_attrs*, orr_expression* x, uint32_t, const orr_term* in) { return x->apply(x, fault == Fault::formula_value ? ORR_DO_MUL : ORR_DO_ADD, in[0], in[0], 0); }
+const orr_expressions* formulas() {
+    static const orr_formula doubled = {ORR_HEADER(orr_formula), "test.double/1", emit_double};
+    static const orr_formula* const items[] = {&doubled};
+    static const orr_expressions all = {ORR_HEADER(orr_expressions), 1, items};
+    return &all;
+}
+
 // y = x[1:], a view.
 void infer_tail(const Infer& i) { i.out(0, ORR_TYPE_F32, {i.sub(i.in(0).dims[0], 1)}); }
 bool view_tail(const orr_prepare* p, orr_tensor* out) {
@@ -158,6 +167,7 @@ Report check(const orr_operator* op, const char* text, Fault f) {
     Types types;
     Options options;
     options.isas = {ORR_ISA_GENERIC};
+    options.formulas = formulas();
     Report report;
     std::istringstream in(text);
     const int64_t nested = pool.nested();
@@ -183,6 +193,7 @@ TEST(Kit, SoundOperatorsPass) {
     EXPECT_EQ(d.cases, 3);
     EXPECT_TRUE(d.ran.count("test.double/1 cpu/generic: plain"));
     EXPECT_TRUE(d.ran.count("test.double/1 elementwise"));
+    EXPECT_TRUE(d.ran.count("test.double/1 formula"));
     const Report t = check(tail_operator(), kTailCases, Fault::none);
     EXPECT_TRUE(t.failures.empty()) << all(t);
     EXPECT_TRUE(t.ran.count("test.tail/1 view"));
@@ -216,7 +227,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Expectation{Fault::workspace_guard, "guard bytes of workspace"}, Expectation{Fault::silent_refusal, "without a reason"},
                     Expectation{Fault::nested, "nested"}, Expectation{Fault::pack_order, "depend on their order"},
                     Expectation{Fault::batch, "alone gives other bits"}, Expectation{Fault::elementwise_value, "is 3, expected 2"},
-                    Expectation{Fault::elementwise_in_place, "writing over source 0"}, Expectation{Fault::view_offset, "expected 2"},
+                    Expectation{Fault::elementwise_in_place, "writing over source 0"}, Expectation{Fault::formula_value, "is 36, expected -12"}, Expectation{Fault::view_offset, "expected 2"},
                     Expectation{Fault::error_missing, "wants the failure \"rank 1\""}));
 
 TEST(Kit, FilledTensors) {

@@ -173,6 +173,8 @@ int validate(const Arguments& a) {
     orrery::Devices devices(engine);
     options.device = devices.get(a.device);
 
+    options.formulas = static_cast<const orr_expressions*>(plugin->get_extension(ORR_EXT_EXPRESSIONS));
+
     Pool pool;
     Report report;
     Checker checker(host, pool, types, options, report);

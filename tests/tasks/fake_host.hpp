@@ -42,6 +42,9 @@ struct State {
     orr_session* session = nullptr;
     std::string hidden = "last_hidden_state";
     std::string info_json = "{}";
+    std::vector<std::vector<float>> sampling;  // what each run that gave a token was told; empty: greedy
+    std::vector<uint64_t> random;
+    int32_t token = -1;
 };
 inline State* state = nullptr;
 
@@ -124,7 +127,9 @@ inline const orr_checkpoint* checkpoint() {
 inline orr_status run(orr_session* s, const char* entry, uint32_t n, const orr_named_tensor* const* inputs, uint32_t, const char* const* outputs) {
     if (state->before_run) state->before_run();
     if (state->cancelled) return state->cancelled = false, fail(ORR_CANCELLED, "cancelled");
-    if (n != 1 || std::strcmp(inputs[0]->name, "input_ids") || inputs[0]->rank != 2) return fail(ORR_INVALID_ARGUMENT, "inputs");
+    const bool samples = entry && !std::strcmp(outputs[0], "token");
+    if (samples ? n != 1 && n != 3 : n != 1) return fail(ORR_INVALID_ARGUMENT, "inputs");
+    if (std::strcmp(inputs[0]->name, "input_ids") || inputs[0]->rank != 2) return fail(ORR_INVALID_ARGUMENT, "inputs");
     const auto* ids = static_cast<const int32_t*>(inputs[0]->data);
     const int64_t count = inputs[0]->shape[1];
     if (static_cast<int64_t>(s->ids.size()) + count > state->context) return fail(ORR_LIMIT, "context");
@@ -141,9 +146,27 @@ inline orr_status run(orr_session* s, const char* entry, uint32_t n, const orr_n
     state->logits.assign(kVocabulary, state->broken ? std::numeric_limits<float>::quiet_NaN() : 0);
     if (state->broken) return ORR_OK;
     state->logits[static_cast<size_t>(state->next(ids[count - 1]))] = 10;
+    if (!samples) return ORR_OK;
+    state->token = state->next(ids[count - 1]);
+    state->sampling.emplace_back();
+    if (n == 1) return ORR_OK;
+    if (std::strcmp(inputs[1]->name, "sampling") || std::strcmp(inputs[2]->name, "random")) return fail(ORR_INVALID_ARGUMENT, "inputs");
+    const auto* p = static_cast<const float*>(inputs[1]->data);
+    state->sampling.back().assign(p, p + 4);
+    uint64_t bits;
+    std::memcpy(&bits, inputs[2]->data, sizeof bits);
+    state->random.push_back(bits);
     return ORR_OK;
 }
 inline orr_status output(orr_session* s, const char* name, orr_named_tensor* t) {
+    if (!std::strcmp(name, "token")) {
+        t->type = ORR_TYPE_I32;
+        t->rank = 1;
+        t->shape[0] = 1;
+        t->data = &state->token;
+        t->size_bytes = sizeof state->token;
+        return ORR_OK;
+    }
     const bool logits = !std::strcmp(name, "logits");
     t->type = ORR_TYPE_F32;
     t->rank = logits ? 2 : 3;

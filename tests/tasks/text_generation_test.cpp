@@ -259,6 +259,29 @@ TEST_F(TextGeneration, MessagesGoThroughTheTemplate) {
 }
 
 // No logit that is a number: the callback's doing where there is one, else the checkpoint's.
+// Made anew, since a task reads the model's info when it is made.
+TEST_F(TextGeneration, TokensChosenByTheModel) {
+    kind_->destroy(task_);
+    state_.info_json = R"({"samples": true})";
+    ASSERT_EQ(kind_->create(fake::host(), nullptr, nullptr, &task_), ORR_OK);
+    ASSERT_EQ(run({{"prompt", "a"}, {"max_tokens", 3}, {"temperature", 0.5}, {"top_k", 7}, {"top_p", 0.75}, {"min_p", 0.25}, {"seed", 1234567}}), ORR_OK);
+    EXPECT_EQ(result_["text"], "bcd");
+    EXPECT_EQ(state_.sampling, (std::vector<std::vector<float>>(3, {0.5f, 7, 0.75f, 0.25f})));
+    // The generator's published sequence, one number a token.
+    EXPECT_EQ(state_.random, (std::vector<uint64_t>{6457827717110365317u, 3203168211198807973u, 9817491932198370423u}));
+    state_.sampling.clear();
+    ASSERT_EQ(run({{"prompt", "a"}, {"max_tokens", 3}, {"temperature", 0}}), ORR_OK);
+    EXPECT_EQ(state_.sampling, std::vector<std::vector<float>>(3));
+    // What the model cannot do goes by the logits.
+    state_.sampling.clear();
+    for (const json& more : {json{{"repetition_penalty", 1.1}}, json{{"presence_penalty", 1}}, json{{"frequency_penalty", 1}}, json{{"logit_bias", {{"3", 1}}}}, json{{"logits_events", true}}}) {
+        json request = {{"prompt", "a"}, {"max_tokens", 2}, {"top_k", 1}};
+        request.update(more);
+        ASSERT_EQ(run(request), ORR_OK);
+        EXPECT_TRUE(state_.sampling.empty()) << more;
+    }
+}
+
 TEST_F(TextGeneration, LogitsThatAreNoNumbers) {
     edit_ = [](float* logits) { std::fill_n(logits, fake::kVocabulary, NAN); };
     EXPECT_EQ(run(greedy({{"prompt", "a"}, {"logits_events", true}})), ORR_INVALID_ARGUMENT);

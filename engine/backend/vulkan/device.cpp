@@ -40,6 +40,11 @@ VulkanDevice::VulkanDevice(std::shared_ptr<Instance> instance, size_t index, con
         api_ = load_device(instance_->api(), device_);
         api_.GetDeviceQueue(device_, capability_.queue_family, 0, &queue);
     }
+    VkPhysicalDeviceFloatControlsProperties floats{};
+    floats.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FLOAT_CONTROLS_PROPERTIES;
+    VkPhysicalDeviceProperties2 properties{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, &floats, {}};
+    instance_->api().GetPhysicalDeviceProperties2(physical, &properties);
+    keep_special_ = floats.shaderSignedZeroInfNanPreserveFloat32;
     queue_ = std::make_unique<Queue>(api_, device_, queue, capability_.queue_family, options.host && !own_ ? options.host : nullptr);
     pipelines_ = std::make_unique<Pipelines>(api_, device_, capability_, options.cache_dir);
     memory_ = std::make_shared<VulkanMemory>(api_, device_, capability_, options.budget_bytes);
@@ -136,7 +141,7 @@ void VulkanDevice::fill_zero(const DeviceBlock& dst, uint64_t offset, uint64_t b
 }
 
 std::unique_ptr<DeviceProgram> VulkanDevice::new_program(bool timed) {
-    return std::make_unique<Recorder>(shared_from_this(), Parts{api_, device_, capability_, *pipelines_, *queue_}, timed);
+    return std::make_unique<Recorder>(shared_from_this(), Parts{api_, device_, capability_, *pipelines_, *queue_, chains_, keep_special_}, timed);
 }
 
 uint64_t VulkanDevice::cost_ns(uint64_t flops, uint64_t bytes) const {
@@ -144,6 +149,14 @@ uint64_t VulkanDevice::cost_ns(uint64_t flops, uint64_t bytes) const {
     const orr_vulkan_device& t = capability_.table;
     const double flops_per_ns = t.software ? 10 : t.integrated ? 200 : 2000, bytes_per_ns = t.software ? 2 : t.integrated ? 20 : 150;
     return static_cast<uint64_t>(static_cast<double>(flops) / flops_per_ns + static_cast<double>(bytes) / bytes_per_ns) + 1000;
+}
+
+bool VulkanDevice::takes_chain(const Expression&, const std::vector<const orr_tensor*>& ins, const orr_tensor& dst, std::string& reason) const {
+    ChainLoop loop;
+    if (!make_chain_loop(ins, dst, false, loop, reason)) return false;
+    if (loop.push_bytes() <= std::min(capability_.table.push_bytes, 256u)) return true;
+    reason = std::to_string(ins.size()) + " inputs and their steps take " + std::to_string(loop.push_bytes()) + " bytes of push constants, the device has " + std::to_string(capability_.table.push_bytes);
+    return false;
 }
 
 nlohmann::ordered_json VulkanDevice::describe() const {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "engine/backend/device.hpp"
+#include "engine/backend/vulkan/chain_shader.hpp"
 #include "engine/backend/vulkan/instance.hpp"
 #include "engine/backend/vulkan/memory.hpp"
 #include "engine/backend/vulkan/pipeline.hpp"
@@ -36,6 +37,7 @@ class VulkanDevice : public Device, public std::enable_shared_from_this<VulkanDe
     uint64_t free_bytes() const override { return memory_->free_bytes(); }
     uint64_t cost_ns(uint64_t flops, uint64_t bytes) const override;
     nlohmann::ordered_json describe() const override;
+    bool takes_chain(const Expression& expression, const std::vector<const orr_tensor*>& ins, const orr_tensor& dst, std::string& reason) const override;
 
   private:
     template <class Record>
@@ -48,6 +50,8 @@ class VulkanDevice : public Device, public std::enable_shared_from_this<VulkanDe
     DeviceApi api_;
     std::unique_ptr<Queue> queue_;
     std::unique_ptr<Pipelines> pipelines_;
+    ChainShaders chains_;
+    bool keep_special_ = false;  // SignedZeroInfNanPreserve for f32
     std::shared_ptr<VulkanMemory> memory_;
     std::mutex transfer_mutex_;
     VkCommandPool transfer_pool_ = VK_NULL_HANDLE;

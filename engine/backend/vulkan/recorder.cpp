@@ -5,6 +5,7 @@
 
 #include "engine/registry/error_text.hpp"
 #include "orrery/plugin.hpp"
+#include "orrery/vulkan.hpp"
 
 namespace orrery::vulkan {
 namespace {
@@ -188,6 +189,23 @@ void Recorder::fill_zero(const DeviceBlock& dst, uint64_t offset, uint64_t bytes
     if (collect_ || bytes == 0) return;
     const auto& to = static_cast<const VulkanBlock&>(dst);
     parts_.api.CmdFillBuffer(current_, to.buffer(), to.offset() + offset, (bytes + 3) / 4 * 4, 0);
+}
+
+void Recorder::chain(const Expression& expression, const std::vector<const orr_tensor*>& ins, const orr_tensor& dst) {
+    ChainLoop loop;
+    std::string reason;
+    if (!make_chain_loop(ins, dst, true, loop, reason)) throw Error(ORR_INTERNAL, "elementwise chain: " + reason);
+    if (loop.n == 0) return;
+    loop.form.keep_special = parts_.keep_special;
+    std::vector<uint32_t> push;
+    const auto put = [&](uint64_t address) { push.push_back(static_cast<uint32_t>(address)), push.push_back(static_cast<uint32_t>(address >> 32)); };
+    put(orr_vulkan_address(&dst));
+    for (const orr_tensor* t : ins) put(orr_vulkan_address(t));
+    push.push_back(loop.n);
+    push.insert(push.end(), loop.numbers.begin(), loop.numbers.end());
+    const vk::Groups groups = vk::groups(vk::divide_up(loop.n, kChainGroup));
+    orr_vulkan_dispatch d{ORR_HEADER(orr_vulkan_dispatch), &parts_.chains.find(expression, loop.form), nullptr, 0, push.data(), static_cast<uint32_t>(push.size() * 4), {groups.x, groups.y, groups.z}};
+    dispatch(d);
 }
 
 size_t Recorder::cut() {

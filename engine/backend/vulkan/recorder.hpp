@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "engine/backend/device.hpp"
+#include "engine/backend/vulkan/chain_shader.hpp"
 #include "engine/backend/vulkan/memory.hpp"
 #include "engine/backend/vulkan/pipeline.hpp"
 #include "engine/backend/vulkan/queue.hpp"
@@ -17,6 +18,8 @@ struct Parts {
     const Capability& capability;
     Pipelines& pipelines;
     Queue& queue;
+    ChainShaders& chains;
+    bool keep_special;  // shaders may ask for zeros' signs, inf and NaN to be kept
 };
 
 class Recorder : public DeviceProgram {
@@ -31,6 +34,7 @@ class Recorder : public DeviceProgram {
     const void* recorder() const override { return &table_.base; }
     void copy(const DeviceBlock& src, uint64_t src_offset, const DeviceBlock& dst, uint64_t dst_offset, uint64_t bytes) override;
     void fill_zero(const DeviceBlock& dst, uint64_t offset, uint64_t bytes) override;
+    void chain(const Expression& expression, const std::vector<const orr_tensor*>& ins, const orr_tensor& dst) override;
     size_t cut() override;
     void end() override;
     void run(size_t part) override;

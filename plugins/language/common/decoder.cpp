@@ -3,6 +3,8 @@
 #include <climits>
 #include <cmath>
 
+#include "common/sampling_graph.h"
+
 namespace orrery {
 
 namespace {
@@ -36,6 +38,7 @@ class Builder {
         if (d_.final_softcap > 0) logits = g_.op("orr.softcap/1", {logits}, Attrs().set("cap", d_.final_softcap));
         if (last_only_) logits = g_.op("orr.reshape/1", {logits}, Attrs().set("shape", std::vector<int64_t>{0, d_.vocabulary}));
         g_.output("logits", g_.named("logits", logits));
+        if (last_only_) name_token(g_, logits, batch_);
     }
 
     // x + mixer(x), then x + ffn(x). Entry "next" drops all but the last token once the last layer has attended.
@@ -205,7 +208,7 @@ const char* const* decoder_operators() {
     static const char* const ids[] = {"orr.embedding/1",    "orr.linear/1",  "orr.rms_norm/1", "orr.rope/1",       "orr.attention/1",
                                       "orr.cache_append/1", "orr.add/1",     "orr.mul/1",      "orr.activation/1", "orr.reshape/1",
                                       "orr.slice/1",        "orr.softcap/1", "orr.affine/1",   "orr.clamp/1",      "orr.cast/1",
-                                      "orr.reduce/1",       nullptr};
+                                      "orr.reduce/1",       "orr.sample/1",  nullptr};
     return ids;
 }
 

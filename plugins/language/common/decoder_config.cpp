@@ -190,6 +190,7 @@ void finish_decoder(DecoderConfig& d, const ModelConfig& c, const orr_model_sour
     if (window) info["window"] = window;
     for (const RopeTable& r : d.ropes)
         if (r.switch_length > 0) info["rotary_switch"] = r.switch_length;
+    if (d.has_head) info["samples"] = true;
     if (!c.gguf()) info["ignored"] = c.unused();
     s.info_json = json_text(info);
 }

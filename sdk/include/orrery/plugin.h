@@ -258,7 +258,8 @@ typedef struct orr_kernel {
     orr_status (*run)(const orr_run* run);
 } orr_kernel;
 
-/* One elementwise step over a contiguous stretch, for fused chains: dst[i] = f(src0[i], src1[i] …), n elements f32.
+/* One elementwise step over a contiguous stretch, for fused chains on the processor (on devices: ext/expression.h):
+ * dst[i] = f(src0[i], src1[i] …), n elements f32.
  * dst may equal any src. attrs as the node's. */
 typedef void (*orr_elementwise_fn)(const orr_attrs* attrs, const float* const* src, float* dst, int64_t n);
 

@@ -1,23 +1,15 @@
 // y[i] = min(max(x[i], min), max); a NaN stays. torch.clamp.
-#include <limits>
-
 #include "common/unary.hpp"
 #include "common/unary_vulkan.hpp"
 #include "clamp_shaders.hpp"
+#include "ops/clamp/clamp.hpp"
 
 using namespace orrery;
 
 namespace {
-float bound(double v) {
-    constexpr double kLargest = std::numeric_limits<float>::max();
-    if (v > kLargest) return std::numeric_limits<float>::infinity();
-    if (v < -kLargest) return -std::numeric_limits<float>::infinity();
-    return static_cast<float>(v);
-}
-
 struct Clamp {
     float low, high;
-    explicit Clamp(const orr_attrs* a) : low(bound(a->get_float(a, "min"))), high(bound(a->get_float(a, "max"))) {
+    explicit Clamp(const orr_attrs* a) : low(core::clamp_bound(a->get_float(a, "min"))), high(core::clamp_bound(a->get_float(a, "max"))) {
         if (low > high)
             throw Error(ORR_INVALID_ARGUMENT, "clamp: min is " + std::to_string(low) + ", max is " + std::to_string(high));
     }

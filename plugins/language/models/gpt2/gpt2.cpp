@@ -3,6 +3,7 @@
 #include <climits>
 #include <cmath>
 
+#include "common/sampling_graph.h"
 #include "model/arch.h"
 #include "model/config.h"
 
@@ -95,7 +96,7 @@ Gpt2 read(const orr_model_source& source) {
     if (m.tied) m.summary.ignored_tensors.push_back("lm_head.weight");
     Json info = {
         {"layers", m.layers}, {"heads", m.heads},           {"kv_heads", m.heads}, {"head_dim", m.hidden / m.heads},       {"hidden", m.hidden},
-        {"ffn", m.ffn},       {"vocabulary", m.vocabulary}, {"tied", m.tied},      {"parameters", parameter_count(source)}};
+        {"ffn", m.ffn},       {"vocabulary", m.vocabulary}, {"tied", m.tied},      {"parameters", parameter_count(source)}, {"samples", true}};
     if (!c.gguf()) info["ignored"] = c.unused();
     m.summary.info_json = json_text(info);
     return m;
@@ -118,6 +119,7 @@ class Builder {
         Value logits = g_.op("orr.linear/1", {x, m_.tied ? table : g_.weight(m_.head + ".weight", {m_.vocabulary, m_.hidden})});
         if (last_only_) logits = g_.op("orr.reshape/1", {logits}, Attrs().set("shape", std::vector<int64_t>{0, m_.vocabulary}));
         g_.output("logits", g_.named("logits", logits));
+        if (last_only_) name_token(g_, logits, batch_);
         g_.advance(tokens_);
     }
 

@@ -66,6 +66,9 @@ struct Generator::Answer {
     std::vector<int32_t> ids;
     std::string text, piece, certain;
     const char* finish = "length";
+    bool on_device = false;  // tokens are chosen where the logits lie; else from logits here
+    uint64_t random = 0;     // for the next token, then
+    int32_t token = -1;      // that the last run gave
     uint64_t steps = 0;  // runs of one token
 };
 
@@ -85,7 +88,10 @@ Generator::Generator(const orr_host* host, orr_model* model, orr_session* sessio
     if (!has_next) throw Error(ORR_UNSUPPORTED, "text_generation: the model has no entry \"next\", it predicts no tokens");
     entry_ = "next";
     const json about = parse_json(info->info_json ? info->info_json : "{}");
-    if (about.is_object()) rotary_switch_ = about.value("rotary_switch", uint64_t{0});
+    if (about.is_object()) {
+        rotary_switch_ = about.value("rotary_switch", uint64_t{0});
+        samples_ = about.value("samples", false);
+    }
     if (own_session_) check(api_->session_create(model, nullptr, &session_));
 }
 
@@ -165,46 +171,70 @@ uint64_t Generator::reuse_prefix(const std::vector<int32_t>& prompt) {
     return 0;
 }
 
-void Generator::forward(const int32_t* ids, uint64_t count) {
+void Generator::forward(const int32_t* ids, uint64_t count, const Answer& a) {
     if (cancelled_) throw Error(ORR_CANCELLED, "text_generation: cancelled");
-    orr_named_tensor input{};
-    input.header = ORR_HEADER(orr_named_tensor);
-    input.name = "input_ids";
-    input.type = ORR_TYPE_I32;
-    input.rank = 2;
-    input.shape[0] = 1;
-    input.shape[1] = static_cast<int64_t>(count);
-    input.data = ids;
-    input.size_bytes = count * sizeof(int32_t);
-    const orr_named_tensor* const inputs[] = {&input};
-    static const char* const outputs[] = {"logits"};
-    check(api_->session_run(session_, entry_, 1, inputs, 1, outputs));
+    const auto tensor = [](const char* name, uint32_t type, int64_t columns, const void* data) {
+        orr_named_tensor t{};
+        t.header = ORR_HEADER(orr_named_tensor);
+        t.name = name;
+        t.type = type;
+        t.rank = 2;
+        t.shape[0] = 1;
+        t.shape[1] = columns;
+        t.data = data;
+        t.size_bytes = static_cast<uint64_t>(columns) * sizeof(int32_t);
+        return t;
+    };
+    const sampling::Parameters& p = a.sampler.parameters();
+    const float numbers[] = {p.temperature, p.top_k, p.top_p, p.min_p};
+    const uint32_t random[] = {static_cast<uint32_t>(a.random), static_cast<uint32_t>(a.random >> 32)};
+    const orr_named_tensor tensors[] = {tensor("input_ids", ORR_TYPE_I32, static_cast<int64_t>(count), ids), tensor("sampling", ORR_TYPE_F32, 4, numbers), tensor("random", ORR_TYPE_I32, 2, random)};
+    const orr_named_tensor* const inputs[] = {&tensors[0], &tensors[1], &tensors[2]};
+    const char* const outputs[] = {a.on_device ? "token" : "logits"};
+    check(api_->session_run(session_, entry_, a.on_device && sampling::draws(p.temperature) ? 3 : 1, inputs, 1, outputs));
     seen_changes_ = changes();
     held_.insert(held_.end(), ids, ids + count);
 }
 
-void Generator::prefill(const std::vector<int32_t>& prompt, uint64_t from) {
+void Generator::prefill(const std::vector<int32_t>& prompt, uint64_t from, Answer& a) {
     for (uint64_t at = from, count; at < prompt.size(); at += count) {
         count = std::min(kChunk, prompt.size() - at);
         // The run that ends beyond the switch rotates all its keys in the new way.
         if (prompt.size() > rotary_switch_ && at + count <= rotary_switch_) count = rotary_switch_ + 1 - at;
-        forward(prompt.data() + at, count);
+        forward(prompt.data() + at, count, a);
     }
-    read_logits();
+    finish_step(a);
 }
 
 // One more token. Where it makes the sequence so long that all keys are rotated in another way (LongRoPE), the whole is run again.
-void Generator::step(int32_t id) {
+void Generator::step(int32_t id, Answer& a) {
     if (!rotary_switch_ || held_.size() != rotary_switch_) {
-        forward(&id, 1);
-        read_logits();
+        forward(&id, 1, a);
+        finish_step(a);
         return;
     }
     std::vector<int32_t> all = held_;
     all.push_back(id);
     check(api_->session_reset(session_));
     held_.clear();
-    prefill(all, 0);
+    prefill(all, 0, a);
+}
+
+void Generator::finish_step(Answer& a) {
+    if (a.on_device)
+        a.token = read_token();
+    else
+        read_logits();
+}
+
+int32_t Generator::read_token() const {
+    orr_named_tensor t{};
+    t.header = ORR_HEADER(orr_named_tensor);
+    check(api_->session_output(session_, "token", &t));
+    if (t.type != ORR_TYPE_I32 || t.size_bytes < sizeof(int32_t)) throw Error(ORR_UNSUPPORTED, "text_generation: entry next gives no i32 token");
+    int32_t id;
+    std::memcpy(&id, t.data, sizeof id);
+    return id;
 }
 
 // A copy of the last run's row: the callback and the penalties write into it.
@@ -276,7 +306,7 @@ void Generator::generate(Answer& a) {
             a.finish = "cancelled";
             return;
         }
-        const int32_t id = a.sampler.sample(logits_.data());
+        const int32_t id = a.on_device ? a.token : a.sampler.sample(logits_.data());
         if (id < 0) {
             const bool changed = a.request.logits_events && a.on_event;
             throw Error(changed ? ORR_INVALID_ARGUMENT : ORR_CORRUPT, "text_generation: after " + std::to_string(held_.size()) + " tokens no logit is a number" +
@@ -294,7 +324,8 @@ void Generator::generate(Answer& a) {
         if (static_cast<int64_t>(a.ids.size()) == a.request.max_tokens) return;
         if (most > 0 && static_cast<int64_t>(held_.size()) >= most) return;  // the context is full
         try {
-            step(id);
+            if (a.on_device) a.random = a.sampler.next_random();
+            step(id, a);
         } catch (const Error& e) {
             if (e.code() != ORR_LIMIT) throw;
             return;
@@ -315,13 +346,19 @@ std::string Generator::run(const char* request_json, orr_event_fn on_event, void
     double prompt_s = 0, generate_s = 0;
     try {
         held_.reserve(prompt.size() + Answer::capacity(request));
-        prefill(prompt, reused);
+        const int64_t vocabulary = info ? info->vocabulary : 0;
+        answer.emplace(request, vocabulary, prompt.size(), on_event, user);
+        answer->on_device = samples_ && answer->sampler.plain() && !(request.logits_events && on_event);
+        if (answer->on_device) answer->random = answer->sampler.next_random();
+        prefill(prompt, reused, *answer);
         prompt_s = now() - start;
-        for (const auto& [id, bias] : request.sampler.logit_bias)
-            if (static_cast<size_t>(id) >= logits_.size())
-                throw Error(ORR_INVALID_ARGUMENT,
-                            "text_generation: logit_bias names token " + std::to_string(id) + ", the model has " + std::to_string(logits_.size()));
-        answer.emplace(request, static_cast<int64_t>(logits_.size()), prompt.size(), on_event, user);
+        if (!answer->on_device && static_cast<int64_t>(logits_.size()) != vocabulary) {  // not all models say how many there are
+            for (const auto& [id, bias] : request.sampler.logit_bias)
+                if (static_cast<size_t>(id) >= logits_.size())
+                    throw Error(ORR_INVALID_ARGUMENT,
+                                "text_generation: logit_bias names token " + std::to_string(id) + ", the model has " + std::to_string(logits_.size()));
+            answer.emplace(request, static_cast<int64_t>(logits_.size()), prompt.size(), on_event, user);
+        }
         for (const int32_t id : prompt) answer->sampler.accept(id, false);
         if (tokenizer_) check(answer->stream.emplace(tokenizer_).open());
         const double generate_start = now();

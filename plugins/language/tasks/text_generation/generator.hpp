@@ -35,10 +35,12 @@ class Generator {
     std::vector<int32_t> prompt_ids(const Request& request) const;
     std::vector<int32_t> encode(const std::string& text, uint32_t flags) const;
     uint64_t reuse_prefix(const std::vector<int32_t>& prompt);
-    void forward(const int32_t* ids, uint64_t count);
-    void prefill(const std::vector<int32_t>& prompt, uint64_t from);
-    void step(int32_t id);
+    void forward(const int32_t* ids, uint64_t count, const Answer& answer);
+    void prefill(const std::vector<int32_t>& prompt, uint64_t from, Answer& answer);
+    void step(int32_t id, Answer& answer);
+    void finish_step(Answer& answer);
     void read_logits();
+    int32_t read_token() const;
     void generate(Answer& answer);
     bool logits_event(Answer& answer);
     bool put_token(Answer& answer, int32_t id);
@@ -53,6 +55,7 @@ class Generator {
     const orr_tokenizer* tokenizer_;
     const char* entry_;
     uint64_t rotary_switch_ = 0;  // "rotary_switch" of the model's info: sequences of more tokens rotate all keys in another way; 0: none
+    bool samples_ = false;        // "samples" of the model's info: entry next has a value "token"
     std::string no_tokenizer_;    // why there is none
     std::vector<int32_t> held_;  // ids that the session has consumed
     uint64_t seen_changes_ = 0;   // of the session, when it had consumed them

@@ -3,18 +3,17 @@
 //   2. repetition penalty p (Keskar et al. 2019, arXiv:1909.05858; transformers RepetitionPenaltyLogitsProcessor):
 //      logits of ids seen in prompt or answer become l < 0 ? l * p : l / p
 //   3. presence a and frequency f penalty (as in OpenAI's API), over the answer alone: l -= (n > 0) * a + n * f, n = times seen
-//   4. temperature 0: the largest logit, of equals the smallest id. Otherwise w = exp((l - max) / temperature)
-//   5. top-k (Fan et al. 2018, arXiv:1805.04833): the k largest, of equals those with smaller ids
-//   6. top-p (Holtzman et al. 2019, arXiv:1904.09751): the shortest run of the largest whose weight reaches top_p of all kept
-//   7. min-p (Nguyen et al. 2024, arXiv:2407.01082): those with w >= min_p * the largest w
-//   8. one draw u in [0, 1): the first id, in ascending order, where the running sum of w exceeds u * sum
-// The generator is SplitMix64 (Steele, Lea, Flood 2014, doi:10.1145/2660193.2660195); u = its upper 53 bits * 2^-53.
+//   4. the choice of common/sampling.h: temperature, top-k (Fan et al. 2018, arXiv:1805.04833), top-p (Holtzman et al. 2019,
+//      arXiv:1904.09751), min-p (Nguyen et al. 2024, arXiv:2407.01082), one draw. The operator orr.sample/1 makes the same one.
+// The generator is SplitMix64 (Steele, Lea, Flood 2014, doi:10.1145/2660193.2660195), one number for each token that is drawn.
 #ifndef ORRERY_TASKS_SAMPLER_HPP
 #define ORRERY_TASKS_SAMPLER_HPP
 
 #include <cstdint>
 #include <utility>
 #include <vector>
+
+#include "common/sampling.h"
 
 namespace orrery::text_generation {
 
@@ -39,13 +38,12 @@ class SplitMix64 {
         z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
         return z ^ (z >> 31);
     }
-    double uniform() { return static_cast<double>(next() >> 11) * 0x1.0p-53; }
 
   private:
     uint64_t state_;
 };
 
-// Allocates when made, then no more (but for top_p without top_k).
+// Allocates when made and at the first token, then no more.
 class Sampler {
   public:
     // tokens: ids that accept() will be told, for reserving.
@@ -54,19 +52,13 @@ class Sampler {
     void accept(int32_t id, bool generated);
     // logits: [vocabulary], changed by the penalties. Returns -1 when none is larger than -inf (NaN counts as -inf).
     int32_t sample(float* logits);
+    // For the operator instead of sample(): its parameters, the random number of the next token, and whether it does all that is asked.
+    const sampling::Parameters& parameters() const { return parameters_; }
+    uint64_t next_random() { return sampling::draws(parameters_.temperature) ? random_.next() : 0; }
+    bool plain() const;
 
   private:
-    struct Candidate {
-        float logit;
-        int32_t id;
-        double weight;
-    };
-    static bool better(const Candidate& a, const Candidate& b) { return a.logit > b.logit || (a.logit == b.logit && a.id < b.id); }
     void penalise(float* logits) const;
-    void keep_top_k(const float* logits);
-    void keep_all(const float* logits);
-    void keep_top_p();
-    int32_t draw();
 
     SamplerOptions options_;
     int64_t vocabulary_;
@@ -74,7 +66,8 @@ class Sampler {
     std::vector<uint8_t> seen_;
     std::vector<uint32_t> count_;    // in the answer
     std::vector<int32_t> seen_ids_;  // each once
-    std::vector<Candidate> kept_;
+    sampling::Parameters parameters_;
+    std::vector<sampling::Candidate> room_;
 };
 
 }  // namespace orrery::text_generation

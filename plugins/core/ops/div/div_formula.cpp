@@ -1,0 +1,15 @@
+// The formula of orr.div/1 for chains on devices.
+#include "common/formulas.hpp"
+
+using namespace orrery;
+using namespace orrery::core;
+using expr::Number;
+
+namespace {
+Number formula(Number a, Number b) { return formulas::quotient(a, b); }
+}  // namespace
+
+const orr_formula* orr_formula_div() {
+    static const orr_formula f = {ORR_HEADER(orr_formula), "orr.div/1", expr::emit_binary<formula>};
+    return &f;
+}
