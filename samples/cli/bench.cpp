@@ -16,7 +16,7 @@ constexpr int64_t kChunk = 512;  // tokens per prompt run, as the text_generatio
 
 struct Options {
     std::string model, inputs, entry, profile;
-    int64_t prompt_tokens = 512, generate_tokens = 64;
+    int64_t prompt_tokens = 512, generate_tokens = 64, batch = 1;
     int repeat = 3;
 };
 
@@ -45,23 +45,28 @@ class RandomIds {
     uint64_t vocabulary_, state_ = 1;
 };
 
-// One run of "next" as `run` makes it: the token is chosen where the logits lie, by models that can; else the logits come whole.
+// One run of "next" as `run` makes it, the same tokens in each sequence: the next is chosen where the logits lie, by models that can; else the logits
+// come whole.
 class Steps {
   public:
-    Steps(host::Session& session, bool samples) : session_(session), output_(samples ? "token" : "logits") {}
+    Steps(host::Session& session, bool samples, int64_t batch) : session_(session), output_(samples ? "token" : "logits"), batch_(batch) {}
     void operator()(const std::vector<int32_t>& ids) {
-        session_.run("next", {host::Tensor::ids("input_ids", ids)}, {output_});
+        std::vector<int32_t> all;
+        for (int64_t b = 0; b < batch_; b++) all.insert(all.end(), ids.begin(), ids.end());
+        session_.run("next", {host::Tensor::view("input_ids", ORR_TYPE_I32, {batch_, static_cast<int64_t>(ids.size())}, all.data(), all.size() * sizeof(int32_t))}, {output_});
         (void)session_.output(output_.c_str());
     }
 
   private:
     host::Session& session_;
     std::string output_;
+    int64_t batch_;
 };
 
-// The size of the last axis of the logits, from one token.
-int64_t vocabulary_of(host::Session& session) {
-    session.run("next", {host::Tensor::ids("input_ids", {0})}, {"logits"});
+// The size of the last axis of the logits, from one token of each sequence.
+int64_t vocabulary_of(host::Session& session, int64_t batch) {
+    const std::vector<int32_t> zeros(static_cast<size_t>(batch));
+    session.run("next", {host::Tensor::view("input_ids", ORR_TYPE_I32, {batch, 1}, zeros.data(), zeros.size() * sizeof(int32_t))}, {"logits"});
     const host::Tensor logits = session.output("logits");
     if (logits.type() != ORR_TYPE_F32 || logits.shape().empty() || logits.shape().back() < 1)
         throw host::Error(ORR_UNSUPPORTED, "entry next gives no f32 logits; name an entry and its tensors with --entry and --inputs");
@@ -80,11 +85,12 @@ int bench_generation(const Common& common, const Options& o) {
     if (options.context && options.context < tokens)
         throw UsageError("--context " + std::to_string(options.context) + " does not hold " + std::to_string(tokens) + " tokens");
     if (!options.context) options.context = std::max<int64_t>(tokens, 1);
+    options.batch = o.batch;
     options.profile = !o.profile.empty();
     host::Session session = model.session(&options);
     const Interrupt interrupt([&] { session.cancel(); });
-    RandomIds random(vocabulary_of(session));
-    Steps step(session, samples(model));
+    RandomIds random(vocabulary_of(session, o.batch));
+    Steps step(session, samples(model), o.batch);
     const double load_s = seconds_since(load_start);
 
     const std::vector<int32_t> prompt = random.next(o.prompt_tokens), generated = random.next(o.generate_tokens);
@@ -106,13 +112,14 @@ int bench_generation(const Common& common, const Options& o) {
             if (common.device != "cpu" && seconds_since(warm_up_start) < kWarmUpSeconds) repeat--;
             continue;
         }
-        if (o.prompt_tokens) prompt_rates.push_back(static_cast<double>(o.prompt_tokens) / prompt_s);
-        if (o.generate_tokens) generate_rates.push_back(static_cast<double>(o.generate_tokens) / generate_s);
+        if (o.prompt_tokens) prompt_rates.push_back(static_cast<double>(o.batch * o.prompt_tokens) / prompt_s);
+        if (o.generate_tokens) generate_rates.push_back(static_cast<double>(o.batch * o.generate_tokens) / generate_s);
     }
     json result = {{"prompt_tokens_per_s", median(prompt_rates)},
                    {"generate_tokens_per_s", median(generate_rates)},
                    {"prompt_tokens", o.prompt_tokens},
                    {"generate_tokens", o.generate_tokens},
+                   {"batch", o.batch},
                    {"repeat", o.repeat},
                    {"load_s", load_s},
                    {"peak_memory_bytes", peak_resident_bytes()}};
@@ -175,6 +182,7 @@ void add_bench(CLI::App& app, Common& common, Action& action) {
     sub->add_option("MODEL", o->model, "model folder or file")->required();
     sub->add_option("--prompt-tokens", o->prompt_tokens, "tokens in the prompt")->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
     sub->add_option("--generate-tokens", o->generate_tokens, "tokens to generate")->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
+    sub->add_option("--batch", o->batch, "sequences that are stepped together; speeds count the tokens of all")->check(CLI::Range(int64_t{1}, int64_t{1} << 16));
     sub->add_option("--profile", o->profile, "also tell the time of each operator class; writes a trace that Perfetto opens to this file");
     sub->add_option("--repeat", o->repeat, "how often; the median is told")->check(CLI::Range(1, 1000000));
     CLI::Option* inputs = sub->add_option("--inputs", o->inputs, "time an entry on the tensors of this safetensors file");

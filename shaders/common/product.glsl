@@ -40,6 +40,27 @@ bool product_part(uint group, uint rows, out Part p) {
 
 float norm_weight(uint c) { return norm == uvec2(0) ? 1.0 : load_float(norm, c, NORM) + NORM_OFFSET; }
 
+float dot4(vec4 w, vec4 x, float a) { return fma(w.w, x.w, fma(w.z, x.z, fma(w.y, x.y, fma(w.x, x.x, a)))); }
+
+// Four columns of a row of x from c on, a multiple of 4; zeros past either end.
+vec4 load_x(uint t, uint c) {
+    vec4 v = vec4(0);
+    if (t >= tokens || c >= k) return v;
+    const uint at = t * x_stride + c;
+    if (c + 3u < k && ((uvec2(x).x >> 2 | at) & 3u) == 0u) return F32x4(uvec2(x)).v[at >> 2];
+    [[unroll]] for (uint i = 0; i < 4u; i++)
+        if (c + i < k) v[i] = x.v[at + i];
+    return v;
+}
+
+// The norm's weights into four columns from c on; returns `square` plus the squares before that.
+float apply_norm(inout vec4 v, uint c, float square) {
+    square = dot4(v, v, square);
+    [[unroll]] for (uint j = 0; j < 4u; j++)
+        if (c + j < k) v[j] *= norm_weight(c + j);
+    return square;
+}
+
 float product_bias(uvec2 bias, uint type, uint n) { return bias == uvec2(0) ? 0.0 : load_float(bias, n, type); }
 
 void product_end(Part p, uint t, uint n, float sum) {

@@ -4,8 +4,7 @@
 // x and its sums by 16 columns lie in shared memory, where neighbours read one address; put there once where SPAN holds all of k. f32 throughout.
 // Codes become floats without a conversion instruction: bits put below the exponent of 1 give 1 + code / 2^bits; the sum of x takes the 1 away.
 // The sum of one element runs over k in an order of PARTS alone, not of ROWS, EACH, SPAN or STEP, in explicit fused multiply-adds.
-// With FIXED, for weights that are codes: x as 16-bit integers by blocks of 32, largest magnitude 32512, split into two signed bytes for packed
-// integer dot products, which are exact; x is off by 1.5e-5 of its block's largest at most.
+// With FIXED, for weights that are codes: x as integers (product_fixed.glsl) in packed integer dot products, which are exact.
 // With NORM the weights of the norm go into x, and the root of the mean square into the result.
 #ifdef FIXED
 #extension GL_EXT_integer_dot_product : require
@@ -16,28 +15,29 @@ layout(constant_id = 9) const uint ROWS = 1;     // of x: 1, 2, 4, 8
 layout(constant_id = 10) const uint SPAN = 2048; // columns of x at a time, a multiple of 32 x STEP x PARTS
 layout(constant_id = 11) const uint GROUP = 256;
 layout(constant_id = 12) const uint EACH = 1;    // 1, 2, 4; gated 1, 2
+layout(constant_id = 13) const uint PREPARED = 0;
 layout(local_size_x_id = 11) in;
+#ifdef FIXED
+#define FIXED_GROUP GROUP
+#include "common/product_fixed.glsl"
+#endif
 
 // Set s of an invocation's rows: gated, the even ones are of the first weight.
 const uint PARTS = GROUP / LANES, SETS = GATED != 0u ? 2 * EACH : EACH;
 const uint STEP = GATED != 0u || ROWS > 2u ? 1 : 2;  // blocks of an invocation on their way at once
 const uint SLOTS = SPAN * ROWS, TOGETHER = ROWS < 4u ? ROWS : 4;
 const uint SUMS = SETS + (NORM != 0u ? 1 : 0);       // with that of the squares
-shared float xsums[SLOTS / 16];
-shared float xsquares[NORM != 0u ? SLOTS / 16 : 1];
 shared float table[16];
 shared float partial[SUMS * TOGETHER * GROUP];
 #ifdef FIXED
 shared uvec4 xq[SLOTS / 8];          // by block of 32 columns: 8 words of high bytes, 8 of low bytes
-shared float xscales[SLOTS / 32];
-shared uint xmost[GROUP];
+shared vec4 xblocks[SLOTS / 32];     // told by product_fixed.glsl
 #else
 shared vec4 xs[SLOTS / 4];
+shared float xsums[SLOTS / 16], xsquares[NORM != 0u ? SLOTS / 16 : 1];
 #endif
 
 float acc[4][8], squares[8];
-
-float dot4(vec4 w, vec4 x, float a) { return fma(w.w, x.w, fma(w.z, x.z, fma(w.y, x.y, fma(w.x, x.x, a)))); }
 
 uint moved(uint w, int by) { return by >= 0 ? w << by : w >> -by; }
 // 1 + (field & keep) / 2^bits of the four fields of `bits` bits that begin at bits 0, 8, 16, 24 of w, or `low` higher
@@ -119,8 +119,8 @@ void multiply(Raw r[4], uint at) {
     [[unroll]] for (uint t = 0; t < ROWS; t++) {
         const uint block = t * (SPAN / 32u) + at;
         const ivec4 high0 = ivec4(xq[block * 4u]), high1 = ivec4(xq[block * 4u + 1u]), low0 = ivec4(xq[block * 4u + 2u]), low1 = ivec4(xq[block * 4u + 3u]);
-        const float unit = xscales[block];
-        const vec2 x_sums = vec2(xsums[block * 2u], xsums[block * 2u + 1u]);
+        const float unit = xblocks[block].x;
+        const vec2 x_sums = xblocks[block].yz;
         [[unroll]] for (uint s = 0; s < SETS; s++) {
             ivec4 sums = ivec4(0);  // high and low bytes of either half
             [[unroll]] for (uint j = 0; j < 4u; j++) {
@@ -179,78 +179,59 @@ void multiply(Raw r[4], uint at) {
 }
 #endif
 
-vec4 load_x(uint t, uint c) {
-    vec4 v = vec4(0);
-    if (t >= tokens || c >= k) return v;
-    const uint at = t * x_stride + c;
-    if (c + 3u < k && ((uvec2(x).x >> 2 | at) & 3u) == 0u) return F32x4(uvec2(x)).v[at >> 2];
-    [[unroll]] for (uint i = 0; i < 4u; i++)
-        if (c + i < k) v[i] = x.v[at + i];
-    return v;
-}
-
 #ifdef FIXED
-// 16 columns of x as integers; two invocations share a block's scale. What is not finite makes its block NaN.
-void stage_fixed(uint slot, bool live, vec4 v[4]) {
-    const uint id = gl_LocalInvocationID.x;
-    uint most = 0;  // magnitudes order as their bits, NaN last
-    [[unroll]] for (uint i = 0; i < 4u; i++) {
-        const uvec4 m = floatBitsToUint(v[i]) & 0x7fffffffu;
-        most = max(most, max(max(m.x, m.y), max(m.z, m.w)));
-    }
-    xmost[id] = most;
-    barrier();
-    most = max(most, xmost[id ^ 1u]);
-    barrier();
-    if (!live) return;
-    const bool finite = most < 0x7f800000u, used = finite && most > 0x0a000000u;
-    const float unit = finite ? used ? uintBitsToFloat(most) / 32512.0 : 0.0 : uintBitsToFloat(0x7fc00000u);
-    const float inverse = used ? 32512.0 / uintBitsToFloat(most) : 0.0;
-    ivec4 sum = ivec4(0);
-    uvec4 high, low;
-    [[unroll]] for (uint i = 0; i < 4u; i++) {
-        const ivec4 q = used ? ivec4(roundEven(v[i] * inverse)) : ivec4(0);
-        const ivec4 h = (q + 128) >> 8, l = q - (h << 8);
-        const uvec4 hb = uvec4(h) & 0xffu, lb = uvec4(l) & 0xffu;
-        sum += q;
-        high[i] = hb.x | hb.y << 8 | hb.z << 16 | hb.w << 24;
-        low[i] = lb.x | lb.y << 8 | lb.z << 16 | lb.w << 24;
-    }
-    xq[slot / 2u * 4u + (slot & 1u)] = high;
-    xq[slot / 2u * 4u + 2u + (slot & 1u)] = low;
-    if ((slot & 1u) == 0u) xscales[slot / 2u] = unit;
-    xsums[slot] = unit * float((sum.x + sum.y) + (sum.z + sum.w));
-}
-#endif
-
-// Columns `from` … of the rows of x that this workgroup takes, 16 an invocation; zeros past either end.
+// Columns `from` … of the rows of x that this workgroup takes; zeros past either end. PREPARED: product_integers.glsl has made them into integers.
 void stage(uint from, uint first) {
-    for (uint base = 0; base < SLOTS / 16u; base += GROUP) {
-        const uint slot = base + gl_LocalInvocationID.x, t = first + slot / (SPAN / 16u), c = from + slot % (SPAN / 16u) * 16u;
-        const bool live = slot < SLOTS / 16u;
-        vec4 v[4];
-        [[unroll]] for (uint i = 0; i < 4u; i++) v[i] = live ? load_x(t, c + i * 4u) : vec4(0);
-        if (NORM != 0u && live) {
-            float square = 0;
-            [[unroll]] for (uint i = 0; i < 4u; i++) {
-                square = dot4(v[i], v[i], square);
-                [[unroll]] for (uint j = 0; j < 4u; j++)
-                    if (c + i * 4u + j < k) v[i][j] *= norm_weight(c + i * 4u + j);
+    const uint blocks = (k + 31u) / 32u;
+    if (PREPARED != 0u) {
+        [[unroll]] for (uint i = 0; i < (SLOTS / 8u + GROUP - 1u) / GROUP; i++) {
+            const uint slot = i * GROUP + gl_LocalInvocationID.x, t = first + slot / (SPAN / 8u), at = from / 8u + slot % (SPAN / 8u);
+            if (slot < SLOTS / 8u) xq[slot] = t < tokens && at < blocks * 4u ? U32x4(uvec2(x)).v[t * blocks * 4u + at] : uvec4(0);
+        }
+        for (uint slot = gl_LocalInvocationID.x; slot < SLOTS / 32u; slot += GROUP) {
+            const uint t = first + slot / (SPAN / 32u), block = from / 32u + slot % (SPAN / 32u);
+            xblocks[slot] = t < tokens && block < blocks ? F32x4(uvec2(x)).v[tokens * blocks * 4u + t * blocks + block] : vec4(0);
+        }
+    } else {
+        for (uint base = 0; base < SLOTS / 8u; base += GROUP) {
+            const uint slot = base + gl_LocalInvocationID.x, quarter = slot & 3u, to = slot / 4u * 4u + quarter / 2u;
+            const FixedQuarter f = fixed_quarter(first + slot / (SPAN / 8u), from + slot % (SPAN / 8u) * 8u);
+            if (slot >= SLOTS / 8u) continue;
+            if ((quarter & 1u) == 0u) {
+                xq[to].xy = f.high;
+                xq[to + 2u].xy = f.low;
+            } else {
+                xq[to].zw = f.high;
+                xq[to + 2u].zw = f.low;
             }
-            xsquares[slot] = square;
+            if (quarter == 0u) xblocks[slot / 4u] = f.told;
         }
-#ifdef FIXED
-        stage_fixed(slot, live, v);
-#else
-        if (live) {
-            [[unroll]] for (uint i = 0; i < 4u; i++) xs[slot * 4u + i] = v[i];
-            const vec4 s = v[0] + v[1] + v[2] + v[3];
-            xsums[slot] = (s.x + s.y) + (s.z + s.w);
-        }
-#endif
     }
     barrier();
 }
+
+float square_of(uint t, uint block) { return xblocks[t * (SPAN / 32u) + block].w; }
+#else
+// 16 columns an invocation.
+void stage(uint from, uint first) {
+    for (uint slot = gl_LocalInvocationID.x; slot < SLOTS / 16u; slot += GROUP) {
+        const uint t = first + slot / (SPAN / 16u), c = from + slot % (SPAN / 16u) * 16u;
+        vec4 v[4];
+        float square = 0;
+        [[unroll]] for (uint i = 0; i < 4u; i++) {
+            v[i] = load_x(t, c + i * 4u);
+            if (NORM != 0u) square = apply_norm(v[i], c + i * 4u, square);
+        }
+        if (NORM != 0u) xsquares[slot] = square;
+        [[unroll]] for (uint i = 0; i < 4u; i++) xs[slot * 4u + i] = v[i];
+        const vec4 s = v[0] + v[1] + v[2] + v[3];
+        xsums[slot] = (s.x + s.y) + (s.z + s.w);
+    }
+    barrier();
+}
+
+float square_of(uint t, uint block) { return xsquares[t * (SPAN / 16u) + block * 2u] + xsquares[t * (SPAN / 16u) + block * 2u + 1u]; }
+#endif
 
 float total(uint sum_of, uint t, uint row) {
     float sum = 0;
@@ -327,7 +308,7 @@ void main() {
                 if (block >= blocks) continue;
                 multiply(now[i], block % width);
                 if (NORM != 0u)
-                    [[unroll]] for (uint t = 0; t < ROWS; t++) squares[t] += xsquares[t * (SPAN / 16u) + block % width * 2u] + xsquares[t * (SPAN / 16u) + block % width * 2u + 1u];
+                    [[unroll]] for (uint t = 0; t < ROWS; t++) squares[t] += square_of(t, block % width);
             }
         }
         Part done = p;

@@ -12,6 +12,7 @@ using namespace shaders;
 constexpr int64_t kGemvRows = 8;      // of x, in one pass over the weights
 constexpr int64_t kGemvMostRows = 32;  // up to here several passes beat tiles that are mostly empty
 constexpr uint32_t kGemmSide = 64;
+constexpr int64_t kPreparedRows = 3;  // of x, from where on every workgroup would turn more of them into integers than it costs to wait
 constexpr int64_t kUnpackRows = 256, kUnpackFloatRows = 768;  // of x, from where on weights are worth unpacking first
 constexpr uint64_t kUnpackBytes = 320 << 20;                  // that unpacked weights may take
 constexpr double kHalfTile = 0.76;                            // time of a tile of 64 rows of x beside one of 128, measured on an H200
@@ -23,6 +24,7 @@ enum class Form : uint32_t { gemv, gemm, f16_32, f16_64, f16_128 };
 struct Plan {
     Form form;
     bool fixed;   // gemv may take x as integers
+    bool prepared;  // x becomes integers in the workspace first
     bool unpack;  // weights become rows of f16 in the workspace first
 };
 
@@ -169,10 +171,11 @@ bool in_f16(Form form) { return form != Form::gemv && form != Form::gemm; }
 uint64_t pairs_of_blocks(const ProductCall& c) { return divide_up(static_cast<uint64_t>(c.x->shape[c.x->rank - 1]), 64); }
 // Of one row in f16.
 uint64_t row_f16_bytes(const ProductCall& c) { return pairs_of_blocks(c) * 128; }
-// What comes first in the workspace: x in f16, or normalised in f32.
-uint64_t x_bytes(const ProductCall& c, Form form) {
+// What comes first in the workspace: x in f16, as integers, or normalised in f32.
+uint64_t x_bytes(const ProductCall& c, Form form, bool prepared) {
     const uint64_t n = static_cast<uint64_t>(rows(*c.x));
     if (in_f16(form)) return divide_up(n, 128) * 128 * row_f16_bytes(c);
+    if (prepared) return n * divide_up(static_cast<uint64_t>(c.x->shape[c.x->rank - 1]), 32) * 80;
     return form == Form::gemm && c.normed ? divide_up(n * static_cast<uint64_t>(c.x->shape[c.x->rank - 1]) * 4, 256) * 256 : 0;
 }
 uint64_t unpacked_bytes(const ProductCall& c, uint32_t part) { return static_cast<uint64_t>(weight_rows(c, part)) * row_f16_bytes(c); }
@@ -238,7 +241,7 @@ orr_status dispatch_product(const orr_run* run, const ProductShaders& s, const P
     const bool fixed = plan.fixed && is_codes(type0) && is_codes(type1);
     const Gemv g(device(run), c, p, fixed);
     const Groups groups{static_cast<uint32_t>(divide_up(p.tokens, g.rows)), g.groups, 1};
-    return dispatch(run, fixed ? s.gemv_fixed : s.gemv, {type0, type1, act, gated, scale, norm_type(c), bits(c.eps), bits(c.norm_offset), g.lanes, g.rows, g.span, g.group, g.each}, p, groups);
+    return dispatch(run, fixed ? s.gemv_fixed : s.gemv, {type0, type1, act, gated, scale, norm_type(c), bits(c.eps), bits(c.norm_offset), g.lanes, g.rows, g.span, g.group, g.each, plan.prepared}, p, groups);
 }
 
 // x into the workspace, as the form reads it.
@@ -247,9 +250,14 @@ orr_status dispatch_rows(const orr_run* run, const ProductShaders& s, const Prod
     return dispatch(run, s.rows, {0, 0, 0, 0, bits(1), norm_type(c), bits(c.eps), bits(c.norm_offset), halves}, p, groups(p.tokens));
 }
 
+orr_status dispatch_integers(const orr_run* run, const ProductShaders& s, const ProductCall& c, ProductParams p) {
+    p.y0 = recorder(run).workspace;
+    return dispatch(run, s.integers, {0, 0, 0, 0, bits(1), norm_type(c), bits(c.eps), bits(c.norm_offset)}, p, groups(divide_up(p.tokens * divide_up(p.k, 32), 64)));
+}
+
 // Weights into the workspace behind x; where each lies.
 orr_status dispatch_unpack(const orr_run* run, const ProductShaders& s, const ProductCall& c, ProductParams p, uint64_t* at) {
-    uint64_t to = recorder(run).workspace + x_bytes(c, static_cast<const Plan*>(run->data)->form);
+    uint64_t to = recorder(run).workspace + x_bytes(c, static_cast<const Plan*>(run->data)->form, false);
     for (uint32_t i = 0; i < c.parts; ++i) {
         at[i] = p.y0 = to;
         p.w0 = address(c.w[i]);
@@ -286,10 +294,13 @@ orr_status product_prepare(orr_prepare* p, const ProductShaders& s, const Produc
     if (!plan) return ORR_OUT_OF_MEMORY;
     plan->form = form_of(p, s, c);
     char ignored[256];
-    plan->fixed = plan->form == Form::gemv && p->numerics != ORR_NUMERICS_EXACT && can_run(device(p), s.gemv_fixed, ignored, sizeof ignored);
+    plan->fixed = plan->form == Form::gemv && p->numerics != ORR_NUMERICS_EXACT && can_run(device(p), s.gemv_fixed, ignored, sizeof ignored) && can_run(device(p), s.integers, ignored, sizeof ignored);
     p->variant(p, plan->fixed && is_codes(type_in_shader(*c.w[0])) ? "gemv_fixed" : variant_of(plan->form));
     plan->unpack = worth_unpacking(p, s, c, plan->form);
-    p->workspace(p, x_bytes(c, plan->form) + (plan->unpack ? unpacked_bytes(c) : 0));
+    const auto codes = [&](uint32_t i) { return is_codes(type_in_shader(*c.w[i])); };
+    plan->prepared = plan->fixed && rows(*c.x) >= kPreparedRows;
+    for (uint32_t i = 0; i < c.parts; ++i) plan->prepared = plan->prepared && codes(i);
+    p->workspace(p, x_bytes(c, plan->form, plan->prepared) + (plan->unpack ? unpacked_bytes(c) : 0));
     for (uint32_t i = 0; i < c.parts; ++i) {
         if (!packed(*c.w[i])) continue;
         const orr_status status = pack_tiles(p, c.first_weight + i * c.weight_step, describe_tiles(*c.w[i], c.transposed), c.transposed);
@@ -303,8 +314,8 @@ orr_status product_run(const orr_run* run, const ProductShaders& s, const Produc
     ProductParams common = common_params(c);
     if (common.tokens == 0) return ORR_OK;
     uint64_t unpacked[kMostParts];
-    if (x_bytes(c, plan.form)) {
-        orr_status status = dispatch_rows(run, s, c, common, in_f16(plan.form));
+    if (x_bytes(c, plan.form, plan.prepared)) {
+        orr_status status = plan.prepared ? dispatch_integers(run, s, c, common) : dispatch_rows(run, s, c, common, in_f16(plan.form));
         if (status == ORR_OK && plan.unpack) status = dispatch_unpack(run, s, c, common, unpacked);
         if (status != ORR_OK) return status;
         recorder(run).barrier(&recorder(run));

@@ -12,6 +12,7 @@ struct ProductShaders {
     const orr_vulkan_shader& gemv;
     const orr_vulkan_shader& gemv_fixed;  // of product_gemv.glsl with FIXED
     const orr_vulkan_shader& gemm;
+    const orr_vulkan_shader& integers;
     const orr_vulkan_shader& rows;
     const orr_vulkan_shader& unpack;
     const orr_vulkan_shader& f16_32;  // rows of x in a workgroup's tile
