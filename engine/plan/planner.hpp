@@ -45,6 +45,7 @@ class Planner {
         bool on_device = false;
         size_t twin = SIZE_MAX;   // the same contents on the other side
         size_t input = SIZE_MAX;  // of plan_->inputs_
+        bool read = false;        // by a step, or as a result
     };
 
     std::string where() const { return g_.model + "." + g_.entry; }
@@ -82,6 +83,7 @@ class Planner {
     // The same value on the device or on the host; copied there when it is not.
     const orr_tensor* on_side(const orr_tensor* t, bool device, const std::string& label);
     void place_constants(PlanStep& step);
+    DeviceProgress uploading(uint64_t bytes);
     void check_room(uint64_t bytes, const std::string& name) const;
     void lay_out_step_block(uint64_t bytes);
     struct PrepareContext {
@@ -122,6 +124,7 @@ class Planner {
     std::map<size_t, std::vector<size_t>> chains_;
     std::vector<size_t> chain_of_;
     uint64_t max_workspace_ = 0;
+    size_t node_ = 0;  // that is being planned
     std::set<const orr_tensor*> device_states_;
     std::map<const orr_tensor*, std::string> state_names_;
 };

@@ -292,13 +292,21 @@ void Planner::place_constants(PlanStep& step) {
             continue;
         }
         const std::shared_ptr<Constant> c = it->second;
-        check_room(c->bytes(), c->name());
-        step.blocks.push_back(options_.device_weights->plain(c));
+        if (!options_.device_weights->holds(c, "")) check_room(c->bytes(), c->name());
+        step.blocks.push_back(options_.device_weights->plain(c, uploading(c->bytes())));
         orr_tensor* there = &plan_->tensors_.emplace_back(*t);
         there->buffer = step.blocks.back()->handle();
         constants_[there] = c;
         t = there;
     }
+}
+
+// Asks for leave to go on in the course of an upload of `bytes`.
+DeviceProgress Planner::uploading(uint64_t bytes) {
+    return [this, bytes](uint64_t done) {
+        const double part = static_cast<double>(done) / static_cast<double>(std::max<uint64_t>(bytes, 1));
+        if (cancelled() || (options_.progress && !options_.progress((static_cast<double>(node_) + part) / static_cast<double>(g_.nodes.size())))) throw_cancelled();
+    };
 }
 
 // Weights leave room for states and activations.
@@ -335,8 +343,8 @@ void Planner::prepack(PrepareContext& c, uint32_t input, const orr_pack& pack) {
     orr_tensor as = *t;
     as.layout = registry_.intern(pack.layout);
     if (c.step->on_device) {
-        check_room(pack.bytes, it->second->name());
-        c.step->blocks.push_back(options_.device_weights->pack(it->second, pack, parallel));
+        if (!options_.device_weights->holds(it->second, pack.layout)) check_room(pack.bytes, it->second->name());
+        c.step->blocks.push_back(options_.device_weights->pack(it->second, pack, parallel, uploading(pack.bytes)));
         as.data = nullptr;
         as.buffer = c.step->blocks.back()->handle();
         as.offset = 0;

@@ -62,6 +62,7 @@ int doctor(const Common& common) {
     try {
         const host::Engine engine = make_engine(common);
         capabilities = parse_json(engine.describe("capabilities"));
+        capabilities["devices"] = parse_json(engine.describe("devices"));
         for (const char* kind : {"plugins", "formats", "models", "types", "tokenizers", "tasks"}) {
             const size_t n = count_of(parse_json(engine.describe(kind)));
             checks.push_back({kind, n > 0, std::to_string(n) + " found" + (n ? "" : "; name their folder with --plugins")});

@@ -39,6 +39,7 @@ int main(void) {
     AT(orr_engine_options, device_memory_budget_bytes);
     AT(orr_engine_options, vulkan);
     AT(orr_engine_options, cache_dir);
+    AT(orr_engine_options, device_submission_ms);
     SIZE(orr_io);
     AT(orr_io, header);
     AT(orr_io, user);
@@ -74,6 +75,7 @@ int main(void) {
     AT(orr_named_tensor, shape);
     AT(orr_named_tensor, data);
     AT(orr_named_tensor, size_bytes);
+    AT(orr_named_tensor, buffer);
     SIZE(orr_session_options);
     AT(orr_session_options, header);
     AT(orr_session_options, context);
@@ -459,6 +461,7 @@ int main(void) {
     AT(orr_vulkan_buffer, offset);
     AT(orr_vulkan_buffer, address);
     AT(orr_vulkan_buffer, bytes);
+    AT(orr_vulkan_buffer, usage);
     SIZE(orr_vulkan_paged);
     AT(orr_vulkan_paged, pages);
     AT(orr_vulkan_paged, past);
@@ -500,5 +503,21 @@ int main(void) {
     AT(orr_vulkan_host, lock_queue);
     AT(orr_vulkan_host, unlock_queue);
     AT(orr_vulkan_host, user);
+    SIZE(orr_vulkan_semaphore);
+    AT(orr_vulkan_semaphore, header);
+    AT(orr_vulkan_semaphore, handle);
+    AT(orr_vulkan_semaphore, value);
+    SIZE(orr_vulkan_output);
+    AT(orr_vulkan_output, header);
+    AT(orr_vulkan_output, name);
+    AT(orr_vulkan_output, buffer);
+    SIZE(orr_vulkan_share);
+    AT(orr_vulkan_share, header);
+    AT(orr_vulkan_share, wait_count);
+    AT(orr_vulkan_share, signal_count);
+    AT(orr_vulkan_share, waits);
+    AT(orr_vulkan_share, signals);
+    AT(orr_vulkan_share, output_count);
+    AT(orr_vulkan_share, outputs);
     return 0;
 }

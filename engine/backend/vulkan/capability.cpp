@@ -127,7 +127,8 @@ uint32_t find_queue_family(const InstanceApi& api, VkPhysicalDevice physical) {
     return best;
 }
 
-void fill(const InstanceApi& api, VkPhysicalDevice physical, const Found& found, const Names& extensions, Capability& c) {
+// lacks: how to say that a feature is missing.
+void fill(const InstanceApi& api, VkPhysicalDevice physical, const Found& found, const Names& extensions, const char* lacks, Capability& c) {
     VkPhysicalDeviceSubgroupProperties subgroup{};
     subgroup.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES;
     VkPhysicalDeviceSubgroupSizeControlProperties sizes{};
@@ -154,8 +155,8 @@ void fill(const InstanceApi& api, VkPhysicalDevice physical, const Found& found,
     const VkPhysicalDeviceProperties& base = p.properties;
     if (base.apiVersion < VK_API_VERSION_1_2)
         throw Error(ORR_UNSUPPORTED, "has Vulkan " + std::to_string(VK_API_VERSION_MAJOR(base.apiVersion)) + "." + std::to_string(VK_API_VERSION_MINOR(base.apiVersion)) + ", 1.2 is needed");
-    if (!found.address) throw Error(ORR_UNSUPPORTED, "lacks the feature bufferDeviceAddress");
-    if (!found.timeline) throw Error(ORR_UNSUPPORTED, "lacks the feature timelineSemaphore");
+    if (!found.address) throw Error(ORR_UNSUPPORTED, std::string(lacks) + "bufferDeviceAddress");
+    if (!found.timeline) throw Error(ORR_UNSUPPORTED, std::string(lacks) + "timelineSemaphore");
     c.name = base.deviceName;
     c.driver = std::string(driver.driverName) + " " + driver.driverInfo;
     std::memcpy(c.cache_uuid, base.pipelineCacheUUID, sizeof c.cache_uuid);
@@ -247,7 +248,7 @@ void read_capability(const InstanceApi& api, VkPhysicalDevice physical, Capabili
     if (has(names, VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME)) e.extensions.push_back(VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME);
     if (has(names, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME)) e.extensions.push_back(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
     api.GetPhysicalDeviceFeatures2(physical, &e.features);
-    fill(api, physical, find_features(&e.features), names, c);
+    fill(api, physical, find_features(&e.features), names, "lacks the feature ", c);
     c.queue_family = find_queue_family(api, physical);
     // Only what is used is switched on: some features cost speed (robust access), others make drivers compile differently.
     const VkBool32 int16 = e.features.features.shaderInt16;
@@ -276,7 +277,28 @@ void read_capability(const InstanceApi& api, const orr_vulkan_host& host, Capabi
     Names names;
     for (const char* const* n = host.extensions; n && *n; n++) names.emplace_back(*n);
     const auto physical = static_cast<VkPhysicalDevice>(host.physical_device);
-    fill(api, physical, find_features(static_cast<const VkPhysicalDeviceFeatures2*>(host.features)), names, c);
+    const auto minor = [](uint32_t v) { return std::to_string(VK_API_VERSION_MAJOR(v)) + "." + std::to_string(VK_API_VERSION_MINOR(v)); };
+    if (host.api_version < VK_API_VERSION_1_2) throw Error(ORR_UNSUPPORTED, "orr_vulkan_host: the instance was made for Vulkan " + minor(host.api_version) + ", 1.2 is needed");
+    uint32_t n = 0;
+    api.GetPhysicalDeviceQueueFamilyProperties(physical, &n, nullptr);
+    std::vector<VkQueueFamilyProperties> families(n);
+    api.GetPhysicalDeviceQueueFamilyProperties(physical, &n, families.data());
+    if (host.queue_family >= n) throw Error(ORR_INVALID_ARGUMENT, "orr_vulkan_host: queue_family is " + std::to_string(host.queue_family) + ", the device has " + std::to_string(n));
+    if (!(families[host.queue_family].queueFlags & VK_QUEUE_COMPUTE_BIT)) throw Error(ORR_INVALID_ARGUMENT, "orr_vulkan_host: queue_family " + std::to_string(host.queue_family) + " cannot compute");
+    if (!host.features) throw Error(ORR_INVALID_ARGUMENT, "orr_vulkan_host: features is NULL; bufferDeviceAddress and timelineSemaphore are needed");
+    Found found = find_features(static_cast<const VkPhysicalDeviceFeatures2*>(host.features));
+    // A feature of an extension that was not enabled is nothing.
+    VkPhysicalDeviceProperties base;
+    api.GetPhysicalDeviceProperties(physical, &base);
+    const uint32_t version = std::min(host.api_version, base.apiVersion);
+    const bool v13 = version >= VK_API_VERSION_1_3;
+    if (!v13 && !has(names, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME)) found.subgroup_size = found.full_subgroups = false;
+    if (!v13 && !has(names, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME)) found.dot = false;
+    found.coopmat = found.coopmat && has(names, "VK_KHR_cooperative_matrix");
+    found.coopmat2 = found.coopmat2 && has(names, "VK_NV_cooperative_matrix2");
+    found.bf16 = found.bf16 && has(names, "VK_KHR_shader_bfloat16");
+    fill(api, physical, found, names, "the host made its device without the feature ", c);
+    c.table.api_version = version;
     c.queue_family = host.queue_family;
 }
 

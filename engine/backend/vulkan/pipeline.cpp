@@ -35,7 +35,12 @@ Pipelines::Pipelines(const DeviceApi& api, VkDevice device, const Capability& ca
     info.pushConstantRangeCount = 1;
     info.pPushConstantRanges = &range;
     if (const VkResult r = api_.CreatePipelineLayout(device_, &info, nullptr, &layout_); r != VK_SUCCESS) fail(r, "vkCreatePipelineLayout", capability.name);
-    load_cache(cache_dir);
+    try {
+        load_cache(cache_dir);
+    } catch (...) {
+        api_.DestroyPipelineLayout(device_, layout_, nullptr);
+        throw;
+    }
 }
 
 Pipelines::~Pipelines() {

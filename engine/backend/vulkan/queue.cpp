@@ -1,6 +1,7 @@
 #include "engine/backend/vulkan/queue.hpp"
 
-#include <chrono>
+#include <algorithm>
+#include <vector>
 
 #include "orrery/plugin.hpp"
 
@@ -34,26 +35,44 @@ void Queue::check(VkResult result, const char* call) {
     fail(result, call, "running on the device");
 }
 
-uint64_t Queue::submit(VkCommandBuffer commands) {
+Queue::Ticket Queue::submit(std::initializer_list<VkCommandBuffer> list, const DeviceExchange* exchange) {
+    std::vector<VkCommandBuffer> commands;
+    for (const VkCommandBuffer c : list)
+        if (c) commands.push_back(c);
+    std::vector<VkSemaphore> waits, signals;
+    std::vector<uint64_t> wait_values, signal_values;
+    if (exchange) {
+        for (const DeviceSignal& s : exchange->waits) waits.push_back(static_cast<VkSemaphore>(s.semaphore)), wait_values.push_back(s.value);
+        for (const DeviceSignal& s : exchange->signals) signals.push_back(static_cast<VkSemaphore>(s.semaphore)), signal_values.push_back(s.value);
+    }
+    const std::vector<VkPipelineStageFlags> stages(waits.size(), VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT);
+    signals.push_back(timeline_);
     const std::lock_guard lock(mutex_);
-    const uint64_t value = submitted_ + 1;
+    Ticket ticket{submitted_ + 1, {}};
+    signal_values.push_back(ticket.value);
     VkTimelineSemaphoreSubmitInfo times{};
     times.sType = VK_STRUCTURE_TYPE_TIMELINE_SEMAPHORE_SUBMIT_INFO;
-    times.signalSemaphoreValueCount = 1;
-    times.pSignalSemaphoreValues = &value;
+    times.waitSemaphoreValueCount = static_cast<uint32_t>(wait_values.size());
+    times.pWaitSemaphoreValues = wait_values.data();
+    times.signalSemaphoreValueCount = static_cast<uint32_t>(signal_values.size());
+    times.pSignalSemaphoreValues = signal_values.data();
     VkSubmitInfo info{};
     info.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO;
     info.pNext = &times;
-    info.commandBufferCount = 1;
-    info.pCommandBuffers = &commands;
-    info.signalSemaphoreCount = 1;
-    info.pSignalSemaphores = &timeline_;
+    info.waitSemaphoreCount = static_cast<uint32_t>(waits.size());
+    info.pWaitSemaphores = waits.data();
+    info.pWaitDstStageMask = stages.data();
+    info.commandBufferCount = static_cast<uint32_t>(commands.size());
+    info.pCommandBuffers = commands.data();
+    info.signalSemaphoreCount = static_cast<uint32_t>(signals.size());
+    info.pSignalSemaphores = signals.data();
+    ticket.at = std::chrono::steady_clock::now();
     if (lock_) lock_(user_);
     const VkResult result = api_.QueueSubmit(queue_, 1, &info, VK_NULL_HANDLE);
     if (unlock_) unlock_(user_);
     check(result, "vkQueueSubmit");
-    submitted_ = value;
-    return value;
+    submitted_ = ticket.value;
+    return ticket;
 }
 
 bool Queue::wait_for(uint64_t value, uint64_t timeout_ns) {
@@ -68,7 +87,40 @@ bool Queue::wait_for(uint64_t value, uint64_t timeout_ns) {
     return true;
 }
 
-void Queue::wait(uint64_t value, uint64_t expected_ns) {
+uint64_t Queue::wait(const Ticket& ticket, uint64_t expected_ns) {
+    wait_until(ticket, expected_ns);
+    const auto now = std::chrono::steady_clock::now();
+    const std::lock_guard lock(mutex_);
+    if (finished_.value >= ticket.value) return 0;
+    const bool known = finished_.value + 1 == ticket.value;
+    const auto start = std::max(ticket.at, finished_.at);
+    finished_ = {ticket.value, now};
+    return known ? static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now - start).count()) : 0;
+}
+
+void Queue::settle(const DeviceExchange& exchange) {
+    std::vector<VkSemaphore> waits;
+    std::vector<uint64_t> values;
+    for (const DeviceSignal& s : exchange.waits) waits.push_back(static_cast<VkSemaphore>(s.semaphore)), values.push_back(s.value);
+    if (!waits.empty()) {
+        VkSemaphoreWaitInfo info{};
+        info.sType = VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO;
+        info.semaphoreCount = static_cast<uint32_t>(waits.size());
+        info.pSemaphores = waits.data();
+        info.pValues = values.data();
+        check(api_.WaitSemaphores(device_, &info, kPatienceNs), "vkWaitSemaphores");
+    }
+    for (const DeviceSignal& s : exchange.signals) {
+        VkSemaphoreSignalInfo info{};
+        info.sType = VK_STRUCTURE_TYPE_SEMAPHORE_SIGNAL_INFO;
+        info.semaphore = static_cast<VkSemaphore>(s.semaphore);
+        info.value = s.value;
+        check(api_.SignalSemaphore(device_, &info), "vkSignalSemaphore");
+    }
+}
+
+void Queue::wait_until(const Ticket& ticket, uint64_t expected_ns) {
+    const uint64_t value = ticket.value;
     using Clock = std::chrono::steady_clock;
     if (expected_ns > 0 && expected_ns < kShortNs) {
         const auto start = Clock::now();

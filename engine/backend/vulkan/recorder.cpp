@@ -3,14 +3,14 @@
 #include <algorithm>
 #include <chrono>
 
+#include "engine/backend/vulkan/transfers.hpp"
 #include "engine/registry/error_text.hpp"
 #include "orrery/plugin.hpp"
 
 namespace orrery::vulkan {
 namespace {
 
-// The longest that one submission should take: drivers stop what holds a screen up, and cancelling works between submissions.
-constexpr uint64_t kPartNs = 50'000'000;
+constexpr int kMostCutAgain = 2;
 constexpr uint32_t kMostQueries = 8192;
 
 bool overlap(const std::vector<DeviceRange>& a, const std::vector<DeviceRange>& b) {
@@ -46,6 +46,10 @@ void Recorder::begin(bool collect) {
     written_.clear();
     stamps_.clear();
     barriers_ = 0;
+    if (!collect && too_long_) cut_again_++, too_long_ = false;
+    scale_ = parts_.pace.scale();
+    loads_.clear();
+    expected_ns_.clear();
     if (!buffers_.empty()) parts_.api.FreeCommandBuffers(parts_.device, pool_, static_cast<uint32_t>(buffers_.size()), buffers_.data());
     buffers_.clear();
     current_ = VK_NULL_HANDLE;
@@ -68,6 +72,7 @@ void Recorder::open() {
     VkCommandBuffer fresh = VK_NULL_HANDLE;
     if (const VkResult r = parts_.api.AllocateCommandBuffers(parts_.device, &info, &fresh); r != VK_SUCCESS) fail(r, "vkAllocateCommandBuffers", "recording a plan");
     buffers_.push_back(fresh);
+    loads_.emplace_back();
     VkCommandBufferBeginInfo begin{};
     begin.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO;
     if (const VkResult r = parts_.api.BeginCommandBuffer(fresh, &begin); r != VK_SUCCESS) fail(r, "vkBeginCommandBuffer", "recording a plan");
@@ -121,9 +126,11 @@ void Recorder::stamp() {
 }
 
 void Recorder::step(const std::vector<DeviceRange>& reads, const std::vector<DeviceRange>& writes, uint64_t workspace, uint64_t cost_ns) {
-    if (current_ && cost_ns_ > 0 && cost_ns_ + cost_ns > kPartNs) cut();
+    const auto scaled = static_cast<uint64_t>(static_cast<double>(cost_ns) * scale_);
+    if (current_ && cost_ns_ > 0 && cost_ns_ + scaled > parts_.pace.part_ns()) cut();
     open();
-    cost_ns_ += cost_ns;
+    cost_ns_ += scaled;
+    if (!loads_.empty()) loads_.back().guess_ns += cost_ns, loads_.back().steps++;
     table_.base.workspace = workspace;
     if (overlap(reads, written_) || overlap(writes, written_) || overlap(writes, read_)) barrier();
     stamp();
@@ -184,12 +191,46 @@ void Recorder::end() {
     collect_ = false;
 }
 
-void Recorder::run(size_t part) {
+VkCommandBuffer Recorder::copies(size_t which, const std::vector<DeviceCopy>& list) {
+    if (list.empty()) return VK_NULL_HANDLE;
+    VkCommandBuffer& commands = copies_[which];
+    if (!commands) {
+        VkCommandBufferAllocateInfo info{};
+        info.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO;
+        info.commandPool = pool_;
+        info.level = VK_COMMAND_BUFFER_LEVEL_PRIMARY;
+        info.commandBufferCount = 1;
+        if (const VkResult r = parts_.api.AllocateCommandBuffers(parts_.device, &info, &commands); r != VK_SUCCESS) fail(r, "vkAllocateCommandBuffers", "a run that shares tensors");
+    }
+    VkCommandBufferBeginInfo begin{};
+    begin.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO;
+    begin.flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT;
+    if (const VkResult r = parts_.api.BeginCommandBuffer(commands, &begin); r != VK_SUCCESS) fail(r, "vkBeginCommandBuffer", "a run that shares tensors");
+    Transfers::record_copies(parts_.api, commands, list);
+    if (const VkResult r = parts_.api.EndCommandBuffer(commands); r != VK_SUCCESS) fail(r, "vkEndCommandBuffer", "a run that shares tensors");
+    return commands;
+}
+
+// A part that took too long is worth recording again where that can cut it.
+void Recorder::judge(size_t part, uint64_t took_ns) {
+    const Load& load = loads_[part];
+    if (took_ns <= parts_.pace.bound_ns() || load.steps < 2 || cut_again_ >= kMostCutAgain) return;
+    parts_.pace.learn(load.guess_ns, took_ns);
+    too_long_ = true;
+}
+
+void Recorder::run(size_t part, const DeviceExchange* exchange) {
     const auto start = std::chrono::steady_clock::now();
     if (expected_ns_.size() != buffers_.size()) expected_ns_.assign(buffers_.size(), 0);
     const bool software = parts_.capability.table.software;  // its work needs the processor that would spin
-    parts_.queue.wait(parts_.queue.submit(buffers_[part]), software ? 0 : expected_ns_[part]);
-    expected_ns_[part] = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count());
+    const bool waits = exchange && !exchange->waits.empty();  // for what takes any time
+    const Queue::Ticket ticket =
+        exchange ? parts_.queue.submit({copies(0, exchange->before), buffers_[part], copies(1, exchange->after)}, exchange) : parts_.queue.submit({buffers_[part]});
+    const uint64_t took = parts_.queue.wait(ticket, software || waits ? 0 : expected_ns_[part]);
+    if (!waits) {
+        expected_ns_[part] = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count());
+        judge(part, took);
+    }
     if (!timed_ || part + 1 != buffers_.size() || stamps_.empty()) return;
     std::vector<uint64_t> times(stamps_.size());
     if (parts_.api.GetQueryPoolResults(parts_.device, queries_, 0, static_cast<uint32_t>(times.size()), times.size() * 8, times.data(), 8, VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT) != VK_SUCCESS) return;

@@ -5,6 +5,7 @@
 
 #include "engine/backend/device.hpp"
 #include "engine/backend/vulkan/memory.hpp"
+#include "engine/backend/vulkan/pace.hpp"
 #include "engine/backend/vulkan/pipeline.hpp"
 #include "engine/backend/vulkan/queue.hpp"
 
@@ -17,6 +18,7 @@ struct Parts {
     const Capability& capability;
     Pipelines& pipelines;
     Queue& queue;
+    Pace& pace;
 };
 
 class Recorder : public DeviceProgram {
@@ -33,7 +35,8 @@ class Recorder : public DeviceProgram {
     void fill_zero(const DeviceBlock& dst, uint64_t offset, uint64_t bytes) override;
     size_t cut() override;
     void end() override;
-    void run(size_t part) override;
+    void run(size_t part, const DeviceExchange* exchange) override;
+    bool wants_recording() const override { return too_long_; }
     const std::vector<uint64_t>& step_ns() const override { return step_ns_; }
     uint64_t barriers() const { return barriers_; }
 
@@ -48,12 +51,22 @@ class Recorder : public DeviceProgram {
     void barrier_inside();
     void stamp();
     orr_status dispatch(const orr_vulkan_dispatch& d);
+    VkCommandBuffer copies(size_t which, const std::vector<DeviceCopy>& list);  // recorded anew; null when there are none
+    void judge(size_t part, uint64_t took_ns);
     std::shared_ptr<Device> owner_;  // outlives the handles below
     Parts parts_;
     Table table_;
     VkCommandPool pool_ = VK_NULL_HANDLE;
     VkCommandBuffer current_ = VK_NULL_HANDLE;
     std::vector<VkCommandBuffer> buffers_;
+    VkCommandBuffer copies_[2] = {};  // before and after a part
+    struct Load {
+        uint64_t guess_ns = 0, steps = 0;
+    };
+    std::vector<Load> loads_;  // of each part
+    double scale_ = 1;         // of the guesses, for this recording
+    int cut_again_ = 0;
+    bool too_long_ = false;
     std::vector<PipelineKey> wanted_;
     bool collect_ = false;
     VkPipeline bound_ = VK_NULL_HANDLE;
