@@ -391,6 +391,42 @@ TEST_F(VulkanShare, StatesGoOn) {
     EXPECT_EQ(orr_session_position(b.get()), 12);
 }
 
+// Values from the middle of a run stay to its end, beside those that come to the host.
+TEST_F(VulkanShare, InnerValuesStay) {
+    const Model model = open_on(engine.get(), kModel);
+    const Session plain = make_session(model), s = make_session(model);
+    const Tensor pixels = picture(9);
+    plain_run(plain, pixels);
+    std::vector<std::string> names = {"logits"};
+    for (const Json& step : description(plain, "plan", "steps"))
+        if (const std::string path = step["path"]; !path.empty() && std::find(names.begin(), names.end(), path) == names.end()) names.push_back(path);
+    ASSERT_GT(names.size(), 6u);
+    std::vector<const char*> wanted;
+    for (const auto& n : names) wanted.push_back(n.c_str());
+    const orr_named_tensor in = named("pixel_values", pixels);
+    const orr_named_tensor* const ins[] = {&in};
+    check(orr_session_run(plain.get(), nullptr, 1, ins, static_cast<uint32_t>(wanted.size()), wanted.data()));
+    Shared shared;
+    for (size_t i = 0; i < names.size(); i += 2) shared.outputs.emplace_back(names[i], std::nullopt);
+    shared.set(s);
+    check(orr_session_run(s.get(), nullptr, 1, ins, static_cast<uint32_t>(wanted.size()), wanted.data()));
+    auto& back = buffer();
+    const VkSemaphore copied = timeline();
+    for (size_t i = 0; i < names.size(); i++) {
+        const orr_named_tensor want = result(plain, wanted[i]), got = result(s, wanted[i]);
+        ASSERT_EQ(got.size_bytes, want.size_bytes);
+        ASSERT_LE(got.size_bytes, kSpace);
+        EXPECT_EQ(got.buffer != nullptr, i % 2 == 0);
+        const void* data = got.data;
+        if (got.buffer) {
+            host->submit_copy(reinterpret_cast<VkBuffer>(got.buffer->handle), got.buffer->offset, back.buffer, 0, got.size_bytes, {}, {copied, i + 1});
+            host->wait(copied, i + 1);
+            data = back.mapped;
+        }
+        EXPECT_EQ(std::memcmp(data, want.data, want.size_bytes), 0) << names[i];
+    }
+}
+
 TEST_F(VulkanShare, WhatDoesNotFitIsTold) {
     const Model model = open_on(engine.get(), kModel);
     const Session s = make_session(model);

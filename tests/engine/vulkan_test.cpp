@@ -362,6 +362,27 @@ TEST_F(VulkanFaults, ACardWhoseMemoryIsItsOwn) {
     EXPECT_SAME_BITS(feed(other, {3}), next);
 }
 
+// The same where the queue is long behind the calls.
+TEST_F(VulkanFaults, ACardThatTakesItsTime) {
+    const Tensor want = feed(make_session(open_on("gemma3", "vulkan")), ids);
+    vulkan_loader::LateQueue queue;
+    vulkan_loader::late = &queue;
+    vulkan_loader::like_a_card = true;
+    {
+        const Engine card = make_engine([&](orr_engine_options& o) {
+            o.vulkan = &host;
+            o.cache_dir = "";
+        });
+        const Model model = open_on("gemma3", "vulkan", card.get());
+        const Session s = make_session(model);
+        EXPECT_SAME_BITS(feed(s, ids), want);
+        const Session other = fork(s);
+        const Tensor next = feed(s, {3});
+        EXPECT_SAME_BITS(feed(other, {3}), next);
+    }
+    vulkan_loader::late = nullptr;
+}
+
 struct Calls {
     int64_t until, n;  // the call that says no; calls so far
     std::vector<double> fractions;

@@ -16,6 +16,7 @@ class VulkanCopies : public testing::TestWithParam<bool> {
     void SetUp() override {
         if (kThreadSanitizer) GTEST_SKIP() << "drivers are not instrumented";
         vulkan_loader::like_a_card = GetParam();
+        vulkan_loader::late = GetParam() ? &late_queue : nullptr;
         try {
             const auto instance = std::make_shared<vulkan::Instance>(&host);
             if (instance->physical_devices().empty()) GTEST_SKIP() << "no Vulkan device";
@@ -27,6 +28,7 @@ class VulkanCopies : public testing::TestWithParam<bool> {
     void TearDown() override {
         device.reset();
         vulkan_loader::like_a_card = false;
+        vulkan_loader::late = nullptr;
         vulkan_loader::fault.on = false;
         EXPECT_EQ(vulkan_loader::live.text(), "");
     }
@@ -42,6 +44,7 @@ class VulkanCopies : public testing::TestWithParam<bool> {
         h.get_instance_proc_addr = reinterpret_cast<void*>(&vulkan_loader::instance_address);
         return h;
     }();
+    vulkan_loader::LateQueue late_queue;
     std::shared_ptr<Device> device;
 };
 
