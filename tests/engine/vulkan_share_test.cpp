@@ -29,13 +29,14 @@ class VulkanShare : public testing::Test {
         for (const VkSemaphore s : semaphores) host->vk.DestroySemaphore(host->device, s, nullptr);
         host.reset();
     }
-    static Engine engine_of(VulkanHost& host, uint64_t budget = 0, const std::function<void(orr_vulkan_host&)>& change = {}) {
+    static Engine engine_of(VulkanHost& host, uint64_t budget = 0, const std::function<void(orr_vulkan_host&)>& change = {}, uint32_t submission_ms = 0) {
         orr_vulkan_host table = host.table();
         if (change) change(table);
         return make_engine([&](orr_engine_options& o) {
             o.vulkan = &table;
             o.cache_dir = "";
             o.device_memory_budget_bytes = budget;
+            o.device_submission_ms = submission_ms;
         });
     }
     static Model open_on(orr_engine* engine, const std::string& name, const char* device = "vulkan") {
@@ -389,6 +390,37 @@ TEST_F(VulkanShare, StatesGoOn) {
         EXPECT_EQ(std::memcmp(back.mapped, want.bytes.data(), want.bytes.size()), 0) << i;
     }
     EXPECT_EQ(orr_session_position(b.get()), 12);
+}
+
+// A plan is cut by what its own work takes, not by what the host has in the queue before it; and it is cut on a shared queue too.
+TEST_F(VulkanShare, TheHostsWorkIsNotTheEnginesTime) {
+    const Model model = open_on(engine.get(), "llama");
+    const Session s = make_session(model);
+    auto &from = buffer(), &to = buffer();
+    const VkSemaphore gate = timeline();
+    const auto ids = some_ids(20, kVocabulary);
+    for (uint64_t round = 1; round <= 3; round++) {
+        host->submit_copy(from.buffer, 0, to.buffer, 0, 64, {gate, round}, {});
+        std::thread opens([&] {
+            std::this_thread::sleep_for(std::chrono::milliseconds(300));
+            host->signal(gate, round);
+        });
+        feed(s, ids);
+        opens.join();
+    }
+    EXPECT_EQ(Json::parse(describe(s, "plan", "next"))["recorded"], 1);
+    const Engine strict = engine_of(*host, 0, {}, 1);
+    const auto more = some_ids(100, kVocabulary);
+    const Session cut = make_session(open_on(strict.get(), "llama"));
+    const Tensor want = feed(make_session(model), more);
+    Json plan;
+    for (int i = 0; i < 5; i++) {
+        check(orr_session_reset(cut.get()));
+        EXPECT_SAME_BITS(feed(cut, more), want);
+        plan = Json::parse(describe(cut, "plan", "next"));
+    }
+    EXPECT_GT(plan["submissions"].get<int>(), 3);
+    EXPECT_LE(plan["recorded"].get<int>(), 3);
 }
 
 // Values from the middle of a run stay to its end, beside those that come to the host.

@@ -157,7 +157,7 @@ void VulkanDevice::settle(const DeviceExchange& exchange) noexcept {
 }
 
 std::unique_ptr<DeviceProgram> VulkanDevice::new_program(bool timed) {
-    return std::make_unique<Recorder>(shared_from_this(), Parts{api_, handle_.device, capability_, *pipelines_, *queue_, pace_}, timed);
+    return std::make_unique<Recorder>(shared_from_this(), Parts{api_, handle_.device, capability_, *pipelines_, *queue_, pace_, !handle_.own}, timed);
 }
 
 uint64_t VulkanDevice::cost_ns(uint64_t flops, uint64_t bytes) const {

@@ -11,6 +11,7 @@ namespace orrery::vulkan {
 namespace {
 
 constexpr int kMostCutAgain = 2;
+constexpr uint32_t kMostSpans = 1024;  // parts that are measured
 constexpr uint32_t kMostQueries = 8192;
 
 bool overlap(const std::vector<DeviceRange>& a, const std::vector<DeviceRange>& b) {
@@ -36,6 +37,7 @@ Recorder::Recorder(std::shared_ptr<Device> owner, const Parts& parts, bool timed
 
 Recorder::~Recorder() {
     if (queries_) parts_.api.DestroyQueryPool(parts_.device, queries_, nullptr);
+    if (spans_) parts_.api.DestroyQueryPool(parts_.device, spans_, nullptr);
     parts_.api.DestroyCommandPool(parts_.device, pool_, nullptr);
 }
 
@@ -60,6 +62,13 @@ void Recorder::begin(bool collect) {
         info.queryCount = kMostQueries;
         if (parts_.api.CreateQueryPool(parts_.device, &info, nullptr, &queries_) != VK_SUCCESS) timed_ = false;
     }
+    if (parts_.shared && parts_.capability.timestamp_ns > 0 && !spans_) {
+        VkQueryPoolCreateInfo info{};
+        info.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO;
+        info.queryType = VK_QUERY_TYPE_TIMESTAMP;
+        info.queryCount = 2 * kMostSpans;
+        if (parts_.api.CreateQueryPool(parts_.device, &info, nullptr, &spans_) != VK_SUCCESS) spans_ = VK_NULL_HANDLE;
+    }
 }
 
 void Recorder::open() {
@@ -82,6 +91,10 @@ void Recorder::open() {
     written_.clear();
     cost_ns_ = 0;
     if (timed_ && buffers_.size() == 1) parts_.api.CmdResetQueryPool(current_, queries_, 0, kMostQueries);
+    if (const auto part = static_cast<uint32_t>(buffers_.size() - 1); spans_ && part < kMostSpans) {
+        parts_.api.CmdResetQueryPool(current_, spans_, 2 * part, 2);
+        parts_.api.CmdWriteTimestamp(current_, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, spans_, 2 * part);
+    }
 }
 
 void Recorder::close() {
@@ -94,6 +107,8 @@ void Recorder::close() {
     visible.dstAccessMask = VK_ACCESS_HOST_READ_BIT | VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT;
     constexpr VkPipelineStageFlags kWork = VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
     parts_.api.CmdPipelineBarrier(current_, kWork, kWork | VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &visible, 0, nullptr, 0, nullptr);
+    if (const auto part = static_cast<uint32_t>(buffers_.size() - 1); spans_ && part < kMostSpans)
+        parts_.api.CmdWriteTimestamp(current_, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, spans_, 2 * part + 1);
     const VkResult r = parts_.api.EndCommandBuffer(current_);
     current_ = VK_NULL_HANDLE;
     if (r != VK_SUCCESS) fail(r, "vkEndCommandBuffer", "recording a plan");
@@ -219,6 +234,13 @@ void Recorder::judge(size_t part, uint64_t took_ns) {
     too_long_ = true;
 }
 
+uint64_t Recorder::span_ns(size_t part) const {
+    uint64_t times[2] = {};
+    if (part >= kMostSpans) return 0;
+    const VkResult r = parts_.api.GetQueryPoolResults(parts_.device, spans_, static_cast<uint32_t>(2 * part), 2, sizeof times, times, 8, VK_QUERY_RESULT_64_BIT);
+    return r == VK_SUCCESS && times[1] > times[0] ? static_cast<uint64_t>(static_cast<double>(times[1] - times[0]) * parts_.capability.timestamp_ns) : 0;
+}
+
 void Recorder::run(size_t part, const DeviceExchange* exchange) {
     const auto start = std::chrono::steady_clock::now();
     if (expected_ns_.size() != buffers_.size()) expected_ns_.assign(buffers_.size(), 0);
@@ -227,10 +249,11 @@ void Recorder::run(size_t part, const DeviceExchange* exchange) {
     const Queue::Ticket ticket =
         exchange ? parts_.queue.submit({copies(0, exchange->before), buffers_[part], copies(1, exchange->after)}, exchange) : parts_.queue.submit({buffers_[part]});
     const uint64_t took = parts_.queue.wait(ticket, software || waits ? 0 : expected_ns_[part]);
-    if (!waits) {
-        expected_ns_[part] = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count());
+    if (!waits) expected_ns_[part] = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count());
+    if (spans_)
+        judge(part, span_ns(part));
+    else if (!waits && !parts_.shared)
         judge(part, took);
-    }
     if (!timed_ || part + 1 != buffers_.size() || stamps_.empty()) return;
     std::vector<uint64_t> times(stamps_.size());
     if (parts_.api.GetQueryPoolResults(parts_.device, queries_, 0, static_cast<uint32_t>(times.size()), times.size() * 8, times.data(), 8, VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT) != VK_SUCCESS) return;

@@ -19,6 +19,7 @@ struct Parts {
     Pipelines& pipelines;
     Queue& queue;
     Pace& pace;
+    bool shared;  // the host submits to the queue too
 };
 
 class Recorder : public DeviceProgram {
@@ -53,6 +54,7 @@ class Recorder : public DeviceProgram {
     orr_status dispatch(const orr_vulkan_dispatch& d);
     VkCommandBuffer copies(size_t which, const std::vector<DeviceCopy>& list);  // recorded anew; null when there are none
     void judge(size_t part, uint64_t took_ns);
+    uint64_t span_ns(size_t part) const;  // 0: not known
     std::shared_ptr<Device> owner_;  // outlives the handles below
     Parts parts_;
     Table table_;
@@ -75,6 +77,7 @@ class Recorder : public DeviceProgram {
     uint64_t cost_ns_ = 0, barriers_ = 0;
     bool timed_;
     VkQueryPool queries_ = VK_NULL_HANDLE;
+    VkQueryPool spans_ = VK_NULL_HANDLE;  // begin and end of each part, on a shared queue: what the clock here says holds the host's work too
     std::vector<uint32_t> stamps_;  // at the begin of which part each step lies
     std::vector<uint64_t> step_ns_, expected_ns_;
 };

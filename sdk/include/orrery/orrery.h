@@ -222,9 +222,9 @@ ORR_API void orr_session_release(orr_session* session);
  * values wanted (outputs or any named value of the graph), NULL: all declared outputs. [session-thread] */
 ORR_API orr_status orr_session_run(orr_session* session, const char* entry, uint32_t input_count, const orr_named_tensor* const* inputs,
                                    uint32_t output_count, const char* const* outputs);
-/* What the next run of this session, by whichever call, shares with the host's own work on its Vulkan device: semaphores
- * to wait for and to give, and outputs that stay on the device (ext/vulkan.h). Copied. Replaces what was set before and
- * not run; NULL: nothing. ORR_UNSUPPORTED where the session is on no device of the host's. [session-thread] */
+/* What the next run of this session, by whichever call (of orr_session_run_batch that of sessions[0]), shares with the
+ * host's own work on its Vulkan device: semaphores to wait for and to give, and outputs that stay on the device
+ * (ext/vulkan.h). Copied. Replaces what was set before and not run; NULL: nothing. ORR_UNSUPPORTED where the session is on no device of the host's. [session-thread] */
 ORR_API orr_status orr_session_share(orr_session* session, const struct orr_vulkan_share* share);
 /* A result of the last run: fills *tensor; its memory is the session's, valid until the next run. [session-thread] */
 ORR_API orr_status orr_session_output(orr_session* session, const char* name, orr_named_tensor* tensor);
