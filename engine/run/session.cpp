@@ -334,8 +334,10 @@ void Session::begin_sharing(const RunRequest& request, const Share& share, Sessi
         e.plan->set_exchange(std::move(exchange));
     } catch (...) {
         PlanEntry* const readable = last_;
+        std::shared_ptr<DeviceBlock> lent = std::move(lent_);
         abandon();
         last_ = readable;
+        lent_ = std::move(lent);
         throw;
     }
     next_step_ = 0;
@@ -483,6 +485,7 @@ void Session::commit() {
     }
     last_ = current_;
     current_ = nullptr;
+    lent_.reset();
     for (Session* s : members_) s->running_ = false;
 }
 
@@ -492,6 +495,7 @@ void Session::abandon() {
         for (auto& [name, st] : s->states_) st.restore();
     current_ = nullptr;
     last_ = nullptr;
+    lent_.reset();
     for (Session* s : members_) s->running_ = false;
 }
 
@@ -607,6 +611,7 @@ void Session::output(const char* name, orr_named_tensor* out) {
             const auto& block = *static_cast<const orr_vulkan_buffer*>(t.buffer);
             orr_vulkan_buffer& told = exported_[o.name];
             told = {ORR_HEADER(orr_vulkan_buffer), block.handle, block.offset + t.offset, block.address + t.offset, t.size_bytes, block.usage};
+            lent_ = last_->plan->block_of(t);
             r.data = nullptr;
             r.buffer = &told;
         }
@@ -687,6 +692,7 @@ void Session::trim() {
     arena_ = Buffer();
     host_block_.reset();
     work_.reset();
+    lent_.reset();
 }
 
 void Session::warm_up(const char* entry_or_null, int64_t tokens) {

@@ -148,6 +148,7 @@ class Session : public std::enable_shared_from_this<Session> {
     std::set<std::string> host_states_;
 
     Share share_;                            // of the next run
+    std::shared_ptr<DeviceBlock> lent_;      // holds what output() told of; the next run waits for those who read it
     std::map<std::string, orr_vulkan_buffer> exported_;  // what output() told of the last one
 
     // the run under way

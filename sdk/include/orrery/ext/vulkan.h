@@ -147,10 +147,10 @@ typedef struct orr_vulkan_host {
  * it reads, and keeps the last four sets of them: a host that takes turns among up to four buffers records once for each.
  *
  * An output: named in orr_vulkan_share.outputs. It stays on the device; orr_session_output then gives no data but
- * .buffer, the engine's, contiguous and row-major: to be read (by shaders or transfers) and not written, valid until the
- * next run, reset, trim, load, or release of the session. Where the share gives a buffer of the host's, of usage
- * VK_BUFFER_USAGE_TRANSFER_DST_BIT, the output is also copied there on the device, at the end of the run. What a step of
- * the processor computes is brought to the device.
+ * .buffer, the engine's, contiguous and row-major: to be read (by shaders or transfers) and not written, until the next
+ * run, reset, trim, load or release; work that may still read it when the next run begins is among that run's waits.
+ * Where the share gives a buffer of the host's, of usage VK_BUFFER_USAGE_TRANSFER_DST_BIT, the output is also copied
+ * there on the device, at the end of the run. What a step of the processor computes is brought to the device.
  *
  * All buffers belong to the family of the queue that the engine was given, or are VK_SHARING_MODE_CONCURRENT.
  *
