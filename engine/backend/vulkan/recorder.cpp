@@ -227,7 +227,7 @@ VkCommandBuffer Recorder::copies(size_t which, const std::vector<DeviceCopy>& li
 }
 
 // A part that took too long is worth recording again where that can cut it.
-void Recorder::judge(size_t part, uint64_t took_ns) {
+void Recorder::check_length(size_t part, uint64_t took_ns) {
     const Load& load = loads_[part];
     if (took_ns <= parts_.pace.bound_ns() || load.steps < 2 || cut_again_ >= kMostCutAgain) return;
     parts_.pace.learn(load.guess_ns, took_ns);
@@ -251,9 +251,9 @@ void Recorder::run(size_t part, const DeviceExchange* exchange) {
     const uint64_t took = parts_.queue.wait(ticket, software || waits ? 0 : expected_ns_[part]);
     if (!waits) expected_ns_[part] = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count());
     if (spans_)
-        judge(part, span_ns(part));
+        check_length(part, span_ns(part));
     else if (!waits && !parts_.shared)
-        judge(part, took);
+        check_length(part, took);
     if (!timed_ || part + 1 != buffers_.size() || stamps_.empty()) return;
     std::vector<uint64_t> times(stamps_.size());
     if (parts_.api.GetQueryPoolResults(parts_.device, queries_, 0, static_cast<uint32_t>(times.size()), times.size() * 8, times.data(), 8, VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT) != VK_SUCCESS) return;

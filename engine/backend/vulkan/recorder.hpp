@@ -53,7 +53,7 @@ class Recorder : public DeviceProgram {
     void stamp();
     orr_status dispatch(const orr_vulkan_dispatch& d);
     VkCommandBuffer copies(size_t which, const std::vector<DeviceCopy>& list);  // recorded anew; null when there are none
-    void judge(size_t part, uint64_t took_ns);
+    void check_length(size_t part, uint64_t took_ns);
     uint64_t span_ns(size_t part) const;  // 0: not known
     std::shared_ptr<Device> owner_;  // outlives the handles below
     Parts parts_;
