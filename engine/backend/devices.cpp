@@ -28,6 +28,7 @@ std::shared_ptr<Device> Devices::open(size_t index) {
     o.budget_bytes = budget_bytes_;
     o.cache_dir = cache_dir_;
     o.host = shared_->has_host ? &shared_->host : nullptr;
+    o.self_test = self_test_;
     try {
         return std::make_shared<vulkan::VulkanDevice>(shared_->instance, index, o);
     } catch (const Error& e) {
@@ -40,7 +41,7 @@ size_t Devices::count() { throw Error(ORR_UNSUPPORTED, "Vulkan: this library was
 std::shared_ptr<Device> Devices::open(size_t) { return nullptr; }
 #endif
 
-Devices::Devices(const orr_engine_options& o) : budget_bytes_(o.device_memory_budget_bytes), shared_(std::make_unique<Shared>()) {
+Devices::Devices(const orr_engine_options& o) : budget_bytes_(o.device_memory_budget_bytes), self_test_(!o.no_self_test), shared_(std::make_unique<Shared>()) {
     cache_dir_ = o.cache_dir ? o.cache_dir : platform::cache_folder();
 #ifdef ORRERY_WITH_VULKAN
     if (!o.vulkan) return;

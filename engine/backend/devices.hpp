@@ -30,6 +30,7 @@ class Devices {
     size_t count();
     std::mutex mutex_;
     uint64_t budget_bytes_;
+    bool self_test_;
     std::string cache_dir_;
     std::unique_ptr<Shared> shared_;  // Vulkan's instance and what the host gave
     std::map<size_t, std::shared_ptr<Device>> open_;

@@ -40,9 +40,13 @@ VulkanDevice::VulkanDevice(std::shared_ptr<Instance> instance, size_t index, con
         api_ = load_device(instance_->api(), device_);
         api_.GetDeviceQueue(device_, capability_.queue_family, 0, &queue);
     }
+    trust_ = std::make_unique<ShaderTrust>(capability_, options.self_test, options.cache_dir);
+    capability_.table.trust = trust_.get();
+    capability_.table.refuses = [](const orr_vulkan_device* d, const orr_vulkan_shader* s) { return static_cast<const DeviceTable*>(d)->trust->refuses(*s); };
     queue_ = std::make_unique<Queue>(api_, device_, queue, capability_.queue_family, options.host && !own_ ? options.host : nullptr);
     pipelines_ = std::make_unique<Pipelines>(api_, device_, capability_, options.cache_dir);
     memory_ = std::make_shared<VulkanMemory>(api_, device_, capability_, options.budget_bytes);
+    queue_->keep_marks(memory_->allocate(Queue::kMarkBytes, DeviceUse::result, "marks of submissions", nullptr));
     VkCommandPoolCreateInfo pool{};
     pool.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO;
     pool.flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT;
@@ -136,7 +140,7 @@ void VulkanDevice::fill_zero(const DeviceBlock& dst, uint64_t offset, uint64_t b
 }
 
 std::unique_ptr<DeviceProgram> VulkanDevice::new_program(bool timed) {
-    return std::make_unique<Recorder>(shared_from_this(), Parts{api_, device_, capability_, *pipelines_, *queue_}, timed);
+    return std::make_unique<Recorder>(shared_from_this(), Parts{api_, device_, capability_, *pipelines_, *queue_, *trust_}, timed);
 }
 
 uint64_t VulkanDevice::cost_ns(uint64_t flops, uint64_t bytes) const {
@@ -163,7 +167,9 @@ nlohmann::ordered_json VulkanDevice::describe() const {
             {"lacks", capability_.missing},
             {"host", !own_},
             {"pipelines", pipelines_->count()},
-            {"pipeline_cache", pipelines_->cache_file()}};
+            {"pipeline_cache", pipelines_->cache_file()},
+            {"quirks", trust_->describe_quirks()},
+            {"self_test", trust_->describe()}};
 }
 
 }  // namespace orrery::vulkan

@@ -9,6 +9,7 @@
 #include "engine/backend/vulkan/memory.hpp"
 #include "engine/backend/vulkan/pipeline.hpp"
 #include "engine/backend/vulkan/queue.hpp"
+#include "engine/backend/vulkan/trust.hpp"
 
 namespace orrery::vulkan {
 
@@ -18,6 +19,7 @@ class VulkanDevice : public Device, public std::enable_shared_from_this<VulkanDe
         uint64_t budget_bytes = 0;
         std::string cache_dir;
         const orr_vulkan_host* host = nullptr;
+        bool self_test = true;
     };
     // index: among instance->physical_devices(). Throws Error with the reason when the device cannot be used.
     VulkanDevice(std::shared_ptr<Instance> instance, size_t index, const Options& options);
@@ -36,6 +38,9 @@ class VulkanDevice : public Device, public std::enable_shared_from_this<VulkanDe
     uint64_t free_bytes() const override { return memory_->free_bytes(); }
     uint64_t cost_ns(uint64_t flops, uint64_t bytes) const override;
     nlohmann::ordered_json describe() const override;
+    std::mutex* self_testing() override { return trust_->tests() ? &trust_->testing() : nullptr; }
+    bool knows_test(const std::string& test) const override { return trust_->knows(test); }
+    void remember_test(const std::string& test) override { trust_->remember(test); }
 
   private:
     template <class Record>
@@ -43,6 +48,7 @@ class VulkanDevice : public Device, public std::enable_shared_from_this<VulkanDe
     std::shared_ptr<Instance> instance_;
     std::string id_;
     Capability capability_;
+    std::unique_ptr<ShaderTrust> trust_;
     VkDevice device_ = VK_NULL_HANDLE;
     bool own_ = true;
     DeviceApi api_;

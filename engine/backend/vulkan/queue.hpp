@@ -1,9 +1,12 @@
 // One queue and the timeline that counts what was submitted to it.
 #pragma once
+#include <array>
 #include <atomic>
+#include <memory>
 #include <mutex>
 
 #include "engine/backend/vulkan/capability.hpp"
+#include "engine/backend/vulkan/memory.hpp"
 
 namespace orrery::vulkan {
 
@@ -16,6 +19,10 @@ class Queue {
     Queue& operator=(const Queue&) = delete;
 
     uint32_t family() const { return family_; }
+    static constexpr uint64_t kMarkBytes = 64 * 4;
+    // From now on the device writes a mark behind the work of each submission, into host memory of kMarkBytes: some drivers stop work that
+    // takes long and signal its end all the same (llama.cpp issue 27634). Throws what failed.
+    void keep_marks(std::shared_ptr<VulkanBlock> block);
     // Returns the value that the timeline reaches when the work is done.
     uint64_t submit(VkCommandBuffer commands);
     // Throws Error(ORR_DEVICE_LOST) when the device went away. expected_ns: how long it took the last time, 0 when unknown: short
@@ -26,6 +33,9 @@ class Queue {
   private:
     void check(VkResult result, const char* call);
     bool wait_for(uint64_t value, uint64_t timeout_ns);  // whether it was reached
+    uint32_t* mark(size_t slot) const { return reinterpret_cast<uint32_t*>(marks_->mapped()) + slot; }
+    void check_mark(uint64_t value);                     // with the mutex held
+    void finished(uint64_t value);
     DeviceApi api_;
     VkDevice device_;
     VkQueue queue_;
@@ -37,6 +47,10 @@ class Queue {
     std::mutex mutex_;
     uint64_t submitted_ = 0;
     std::atomic<bool> lost_{false};
+    std::shared_ptr<VulkanBlock> marks_;
+    VkCommandPool mark_pool_ = VK_NULL_HANDLE;
+    std::array<VkCommandBuffer, kMarkBytes / 4> mark_commands_{};
+    std::array<uint64_t, kMarkBytes / 4> mark_of_{};  // the submission whose mark has not been looked at, 0: none
 };
 
 }  // namespace orrery::vulkan

@@ -7,6 +7,7 @@
 #include "engine/backend/vulkan/memory.hpp"
 #include "engine/backend/vulkan/pipeline.hpp"
 #include "engine/backend/vulkan/queue.hpp"
+#include "engine/backend/vulkan/trust.hpp"
 
 namespace orrery::vulkan {
 
@@ -17,6 +18,7 @@ struct Parts {
     const Capability& capability;
     Pipelines& pipelines;
     Queue& queue;
+    ShaderTrust& trust;
 };
 
 class Recorder : public DeviceProgram {
@@ -35,6 +37,8 @@ class Recorder : public DeviceProgram {
     void end() override;
     void run(size_t part) override;
     const std::vector<uint64_t>& step_ns() const override { return step_ns_; }
+    Trust trust() const override { return parts_.trust.of(wanted_); }
+    bool judge(const std::string& why, uint64_t ns) override { return parts_.trust.judge(wanted_, why, ns); }
     uint64_t barriers() const { return barriers_; }
 
   private:
@@ -54,7 +58,7 @@ class Recorder : public DeviceProgram {
     VkCommandPool pool_ = VK_NULL_HANDLE;
     VkCommandBuffer current_ = VK_NULL_HANDLE;
     std::vector<VkCommandBuffer> buffers_;
-    std::vector<PipelineKey> wanted_;
+    std::vector<PipelineKey> wanted_;  // as collected last
     bool collect_ = false;
     VkPipeline bound_ = VK_NULL_HANDLE;
     std::vector<DeviceRange> read_, written_;  // since the last barrier

@@ -85,8 +85,10 @@ typedef struct orr_engine_options {
     uint64_t device_memory_budget_bytes;
     /* The host's own Vulkan device, or the loader to use (ext/vulkan.h). NULL: the engine finds devices itself. Copied. */
     const struct orr_vulkan_host* vulkan;
-    /* Folder for compiled pipelines; NULL: the user's cache folder, "": none. */
+    /* Folder for compiled pipelines and the results of self-tests; NULL: the user's cache folder, "": none. */
     const char* cache_dir;
+    /* Trust devices: do not compare a kernel with its definition where a model first uses it on a device. */
+    bool no_self_test;
 } orr_engine_options;
 
 /* options may be NULL. [any-thread] */
