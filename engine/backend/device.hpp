@@ -65,6 +65,8 @@ class DeviceProgram {
     // Tells what a self-test of it showed: `why` is what was wrong, "" when it was right. What is wrong is out of use from now on; returns whether
     // something is that was not before.
     virtual bool judge(const std::string& why, uint64_t ns) = 0;
+    // The device was lost in a self-test of it.
+    virtual void lost_in_test() = 0;
 };
 
 class Device {

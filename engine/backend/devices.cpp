@@ -16,6 +16,7 @@ struct Devices::Shared {
     orr_vulkan_host host{};
     bool has_host = false;
     std::shared_ptr<vulkan::Instance> instance;
+    std::map<size_t, std::shared_ptr<vulkan::ShaderTrust>> trust;
 };
 
 size_t Devices::count() {
@@ -29,8 +30,12 @@ std::shared_ptr<Device> Devices::open(size_t index) {
     o.cache_dir = cache_dir_;
     o.host = shared_->has_host ? &shared_->host : nullptr;
     o.self_test = self_test_;
+    auto& trust = shared_->trust[index];
+    o.trust = trust;
     try {
-        return std::make_shared<vulkan::VulkanDevice>(shared_->instance, index, o);
+        auto device = std::make_shared<vulkan::VulkanDevice>(shared_->instance, index, o);
+        trust = device->trust();
+        return device;
     } catch (const Error& e) {
         throw Error(e.code(), "vulkan:" + std::to_string(index) + ": " + e.what());
     }

@@ -61,7 +61,7 @@ Check device_check(const json& device) {
     for (const json& q : quirks) text += "; left out" + (q.contains("features") ? " " + q["features"].get<std::string>() : " shaders " + q["shaders"].get<std::string>()) + ", since " + q["reason"].get<std::string>() + " (" + q["source"].get<std::string>() + ")";
     if (!tests.value("enabled", false)) return {id, true, text + "; no self-tests are made"};
     if (tests["pipelines"] == 0 && tests["out_of_use"].empty()) return {id, true, text + "; not tested yet: that comes with the first model on it"};
-    text += "; " + std::to_string(tests["pipelines"].get<size_t>()) + " pipelines passed their self-tests (" + std::to_string(tests["milliseconds"].get<size_t>()) + " ms in all, the last " + tests["tested"].get<std::string>() + ")";
+    text += "; " + std::to_string(tests["pipelines"].get<size_t>()) + " pipelines passed their self-tests (" + std::to_string(tests["milliseconds"].get<size_t>()) + " ms in all, building them apart; the last " + tests["tested"].get<std::string>() + ")";
     for (const json& s : tests["out_of_use"]) text += "; out of use: shader " + s["shader"].get<std::string>() + ", which " + s["reason"].get<std::string>();
     return {id, true, text};
 }

@@ -30,6 +30,7 @@ struct Injection {
     size_t constants = SIZE_MAX;
     uint32_t subgroup = 0, constant = 0, value = 0;
     bool dropped = false;
+    bool poison = false;  // dispatches of those pipelines lose the device
     // Submissions from the n-th on do nothing and end well.
     std::atomic<int> silent_after{INT32_MAX};
     // Changes what a device says of itself.
@@ -38,9 +39,10 @@ struct Injection {
     std::function<void(VkPhysicalDeviceFeatures&)> features;
 };
 std::shared_ptr<Injection> injection = std::make_shared<Injection>();
-std::mutex dropped_mutex;
-std::set<VkPipeline> dropped_pipelines;
-thread_local bool drop_now = false;
+std::mutex marked_mutex;
+std::set<VkPipeline> marked_pipelines;
+std::set<VkCommandBuffer> poisoned;
+thread_local bool marked_now = false;
 
 bool strikes(const char* function) {
     if (injection->fails != function) return false;
@@ -63,6 +65,8 @@ REAL(CreateSemaphore);
 REAL(CreateComputePipelines);
 REAL(CmdBindPipeline);
 REAL(CmdDispatch);
+REAL(BeginCommandBuffer);
+REAL(DestroyPipeline);
 REAL(GetPhysicalDeviceProperties);
 REAL(GetPhysicalDeviceProperties2);
 REAL(GetPhysicalDeviceFeatures2);
@@ -70,6 +74,11 @@ REAL(GetPhysicalDeviceFeatures2);
 
 VKAPI_ATTR VkResult VKAPI_CALL QueueSubmit(VkQueue q, uint32_t n, const VkSubmitInfo* s, VkFence f) {
     if (strikes("vkQueueSubmit")) return injection->result;
+    {
+        const std::lock_guard lock(marked_mutex);
+        for (uint32_t c = 0; c < s->commandBufferCount; c++)
+            if (poisoned.count(s->pCommandBuffers[c])) return VK_ERROR_DEVICE_LOST;
+    }
     if (injection->silent_after-- > 0) return real_QueueSubmit(q, n, s, f);
     std::vector<VkSubmitInfo> empty(s, s + n);
     for (auto& e : empty) e.commandBufferCount = 0;
@@ -108,25 +117,35 @@ VKAPI_ATTR VkResult VKAPI_CALL CreateComputePipelines(VkDevice d, VkPipelineCach
     if (!hit) return real_CreateComputePipelines(d, c, n, i, a, p);
     std::vector<uint32_t> values(given->mapEntryCount);
     std::memcpy(values.data(), given->pData, given->dataSize);
-    if (!injection->dropped) values.at(injection->constant) = injection->value;
+    if (!injection->dropped && !injection->poison) values.at(injection->constant) = injection->value;
     VkSpecializationInfo altered = *given;
     altered.pData = values.data();
     VkComputePipelineCreateInfo info = *i;
     info.stage.pSpecializationInfo = &altered;
     const VkResult r = real_CreateComputePipelines(d, c, n, &info, a, p);
-    if (injection->dropped) {
-        const std::lock_guard lock(dropped_mutex);
-        dropped_pipelines.insert(*p);
-    }
+    const std::lock_guard lock(marked_mutex);
+    if (injection->dropped || injection->poison) marked_pipelines.insert(*p);
     return r;
 }
 VKAPI_ATTR void VKAPI_CALL CmdBindPipeline(VkCommandBuffer c, VkPipelineBindPoint b, VkPipeline p) {
-    const std::lock_guard lock(dropped_mutex);
-    drop_now = dropped_pipelines.count(p) != 0;
+    const std::lock_guard lock(marked_mutex);
+    marked_now = marked_pipelines.count(p) != 0;
     real_CmdBindPipeline(c, b, p);
 }
 VKAPI_ATTR void VKAPI_CALL CmdDispatch(VkCommandBuffer c, uint32_t x, uint32_t y, uint32_t z) {
-    if (!drop_now) real_CmdDispatch(c, x, y, z);
+    const std::lock_guard lock(marked_mutex);
+    if (marked_now && injection->poison) poisoned.insert(c);
+    if (!marked_now || !injection->dropped) real_CmdDispatch(c, x, y, z);
+}
+VKAPI_ATTR VkResult VKAPI_CALL BeginCommandBuffer(VkCommandBuffer c, const VkCommandBufferBeginInfo* i) {
+    const std::lock_guard lock(marked_mutex);
+    poisoned.erase(c);
+    return real_BeginCommandBuffer(c, i);
+}
+VKAPI_ATTR void VKAPI_CALL DestroyPipeline(VkDevice d, VkPipeline p, const VkAllocationCallbacks* a) {
+    const std::lock_guard lock(marked_mutex);
+    marked_pipelines.erase(p);
+    real_DestroyPipeline(d, p, a);
 }
 void alter_chain(const void* first) {
     if (!injection->chain) return;
@@ -158,7 +177,8 @@ bool replaces(const char* asked, const char* name, PFN_vkVoidFunction& found, Fu
 VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL device_address(VkDevice d, const char* asked) {
     PFN_vkVoidFunction found = real_device_address(d, asked);
     (void)(REPLACES(QueueSubmit) || REPLACES(WaitSemaphores) || REPLACES(AllocateMemory) || REPLACES(CreateBuffer) || REPLACES(MapMemory) || REPLACES(CreateCommandPool) ||
-           REPLACES(AllocateCommandBuffers) || REPLACES(CreateShaderModule) || REPLACES(CreateSemaphore) || REPLACES(CreateComputePipelines) || REPLACES(CmdBindPipeline) || REPLACES(CmdDispatch));
+           REPLACES(AllocateCommandBuffers) || REPLACES(CreateShaderModule) || REPLACES(CreateSemaphore) || REPLACES(CreateComputePipelines) || REPLACES(CmdBindPipeline) || REPLACES(CmdDispatch) ||
+           REPLACES(BeginCommandBuffer) || REPLACES(DestroyPipeline));
     return found;
 }
 VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL instance_address(VkInstance i, const char* asked) {
@@ -200,8 +220,9 @@ class VulkanTrust : public testing::Test {
     void TearDown() override { calm(); }
     static void calm() {
         injection = std::make_shared<Injection>();
-        const std::lock_guard lock(dropped_mutex);
-        dropped_pipelines.clear();
+        const std::lock_guard lock(marked_mutex);
+        marked_pipelines.clear();
+        poisoned.clear();
     }
     // cache: folder of the cache, "": none.
     static Engine engine(const std::string& cache = "", Log* log = nullptr, bool no_self_test = false) {
@@ -555,6 +576,25 @@ TEST_F(VulkanTrust, ADeviceLostInASelfTest) {
             expect_right(model);
             EXPECT_TRUE(out_of_use(e.get()).empty());
         }
+}
+
+// A shader that loses the device whenever it runs is out of use the second time.
+TEST_F(VulkanTrust, AShaderThatLosesTheDevice) {
+    injection->constants = 6, injection->poison = true;
+    const Engine e = engine();
+    const Model model = open(e.get());
+    int lost = 0;
+    for (; lost < 8; lost++) try {
+            expect_right(model);
+            break;
+        } catch (const Failure& f) {
+            EXPECT_EQ(f.status, ORR_DEVICE_LOST) << std::string(f.what());
+            EXPECT_NE(std::string(f.what()).find("self-test of orr.linear"), std::string::npos) << f.what();
+        }
+    EXPECT_EQ(lost, 4);  // two shaders
+    const auto names = out_of_use(e.get());
+    EXPECT_TRUE(std::count(names.begin(), names.end(), "linear_gemv"));
+    EXPECT_TRUE(std::count(names.begin(), names.end(), "linear_group_gemv"));
 }
 
 // Each call that takes memory fails at each place, for good or once: an error that tells, or fewer steps on the device; never a wrong answer.

@@ -40,7 +40,7 @@ VulkanDevice::VulkanDevice(std::shared_ptr<Instance> instance, size_t index, con
         api_ = load_device(instance_->api(), device_);
         api_.GetDeviceQueue(device_, capability_.queue_family, 0, &queue);
     }
-    trust_ = std::make_unique<ShaderTrust>(capability_, options.self_test, options.cache_dir);
+    trust_ = options.trust ? options.trust : std::make_shared<ShaderTrust>(capability_, options.self_test, options.cache_dir);
     capability_.table.trust = trust_.get();
     capability_.table.refuses = [](const orr_vulkan_device* d, const orr_vulkan_shader* s) { return static_cast<const DeviceTable*>(d)->trust->refuses(*s); };
     queue_ = std::make_unique<Queue>(api_, device_, queue, capability_.queue_family, options.host && !own_ ? options.host : nullptr);

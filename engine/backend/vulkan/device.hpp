@@ -20,6 +20,7 @@ class VulkanDevice : public Device, public std::enable_shared_from_this<VulkanDe
         std::string cache_dir;
         const orr_vulkan_host* host = nullptr;
         bool self_test = true;
+        std::shared_ptr<ShaderTrust> trust;  // of the device that this one takes the place of, or nullptr
     };
     // index: among instance->physical_devices(). Throws Error with the reason when the device cannot be used.
     VulkanDevice(std::shared_ptr<Instance> instance, size_t index, const Options& options);
@@ -38,6 +39,7 @@ class VulkanDevice : public Device, public std::enable_shared_from_this<VulkanDe
     uint64_t free_bytes() const override { return memory_->free_bytes(); }
     uint64_t cost_ns(uint64_t flops, uint64_t bytes) const override;
     nlohmann::ordered_json describe() const override;
+    const std::shared_ptr<ShaderTrust>& trust() const { return trust_; }
     std::mutex* self_testing() override { return trust_->tests() ? &trust_->testing() : nullptr; }
     bool knows_test(const std::string& test) const override { return trust_->knows(test); }
     void remember_test(const std::string& test) override { trust_->remember(test); }
@@ -48,7 +50,7 @@ class VulkanDevice : public Device, public std::enable_shared_from_this<VulkanDe
     std::shared_ptr<Instance> instance_;
     std::string id_;
     Capability capability_;
-    std::unique_ptr<ShaderTrust> trust_;
+    std::shared_ptr<ShaderTrust> trust_;
     VkDevice device_ = VK_NULL_HANDLE;
     bool own_ = true;
     DeviceApi api_;

@@ -37,8 +37,11 @@ std::string now_text() {
 
 }  // namespace
 
-ShaderTrust::ShaderTrust(const Capability& capability, bool tests, const std::string& cache_dir) : capability_(capability), tests_(tests) {
-    for (const Quirk* q : capability.quirks)
+ShaderTrust::ShaderTrust(const Capability& capability, bool tests, const std::string& cache_dir)
+    : quirks_(capability.quirks),
+      signature_(capability.name + ", " + capability.driver + ", " + std::to_string(capability.table.driver_version) + ", " + hex(capability.table.features)),
+      tests_(tests) {
+    for (const Quirk* q : quirks_)
         if (*q->shaders) barred_.emplace_back(q->shaders, std::string("left out here: ") + q->reason + " (" + q->source + ")");
     if (!tests || cache_dir.empty()) return;
     file_ = cache_dir + "/" + cache_name(capability) + ".tests";
@@ -75,8 +78,29 @@ Trust ShaderTrust::of(const std::vector<PipelineKey>& keys) {
 
 bool ShaderTrust::judge(const std::vector<PipelineKey>& keys, const std::string& why, uint64_t ns) {
     const std::lock_guard lock(mutex_);
+    return judge_locked(keys, why, ns);
+}
+
+std::string ShaderTrust::all_of(const std::vector<PipelineKey>& keys) {
+    std::set<Pipeline> all;
+    for (const PipelineKey& k : keys) all.insert(identify(k));
+    std::string text;
+    for (const auto& [shader, constants] : all) text += shader.name + hex(shader.hash) + hex(constants);
+    return hex(hash_of(text.data(), text.size()));
+}
+
+void ShaderTrust::lose(const std::vector<PipelineKey>& keys) {
+    const std::lock_guard lock(mutex_);
+    if (!lost_.insert(all_of(keys)).second)
+        judge_locked(keys, "the device was lost in it, twice", 0);
+    else
+        save();
+}
+
+bool ShaderTrust::judge_locked(const std::vector<PipelineKey>& keys, const std::string& why, uint64_t ns) {
     bool news = false;
     if (why.empty()) {
+        lost_.erase(all_of(keys));
         for (const PipelineKey& k : keys) {
             const Pipeline p = identify(k);
             right_.insert(p);
@@ -111,12 +135,6 @@ void ShaderTrust::remember(const std::string& test) {
     tests_made_.insert(test);
 }
 
-// What the file is about; another driver, and it is as if there were none.
-std::string ShaderTrust::signature() const {
-    const orr_vulkan_device& t = capability_.table;
-    return capability_.name + ", " + capability_.driver + ", " + std::to_string(t.driver_version) + ", " + hex(t.features);
-}
-
 void ShaderTrust::load() {
     try {
         const platform::MappedFile mapped(file_);
@@ -124,12 +142,13 @@ void ShaderTrust::load() {
         const size_t head = std::string(kMagic).size() + 17;
         if (text.size() <= head || text.compare(0, head, kMagic + hex(hash_of(text.data() + head, text.size() - head)) + "\n") != 0) return;
         const auto j = nlohmann::json::parse(text.substr(head));
-        if (j.at("device") != signature()) return;
+        if (j.at("device") != signature_) return;
         const auto number = [](const nlohmann::json& v) { return std::stoull(v.get<std::string>(), nullptr, 16); };
         std::set<Pipeline> right;
         std::map<Shader, Wrong> wrong;
         for (const auto& r : j.at("right")) right.insert({{r.at(0), number(r.at(1))}, number(r.at(2))});
         for (const auto& w : j.at("wrong")) wrong[{w.at(0), number(w.at(1))}] = {w.at(2), w.at(3), true};
+        lost_ = j.at("lost").get<std::set<std::string>>();
         ns_ = j.at("ns");
         tested_ = j.at("tested");
         right_ = std::move(right);
@@ -145,7 +164,7 @@ void ShaderTrust::save() const {
         for (const auto& [shader, constants] : right_) right.push_back({shader.name, hex(shader.hash), hex(constants)});
         for (const auto& [shader, w] : wrong_)
             if (w.active) wrong.push_back({shader.name, hex(shader.hash), w.why, w.suspect});
-        const std::string body = nlohmann::json{{"device", signature()}, {"right", right}, {"wrong", wrong}, {"ns", ns_}, {"tested", tested_}}.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+        const std::string body = nlohmann::json{{"device", signature_}, {"right", right}, {"wrong", wrong}, {"lost", lost_}, {"ns", ns_}, {"tested", tested_}}.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
         const std::string text = kMagic + hex(hash_of(body.data(), body.size())) + "\n" + body;
         std::error_code ignored;
         std::filesystem::create_directories(std::filesystem::path(file_).parent_path(), ignored);
@@ -165,7 +184,7 @@ nlohmann::ordered_json ShaderTrust::describe() const {
 
 nlohmann::ordered_json ShaderTrust::describe_quirks() const {
     auto list = nlohmann::ordered_json::array();
-    for (const Quirk* q : capability_.quirks) {
+    for (const Quirk* q : quirks_) {
         nlohmann::ordered_json row = {{"reason", q->reason}, {"source", q->source}};
         if (*q->shaders) row["shaders"] = q->shaders;
         if (q->features) row["features"] = feature_names(q->features);

@@ -1,4 +1,5 @@
-// Which shaders a device may use: what its driver is known for, and what self-tests found, kept on disk between processes.
+// Which shaders a device may use: what its driver is known for, and what self-tests found, kept on disk between processes. Outlives a device
+// that is lost: the one made in its place knows.
 #pragma once
 #include <map>
 #include <mutex>
@@ -30,6 +31,8 @@ class ShaderTrust {
     // Told what a test of them showed: `why` is empty when they are right. Else those of them that no other test has shown right are out of use;
     // returns whether one was not so before.
     bool judge(const std::vector<PipelineKey>& keys, const std::string& why, uint64_t ns);
+    // The device was lost in a test of them. Once may be for another reason; the second time they are wrong.
+    void lose(const std::vector<PipelineKey>& keys);
     bool knows(const std::string& test);
     void remember(const std::string& test);
     nlohmann::ordered_json describe() const;
@@ -50,11 +53,13 @@ class ShaderTrust {
     Shader identify(const orr_vulkan_shader& shader);
     Pipeline identify(const PipelineKey& key) { return {identify(*key.shader), constants_hash(key.constants)}; }
     static uint64_t constants_hash(const std::vector<uint32_t>& constants);
-    std::string signature() const;
+    bool judge_locked(const std::vector<PipelineKey>& keys, const std::string& why, uint64_t ns);
+    std::string all_of(const std::vector<PipelineKey>& keys);
     void load();
     void save() const;
-    const Capability& capability_;
-    bool tests_;
+    const std::vector<const Quirk*> quirks_;
+    const std::string signature_;  // what the file is about; another driver, and it is as if there were none
+    const bool tests_;
     std::string file_;
     std::mutex testing_;
     mutable std::mutex mutex_;
@@ -62,6 +67,7 @@ class ShaderTrust {
     std::map<const orr_vulkan_shader*, Shader> shaders_;
     std::map<Shader, Wrong> wrong_;
     std::set<Pipeline> right_;
+    std::set<std::string> lost_;  // tests in which the device was lost, by a hash of their pipelines
     std::set<std::string> tests_made_;  // in this process
     std::string tested_;                // when the last was made
     uint64_t ns_ = 0;                   // all that are on record
