@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -62,6 +63,9 @@ struct DeviceExchange {
 // Told how many bytes of a long copy are done; throws to end it.
 using DeviceProgress = std::function<void(uint64_t bytes_done)>;
 
+// How far self-tests have shown that shaders compute what they should.
+enum class Trust { untested, right, wrong };
+
 // Work recorded once and run many times. Recorded from begin() to end(); what stands between two cuts is one part, started by one submit().
 class DeviceProgram {
   public:
@@ -83,6 +87,13 @@ class DeviceProgram {
     virtual bool wants_recording() const = 0;
     // Nanoseconds that each step took in the last run, where timed; empty otherwise.
     virtual const std::vector<uint64_t>& step_ns() const = 0;
+    // Of what was collected last.
+    virtual Trust trust() const = 0;
+    // Tells what a self-test of it showed: `why` is what was wrong, "" when it was right. What is wrong is out of use from now on; returns whether
+    // something is that was not before.
+    virtual bool judge(const std::string& why, uint64_t ns) = 0;
+    // The device was lost in a self-test of it.
+    virtual void lost_in_test() = 0;
 };
 
 class Device {
@@ -111,6 +122,11 @@ class Device {
     // Nanoseconds that so much work takes at best; a guess that splitting works with.
     virtual uint64_t cost_ns(uint64_t flops, uint64_t bytes) const = 0;
     virtual nlohmann::ordered_json describe() const = 0;
+    // Held through a self-test, so that no two sessions make the same; nullptr: none are made.
+    virtual std::mutex* self_testing() = 0;
+    // Self-tests by their text, of which nothing needs to be asked again in this process.
+    virtual bool knows_test(const std::string& test) const = 0;
+    virtual void remember_test(const std::string& test) = 0;
 };
 
 }  // namespace orrery

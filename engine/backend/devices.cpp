@@ -20,6 +20,7 @@ struct Devices::Shared {
     orr_vulkan_host host{};
     bool has_host = false;
     std::shared_ptr<vulkan::Instance> instance;
+    std::map<size_t, std::shared_ptr<vulkan::ShaderTrust>> trust;
 };
 
 size_t Devices::count() {
@@ -33,8 +34,13 @@ std::shared_ptr<Device> Devices::open(size_t index) {
     o.cache_dir = cache_dir_;
     o.host = shared_->has_host ? &shared_->host : nullptr;
     o.submission_ns = submission_ns_;
+    o.self_test = self_test_;
+    auto& trust = shared_->trust[index];
+    o.trust = trust;
     try {
-        return std::make_shared<vulkan::VulkanDevice>(shared_->instance, index, o);
+        auto device = std::make_shared<vulkan::VulkanDevice>(shared_->instance, index, o);
+        trust = device->trust();
+        return device;
     } catch (const Error& e) {
         throw Error(e.code(), "vulkan:" + std::to_string(index) + ": " + e.what());
     }
@@ -48,7 +54,7 @@ std::shared_ptr<Device> Devices::open(size_t) { return nullptr; }
 nlohmann::ordered_json Devices::describe_closed(size_t) { return {}; }
 #endif
 
-Devices::Devices(const orr_engine_options& o) : budget_bytes_(o.device_memory_budget_bytes), submission_ns_((o.device_submission_ms ? o.device_submission_ms : kSubmissionMs) * uint64_t{1'000'000}), shared_(std::make_unique<Shared>()) {
+Devices::Devices(const orr_engine_options& o) : budget_bytes_(o.device_memory_budget_bytes), self_test_(!o.no_self_test), submission_ns_((o.device_submission_ms ? o.device_submission_ms : kSubmissionMs) * uint64_t{1'000'000}), shared_(std::make_unique<Shared>()) {
     cache_dir_ = o.cache_dir ? o.cache_dir : platform::cache_folder();
 #ifdef ORRERY_WITH_VULKAN
     if (!o.vulkan) return;

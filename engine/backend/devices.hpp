@@ -31,7 +31,9 @@ class Devices {
     nlohmann::ordered_json describe_closed(size_t index);
     size_t count();
     std::mutex mutex_;
-    uint64_t budget_bytes_, submission_ns_;
+    uint64_t budget_bytes_;
+    bool self_test_;
+    uint64_t submission_ns_;
     std::string cache_dir_;
     std::unique_ptr<Shared> shared_;  // Vulkan's instance and what the host gave
     std::map<size_t, std::shared_ptr<Device>> open_;

@@ -73,6 +73,8 @@ class Planner {
     PlanStep& add_transfer(PlanStep::Kind kind, const orr_tensor* src, orr_tensor* dst, const std::string& label);
     void choose_kernel(const NodeDef& node, std::vector<const orr_tensor*> ins, std::vector<const orr_tensor*>& outs);
     const orr_tensor* contiguous(const orr_tensor* t, const std::string& label);
+    // Whether the kernel may be used as it stands; else what is wrong is told in the refusals, and asked again it may choose another way.
+    bool passes_self_test(const NodeDef& node, const orr_kernel& kernel, const std::vector<const orr_tensor*>& ins, const std::vector<const orr_tensor*>& outs, std::vector<Refusal>& refusals);
     const orr_kernel* pick(const NodeDef& node, const std::vector<const orr_tensor*>& ins, const std::vector<const orr_tensor*>& outs, const std::string& device, std::vector<Refusal>& refusals) const;
     const orr_kernel* pick_dense(const NodeDef& node, std::vector<const orr_tensor*>& ins, const std::vector<const orr_tensor*>& outs, const std::string& device, std::vector<Refusal>& refusals,
                                  const std::string& label);
@@ -127,6 +129,7 @@ class Planner {
     size_t node_ = 0;  // that is being planned
     std::set<const orr_tensor*> device_states_;
     std::map<const orr_tensor*, std::string> state_names_;
+    std::set<const orr_kernel*> distrusted_;  // for the node at hand: they failed their self-test, whichever way they chose
 };
 
 }  // namespace orrery

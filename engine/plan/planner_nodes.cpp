@@ -186,12 +186,15 @@ void Planner::choose_kernel(const NodeDef& node, std::vector<const orr_tensor*> 
         std::string reason;
         if (may_run_on_device(node, ins, outs, reason)) {
             std::vector<const orr_tensor*> there = ins;
-            if (const orr_kernel* kernel = pick_dense(node, there, outs, options_.device->kind(), refusals, label)) try {
+            distrusted_.clear();
+            while (const orr_kernel* kernel = pick_dense(node, there, outs, options_.device->kind(), refusals, label)) try {
+                    if (!passes_self_test(node, *kernel, there, outs, refusals)) continue;
                     prepare_step(node, *kernel, there, outs, refusals, label, true);
                     return;
                 } catch (const Error& e) {
                     if (e.code() != ORR_OUT_OF_MEMORY) throw;
                     refusals.push_back({kernel->name, e.what()});
+                    break;
                 }
         } else {
             refusals.push_back({options_.device->kind(), reason});
@@ -215,7 +218,7 @@ const orr_kernel* Planner::pick(const NodeDef& node, const std::vector<const orr
     if (device != "cpu") p.device = options_.device->kernel_table();
     for (uint32_t k = 0; k < node.op->n_kernels; k++) {
         const orr_kernel* kernel = node.op->kernels[k];
-        if (device != kernel->device) continue;
+        if (device != kernel->device || distrusted_.count(kernel)) continue;
         if (options_.reference && device == "cpu" && !(kernel->flags & ORR_KERNEL_REFERENCE)) {
             refusals.push_back({kernel->name, "reference kernels were asked for"});
             continue;

@@ -40,6 +40,7 @@ int main(void) {
     AT(orr_engine_options, vulkan);
     AT(orr_engine_options, cache_dir);
     AT(orr_engine_options, device_submission_ms);
+    AT(orr_engine_options, no_self_test);
     SIZE(orr_io);
     AT(orr_io, header);
     AT(orr_io, user);
@@ -221,6 +222,19 @@ int main(void) {
     AT(orr_kernel, supports);
     AT(orr_kernel, prepare);
     AT(orr_kernel, run);
+    AT(orr_kernel, self_test);
+    SIZE(orr_test_input);
+    AT(orr_test_input, header);
+    AT(orr_test_input, shape);
+    AT(orr_test_input, low);
+    AT(orr_test_input, high);
+    AT(orr_test_input, past);
+    AT(orr_test_input, length);
+    SIZE(orr_self_test);
+    AT(orr_self_test, header);
+    AT(orr_self_test, n_inputs);
+    AT(orr_self_test, inputs);
+    AT(orr_self_test, tolerance);
     SIZE(orr_operator);
     AT(orr_operator, header);
     AT(orr_operator, id);
@@ -455,6 +469,7 @@ int main(void) {
     AT(orr_vulkan_device, cores);
     AT(orr_vulkan_device, integrated);
     AT(orr_vulkan_device, software);
+    AT(orr_vulkan_device, refuses);
     SIZE(orr_vulkan_buffer);
     AT(orr_vulkan_buffer, header);
     AT(orr_vulkan_buffer, handle);

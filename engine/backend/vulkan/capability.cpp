@@ -1,12 +1,26 @@
 #include "engine/backend/vulkan/capability.hpp"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 
 #include "orrery/plugin.hpp"
 
 namespace orrery::vulkan {
 namespace {
+
+constexpr std::pair<uint64_t, const char*> kFeatureNames[] = {{ORR_VULKAN_F16, "f16 arithmetic"},
+                                                              {ORR_VULKAN_INT8, "8-bit integer arithmetic"},
+                                                              {ORR_VULKAN_INT16, "16-bit integer arithmetic"},
+                                                              {ORR_VULKAN_STORAGE_16, "16-bit storage"},
+                                                              {ORR_VULKAN_STORAGE_8, "8-bit storage"},
+                                                              {ORR_VULKAN_INT_DOT, "integer dot products"},
+                                                              {ORR_VULKAN_SUBGROUP_SIZE, "subgroup size control"},
+                                                              {ORR_VULKAN_MEMORY_MODEL, "the Vulkan memory model with device scope"},
+                                                              {ORR_VULKAN_SUBGROUPS, "subgroup operations"},
+                                                              {ORR_VULKAN_COOPMAT, "cooperative matrices (KHR)"},
+                                                              {ORR_VULKAN_COOPMAT2, "cooperative matrices of workgroups (NV)"},
+                                                              {ORR_VULKAN_BF16, "bf16 cooperative matrices"}};
 
 using Names = std::vector<std::string>;
 bool has(const Names& names, const char* name) { return std::find(names.begin(), names.end(), name) != names.end(); }
@@ -189,28 +203,46 @@ void fill(const InstanceApi& api, VkPhysicalDevice physical, const Found& found,
               : t.integrated                ? 8
                                             : 32;
     constexpr VkSubgroupFeatureFlags kWanted = VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_ARITHMETIC_BIT | VK_SUBGROUP_FEATURE_BALLOT_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
-    const auto set = [&](bool on, uint64_t bit, const char* text) {
-        if (on)
-            t.features |= bit;
-        else
-            c.missing.emplace_back(text);
-    };
-    set(found.f16, ORR_VULKAN_F16, "f16 arithmetic");
-    set(found.int8, ORR_VULKAN_INT8, "8-bit integer arithmetic");
-    set(found.int16, ORR_VULKAN_INT16, "16-bit integer arithmetic");
-    set(found.storage16, ORR_VULKAN_STORAGE_16, "16-bit storage");
-    set(found.storage8, ORR_VULKAN_STORAGE_8, "8-bit storage");
-    set(found.dot && dot.integerDotProduct4x8BitPackedSignedAccelerated, ORR_VULKAN_INT_DOT, "integer dot products");
-    set(found.subgroup_size && found.full_subgroups, ORR_VULKAN_SUBGROUP_SIZE, "subgroup size control");
-    set(found.memory_model && found.device_scope, ORR_VULKAN_MEMORY_MODEL, "the Vulkan memory model with device scope");
-    set((subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) && (subgroup.supportedOperations & kWanted) == kWanted, ORR_VULKAN_SUBGROUPS, "subgroup operations");
     const bool matrices = found.coopmat && has_wanted_matrices(api, physical);
-    set(matrices, ORR_VULKAN_COOPMAT, "cooperative matrices (KHR)");
-    set(matrices && found.coopmat2, ORR_VULKAN_COOPMAT2, "cooperative matrices of workgroups (NV)");
-    set(matrices && found.bf16, ORR_VULKAN_BF16, "bf16 cooperative matrices");
+    const auto set = [&](bool on, uint64_t bit) { t.features |= on ? bit : 0; };
+    set(found.f16, ORR_VULKAN_F16);
+    set(found.int8, ORR_VULKAN_INT8);
+    set(found.int16, ORR_VULKAN_INT16);
+    set(found.storage16, ORR_VULKAN_STORAGE_16);
+    set(found.storage8, ORR_VULKAN_STORAGE_8);
+    set(found.dot && dot.integerDotProduct4x8BitPackedSignedAccelerated, ORR_VULKAN_INT_DOT);
+    set(found.subgroup_size && found.full_subgroups, ORR_VULKAN_SUBGROUP_SIZE);
+    set(found.memory_model && found.device_scope, ORR_VULKAN_MEMORY_MODEL);
+    set((subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) && (subgroup.supportedOperations & kWanted) == kWanted, ORR_VULKAN_SUBGROUPS);
+    set(matrices, ORR_VULKAN_COOPMAT);
+    set(matrices && found.coopmat2, ORR_VULKAN_COOPMAT2);
+    set(matrices && found.bf16, ORR_VULKAN_BF16);
+    c.traits = {found.dot && dot.integerDotProduct4x8BitPackedMixedSignednessAccelerated != 0, multiprocessors.shaderWarpsPerSM};
+    for (const Quirk& q : known_quirks())
+        if (matches(q, t, c.traits)) {
+            c.quirks.push_back(&q);
+            t.features &= ~q.features;
+        }
+    for (const auto& [bit, text] : kFeatureNames)
+        if (!(t.features & bit)) c.missing.emplace_back(text);
 }
 
 }  // namespace
+
+std::string cache_name(const Capability& c) {
+    uint64_t h = 1469598103934665603u;  // FNV-1a
+    for (const uint8_t b : c.cache_uuid) h = (h ^ b) * 1099511628211u;
+    char name[96];
+    std::snprintf(name, sizeof name, "vulkan-%04x-%04x-%08x-%016llx", c.table.vendor_id, c.table.device_id, c.table.driver_version, static_cast<unsigned long long>(h));
+    return name;
+}
+
+std::string feature_names(uint64_t features) {
+    std::string text;
+    for (const auto& [bit, name] : kFeatureNames)
+        if (features & bit) text += (text.empty() ? "" : ", ") + std::string(name);
+    return text;
+}
 
 void read_capability(const InstanceApi& api, VkPhysicalDevice physical, Capability& c, Enabled& e) {
     const Names names = extension_names(api, physical);

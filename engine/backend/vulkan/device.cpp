@@ -63,9 +63,13 @@ VulkanDevice::VulkanDevice(std::shared_ptr<Instance> instance, size_t index, con
         api_ = load_device(instance_->api(), handle_.device);
         api_.GetDeviceQueue(handle_.device, capability_.queue_family, 0, &queue);
     }
+    trust_ = options.trust ? options.trust : std::make_shared<ShaderTrust>(capability_, options.self_test, options.cache_dir);
+    capability_.table.trust = trust_.get();
+    capability_.table.refuses = [](const orr_vulkan_device* d, const orr_vulkan_shader* s) { return static_cast<const DeviceTable*>(d)->trust->refuses(*s); };
     queue_ = std::make_unique<Queue>(api_, handle_.device, queue, capability_.queue_family, handle_.own ? nullptr : options.host);
     pipelines_ = std::make_unique<Pipelines>(api_, handle_.device, capability_, options.cache_dir);
     memory_ = std::make_shared<VulkanMemory>(api_, handle_.device, capability_, options.budget_bytes);
+    queue_->keep_marks(memory_->allocate(Queue::kMarkBytes, DeviceUse::result, "marks of submissions", nullptr));
     transfers_ = std::make_unique<Transfers>(api_, handle_.device, *queue_, memory_);
 }
 
@@ -157,7 +161,7 @@ void VulkanDevice::settle(const DeviceExchange& exchange) noexcept {
 }
 
 std::unique_ptr<DeviceProgram> VulkanDevice::new_program(bool timed) {
-    return std::make_unique<Recorder>(shared_from_this(), Parts{api_, handle_.device, capability_, *pipelines_, *queue_, pace_, !handle_.own}, timed);
+    return std::make_unique<Recorder>(shared_from_this(), Parts{api_, handle_.device, capability_, *pipelines_, *queue_, *trust_, pace_, !handle_.own}, timed);
 }
 
 uint64_t VulkanDevice::cost_ns(uint64_t flops, uint64_t bytes) const {
@@ -174,7 +178,9 @@ nlohmann::ordered_json VulkanDevice::describe() const {
                 {"used_bytes", memory_->used_bytes()},
                 {"host", !handle_.own},
                 {"pipelines", pipelines_->count()},
-                {"pipeline_cache", pipelines_->cache_file()}});
+                {"pipeline_cache", pipelines_->cache_file()},
+                {"quirks", trust_->describe_quirks()},
+                {"self_test", trust_->describe()}});
     return out;
 }
 

@@ -11,6 +11,7 @@
 #include "engine/backend/vulkan/pipeline.hpp"
 #include "engine/backend/vulkan/queue.hpp"
 #include "engine/backend/vulkan/transfers.hpp"
+#include "engine/backend/vulkan/trust.hpp"
 
 namespace orrery::vulkan {
 
@@ -21,6 +22,8 @@ class VulkanDevice : public Device, public std::enable_shared_from_this<VulkanDe
         std::string cache_dir;
         const orr_vulkan_host* host = nullptr;
         uint64_t submission_ns = 100'000'000;  // the longest that one should take: drivers stop what holds a screen up
+        bool self_test = true;
+        std::shared_ptr<ShaderTrust> trust;  // of the device that this one takes the place of, or nullptr
     };
     // index: among instance->physical_devices(). Throws Error with the reason when the device cannot be used.
     VulkanDevice(std::shared_ptr<Instance> instance, size_t index, const Options& options);
@@ -42,6 +45,10 @@ class VulkanDevice : public Device, public std::enable_shared_from_this<VulkanDe
     uint64_t free_bytes() const override { return memory_->free_bytes(); }
     uint64_t cost_ns(uint64_t flops, uint64_t bytes) const override;
     nlohmann::ordered_json describe() const override;
+    const std::shared_ptr<ShaderTrust>& trust() const { return trust_; }
+    std::mutex* self_testing() override { return trust_->tests() ? &trust_->testing() : nullptr; }
+    bool knows_test(const std::string& test) const override { return trust_->knows(test); }
+    void remember_test(const std::string& test) override { trust_->remember(test); }
 
     // What a device would be described with that nobody has opened: looks, and makes nothing.
     static nlohmann::ordered_json describe_closed(const Instance& instance, size_t index);
@@ -61,6 +68,7 @@ class VulkanDevice : public Device, public std::enable_shared_from_this<VulkanDe
     std::string id_;
     Capability capability_;
     Handle handle_;
+    std::shared_ptr<ShaderTrust> trust_;
     DeviceApi api_;
     Pace pace_;
     std::unique_ptr<Queue> queue_;

@@ -43,7 +43,7 @@ Recorder::~Recorder() {
 
 void Recorder::begin(bool collect) {
     collect_ = collect;
-    wanted_.clear();
+    if (collect) wanted_.clear();
     read_.clear();
     written_.clear();
     stamps_.clear();

@@ -8,6 +8,7 @@
 #include "engine/backend/vulkan/pace.hpp"
 #include "engine/backend/vulkan/pipeline.hpp"
 #include "engine/backend/vulkan/queue.hpp"
+#include "engine/backend/vulkan/trust.hpp"
 
 namespace orrery::vulkan {
 
@@ -18,6 +19,7 @@ struct Parts {
     const Capability& capability;
     Pipelines& pipelines;
     Queue& queue;
+    ShaderTrust& trust;
     Pace& pace;
     bool shared;  // the host submits to the queue too
 };
@@ -39,6 +41,9 @@ class Recorder : public DeviceProgram {
     void run(size_t part, const DeviceExchange* exchange) override;
     bool wants_recording() const override { return too_long_; }
     const std::vector<uint64_t>& step_ns() const override { return step_ns_; }
+    Trust trust() const override { return parts_.trust.of(wanted_); }
+    bool judge(const std::string& why, uint64_t ns) override { return parts_.trust.judge(wanted_, why, ns); }
+    void lost_in_test() override { parts_.trust.lose(wanted_); }
     uint64_t barriers() const { return barriers_; }
 
   private:
@@ -69,7 +74,7 @@ class Recorder : public DeviceProgram {
     double scale_ = 1;         // of the guesses, for this recording
     int cut_again_ = 0;
     bool too_long_ = false;
-    std::vector<PipelineKey> wanted_;
+    std::vector<PipelineKey> wanted_;  // as collected last
     bool collect_ = false;
     VkPipeline bound_ = VK_NULL_HANDLE;
     std::vector<DeviceRange> read_, written_;  // since the last barrier

@@ -87,12 +87,14 @@ typedef struct orr_engine_options {
     uint64_t device_memory_budget_bytes;
     /* The host's own Vulkan device, or the loader to use (ext/vulkan.h). NULL: the engine finds devices itself. Copied. */
     const struct orr_vulkan_host* vulkan;
-    /* Folder for compiled pipelines; NULL: the user's cache folder, "": none. */
+    /* Folder for compiled pipelines and the results of self-tests; NULL: the user's cache folder, "": none. */
     const char* cache_dir;
     /* Milliseconds that one submission to a device may take; 0: 100. Plans are cut into submissions by guesses of what
      * their steps cost; where one took longer, the guesses are corrected and the plan is cut anew, at most twice. A run is
      * cancelled, paused and reports progress between submissions. One step is never cut. Has no say in results. */
     uint32_t device_submission_ms;
+    /* Trust devices: do not compare a kernel with its definition where a model first uses it on a device. */
+    bool no_self_test;
 } orr_engine_options;
 
 /* options may be NULL. [any-thread] */

@@ -20,6 +20,7 @@ inline flt::Activation group_glu(const orr_attrs* a) {
     return linear::parse_activation("orr.linear_group/1", "glu", a->get_string(a, "glu"), kGlus);
 }
 
+bool linear_group_self_test(const orr_prepare* node, uint32_t i, orr_self_test* test);
 extern const KernelDef kLinearGroupVulkan;
 extern const KernelDef kLinearGroupCpu;
 extern const KernelDef kLinearGroupReference;

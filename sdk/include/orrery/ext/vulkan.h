@@ -36,7 +36,9 @@ enum {
     ORR_VULKAN_SUBGROUPS = 2048     /* basic, arithmetic, ballot and shuffle operations in compute */
 };
 
-typedef struct orr_vulkan_device {
+struct orr_vulkan_shader;
+typedef struct orr_vulkan_device orr_vulkan_device;
+struct orr_vulkan_device {
     orr_header header;
     const char* name;
     uint32_t api_version; /* as Vulkan packs it */
@@ -50,7 +52,10 @@ typedef struct orr_vulkan_device {
     uint32_t push_bytes;            /* at least 128 */
     uint32_t cores;                 /* multiprocessors; an estimate where the driver does not tell */
     bool integrated, software;      /* shares memory with the processor; is the processor */
-} orr_vulkan_device;
+    /* Why a shader must not be used here (it failed its self-test, or its driver is known to build it wrong), or NULL.
+     * Static text of the device. Any thread. */
+    const char* (*refuses)(const orr_vulkan_device* d, const struct orr_vulkan_shader* s);
+};
 
 /* orr_tensor.buffer of a tensor in device memory: `bytes` bytes of a VkBuffer, from `offset` on. Also what a host and an
  * engine on the host's device show each other of their buffers (orr_named_tensor.buffer, below). */
