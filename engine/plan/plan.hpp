@@ -189,7 +189,7 @@ class Plan {
     std::shared_ptr<Device> device_;
     std::deque<Recording> recordings_;
     Recording* recording_ = nullptr;  // that ready() chose
-    DeviceProgram* program_now_ = nullptr;  // that is being recorded
+    DeviceProgram* device_program_ = nullptr;  // that is being recorded
     uint64_t clock_ = 0, recorded_ = 0;
     DeviceExchange exchange_;
     std::shared_ptr<DeviceBlock> host_block_, work_, step_block_;

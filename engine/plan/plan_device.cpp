@@ -107,11 +107,11 @@ void Plan::record_step(PlanStep& step) {
         const uint64_t at = host_offset(up ? src : dst);
         const DeviceRange host{host_block_->handle(), at, at + src.size_bytes};
         const DeviceRange there{work_->handle(), (up ? dst : src).offset, (up ? dst : src).offset + src.size_bytes};
-        program_now_->step({up ? host : there}, {up ? there : host}, 0, device_->cost_ns(0, src.size_bytes));
+        device_program_->step({up ? host : there}, {up ? there : host}, 0, device_->cost_ns(0, src.size_bytes));
         if (up)
-            program_now_->copy(*host_block_, at, *work_, dst.offset, src.size_bytes);
+            device_program_->copy(*host_block_, at, *work_, dst.offset, src.size_bytes);
         else
-            program_now_->copy(*work_, src.offset, *host_block_, at, src.size_bytes);
+            device_program_->copy(*work_, src.offset, *host_block_, at, src.size_bytes);
         return;
     }
     auto reads = ranges(step.ins, false), writes = ranges(step.outs, true);
@@ -124,19 +124,19 @@ void Plan::record_step(PlanStep& step) {
     for (const auto* list : {&step.ins, &step.outs})
         for (const orr_tensor* t : *list)
             if (t && !*t->layout) bytes += t->size_bytes;
-    program_now_->step(reads, writes, workspace, device_->cost_ns(step.flops, bytes));
-    step.run.base.device = program_now_->recorder();
+    device_program_->step(reads, writes, workspace, device_->cost_ns(step.flops, bytes));
+    step.run.base.device = device_program_->recorder();
     call_plugin([&] { return step.kernel->run(&step.run.base); }, label);
 }
 
 void Plan::record(Recording& r) {
-    program_now_ = r.program.get();
+    device_program_ = r.program.get();
     for (const bool collect : {true, false}) {
-        program_now_->begin(collect);
+        device_program_->begin(collect);
         r.units.clear();
         size_t parts = 0;
         const auto take_parts = [&] {
-            for (const size_t now = program_now_->cut(); parts < now; parts++) r.units.push_back({true, parts});
+            for (const size_t now = device_program_->cut(); parts < now; parts++) r.units.push_back({true, parts});
         };
         for (size_t i = 0; i < steps_.size(); i++) {
             if (steps_[i].on_device) {
@@ -147,7 +147,7 @@ void Plan::record(Recording& r) {
             }
         }
         take_parts();
-        program_now_->end();
+        device_program_->end();
     }
     recorded_++;
 }
