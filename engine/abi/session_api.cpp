@@ -40,6 +40,10 @@ orr_status orr_session_run(orr_session* session, const char* entry, uint32_t inp
     return boundary([&] { of(session).run(request(entry, input_count, inputs, output_count, outputs), nullptr, 0); });
 }
 
+orr_status orr_session_share(orr_session* session, const orr_vulkan_share* share) {
+    return boundary([&] { of(session).share(share); });
+}
+
 orr_status orr_session_output(orr_session* session, const char* name, orr_named_tensor* tensor) {
     return boundary([&] {
         require(name, "name");

@@ -1,7 +1,9 @@
 // What the engine asks of a device with memory of its own. One implementation for each kind of device.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -42,6 +44,32 @@ struct DeviceRange {
     uint64_t begin, end;
 };
 
+// A counting semaphore of the host's on the device, and a value of it.
+struct DeviceSignal {
+    void* semaphore;
+    uint64_t value;
+};
+
+struct DeviceCopy {
+    std::shared_ptr<DeviceBlock> src;
+    uint64_t src_offset;
+    std::shared_ptr<DeviceBlock> dst;
+    uint64_t dst_offset, bytes;
+};
+
+// What a submission has to do with the host's own work on the device: it waits, copies, does its work, copies, and signals.
+struct DeviceExchange {
+    std::vector<DeviceSignal> waits, signals;
+    std::vector<DeviceCopy> before, after;
+    bool empty() const { return waits.empty() && signals.empty() && before.empty() && after.empty(); }
+};
+
+// Told how many bytes of a long copy are done; throws to end it.
+using DeviceProgress = std::function<void(uint64_t bytes_done)>;
+
+// How far self-tests have shown that shaders compute what they should.
+enum class Trust { untested, right, wrong };
+
 // Work recorded once and run many times. Recorded from begin() to end(); what stands between two cuts is one part, started by one submit().
 class DeviceProgram {
   public:
@@ -58,10 +86,20 @@ class DeviceProgram {
     // What follows goes to a later part; returns how many parts there are so far.
     virtual size_t cut() = 0;
     virtual void end() = 0;
-    // Runs one part and waits for it. Throws Error(ORR_DEVICE_LOST).
-    virtual void run(size_t part) = 0;
+    // Runs one part, with an exchange around it or nullptr, and waits for it. Throws Error(ORR_DEVICE_LOST).
+    virtual void run(size_t part, const DeviceExchange* exchange) = 0;
+    void run(size_t part) { run(part, nullptr); }
+    // A part took longer than a submission may: recording again would cut it in several.
+    virtual bool wants_recording() const = 0;
     // Nanoseconds that each step took in the last run, where timed; empty otherwise.
     virtual const std::vector<uint64_t>& step_ns() const = 0;
+    // Of what was collected last.
+    virtual Trust trust() const = 0;
+    // Tells what a self-test of it showed: `why` is what was wrong, "" when it was right. What is wrong is out of use from now on; returns whether
+    // something is that was not before.
+    virtual bool judge(const std::string& why, uint64_t ns) = 0;
+    // The device was lost in a self-test of it.
+    virtual void lost_in_test() = 0;
 };
 
 class Device {
@@ -73,17 +111,30 @@ class Device {
     virtual bool lost() const = 0;
     // Throws Error(ORR_OUT_OF_MEMORY) naming `what`, the bytes and what is left.
     virtual std::shared_ptr<DeviceBlock> allocate(uint64_t bytes, DeviceUse use, const char* what) = 0;
-    virtual void write(const DeviceBlock& dst, uint64_t offset, const void* src, uint64_t bytes) = 0;
+    virtual void write(const DeviceBlock& dst, uint64_t offset, const void* src, uint64_t bytes, const DeviceProgress& progress = {}) = 0;
     virtual void read(const DeviceBlock& src, uint64_t offset, void* dst, uint64_t bytes) = 0;
     virtual void copy(const DeviceBlock& src, uint64_t src_offset, const DeviceBlock& dst, uint64_t dst_offset, uint64_t bytes) = 0;
     virtual void fill_zero(const DeviceBlock& dst, uint64_t offset, uint64_t bytes) = 0;
     virtual std::unique_ptr<DeviceProgram> new_program(bool timed) = 0;
+    // Whether the host made the device and can name buffers and semaphores of it.
+    virtual bool shared_with_host() const = 0;
+    // A buffer of the host's (const orr_vulkan_buffer*), which it keeps alive. Throws Error(ORR_INVALID_ARGUMENT) that begins with `what`.
+    virtual std::shared_ptr<DeviceBlock> import_buffer(const void* buffer, uint64_t bytes, bool written, const std::string& what) = 0;
+    // An exchange without work of a plan's; waits for it.
+    virtual void run(const DeviceExchange& exchange) = 0;
+    // After a run that failed: gives its signals from here, once its waits are reached.
+    virtual void settle(const DeviceExchange& exchange) noexcept = 0;
     virtual uint64_t free_bytes() const = 0;          // that this engine may still take
     // Nanoseconds that so much work takes at best; a guess that splitting works with.
     virtual uint64_t cost_ns(uint64_t flops, uint64_t bytes) const = 0;
     virtual nlohmann::ordered_json describe() const = 0;
     // Whether kernels can be written for formulas over these inputs; else says why not.
     virtual bool takes_chain(const Expression& expression, const std::vector<const orr_tensor*>& ins, const orr_tensor& dst, std::string& reason) const = 0;
+    // Held through a self-test, so that no two sessions make the same; nullptr: none are made.
+    virtual std::mutex* self_testing() = 0;
+    // Self-tests by their text, of which nothing needs to be asked again in this process.
+    virtual bool knows_test(const std::string& test) const = 0;
+    virtual void remember_test(const std::string& test) = 0;
 };
 
 }  // namespace orrery

@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "engine/platform/files.hpp"
+#include "engine/run/options.hpp"
 #include "orrery/plugin.hpp"
 
 #ifdef ORRERY_WITH_VULKAN
@@ -10,12 +11,16 @@
 #endif
 
 namespace orrery {
+namespace {
+constexpr uint32_t kSubmissionMs = 100;
+}
 
 #ifdef ORRERY_WITH_VULKAN
 struct Devices::Shared {
     orr_vulkan_host host{};
     bool has_host = false;
     std::shared_ptr<vulkan::Instance> instance;
+    std::map<size_t, std::shared_ptr<vulkan::ShaderTrust>> trust;
 };
 
 size_t Devices::count() {
@@ -28,29 +33,42 @@ std::shared_ptr<Device> Devices::open(size_t index) {
     o.budget_bytes = budget_bytes_;
     o.cache_dir = cache_dir_;
     o.host = shared_->has_host ? &shared_->host : nullptr;
+    o.submission_ns = submission_ns_;
+    o.self_test = self_test_;
+    auto& trust = shared_->trust[index];
+    o.trust = trust;
     try {
-        return std::make_shared<vulkan::VulkanDevice>(shared_->instance, index, o);
+        auto device = std::make_shared<vulkan::VulkanDevice>(shared_->instance, index, o);
+        trust = device->trust();
+        return device;
     } catch (const Error& e) {
         throw Error(e.code(), "vulkan:" + std::to_string(index) + ": " + e.what());
     }
 }
+
+nlohmann::ordered_json Devices::describe_closed(size_t index) { return vulkan::VulkanDevice::describe_closed(*shared_->instance, index); }
 #else
 struct Devices::Shared {};
 size_t Devices::count() { throw Error(ORR_UNSUPPORTED, "Vulkan: this library was built without it"); }
 std::shared_ptr<Device> Devices::open(size_t) { return nullptr; }
+nlohmann::ordered_json Devices::describe_closed(size_t) { return {}; }
 #endif
 
-Devices::Devices(const orr_engine_options& o) : budget_bytes_(o.device_memory_budget_bytes), shared_(std::make_unique<Shared>()) {
+Devices::Devices(const orr_engine_options& o) : budget_bytes_(o.device_memory_budget_bytes), self_test_(!o.no_self_test), submission_ns_((o.device_submission_ms ? o.device_submission_ms : kSubmissionMs) * uint64_t{1'000'000}), shared_(std::make_unique<Shared>()) {
     cache_dir_ = o.cache_dir ? o.cache_dir : platform::cache_folder();
 #ifdef ORRERY_WITH_VULKAN
     if (!o.vulkan) return;
-    shared_->host = *o.vulkan;
+    shared_->host = copy_options(o.vulkan, "orr_vulkan_host");
     shared_->has_host = true;
     const orr_vulkan_host& h = shared_->host;
     if (!h.instance != !h.device || !h.device != !h.queue || !h.device != !h.physical_device)
         throw Error(ORR_INVALID_ARGUMENT, "orr_vulkan_host: instance, physical_device, device and queue must be given together");
     if (!h.lock_queue != !h.unlock_queue) throw Error(ORR_INVALID_ARGUMENT, "orr_vulkan_host: lock_queue and unlock_queue must be given together");
-    if (h.device && count() > 0) open_[0] = open(0);
+    if (!h.device) return;
+    count();
+    open_[0] = open(0);
+    shared_->host.extensions = nullptr;  // read above, and the host's
+    shared_->host.features = nullptr;
 #else
     if (o.vulkan) throw Error(ORR_UNSUPPORTED, "orr_engine_options.vulkan: this library was built without Vulkan");
 #endif
@@ -74,11 +92,13 @@ std::shared_ptr<Device> Devices::get(const std::string& name) {
     if (n == 0) throw Error(ORR_NOT_FOUND, "Vulkan: this machine has no device");
     if (index >= n) throw Error(ORR_NOT_FOUND, name + ": this machine has " + std::to_string(n) + " Vulkan device" + (n == 1 ? "" : "s"));
     auto& slot = open_[index];
+    if (slot && slot->lost() && slot->shared_with_host())
+        throw Error(ORR_DEVICE_LOST, name + ": the host's device was lost; another one needs another engine");
     if (!slot || slot->lost()) slot = open(index);
     return slot;
 }
 
-nlohmann::ordered_json Devices::describe() {
+nlohmann::ordered_json Devices::describe(bool open) {
     auto out = nlohmann::ordered_json::array();
     out.push_back({{"id", "cpu"}});
     size_t n = 0;
@@ -91,7 +111,14 @@ nlohmann::ordered_json Devices::describe() {
     for (size_t i = 0; i < n; i++) {
         const std::string id = "vulkan:" + std::to_string(i);
         try {
-            out.push_back(get(id)->describe());
+            std::shared_ptr<Device> device;
+            if (open) {
+                device = get(id);
+            } else {
+                const std::lock_guard lock(mutex_);
+                if (const auto known = open_.find(i); known != open_.end()) device = known->second;
+            }
+            out.push_back(device ? device->describe() : describe_closed(i));
         } catch (const Error& e) {
             out.push_back({{"id", id}, {"problem", e.what()}});
         }

@@ -21,15 +21,19 @@ class Devices {
     // nullptr for the processor. A device that was lost is made anew. Throws Error(ORR_UNSUPPORTED | ORR_NOT_FOUND |
     // ORR_INVALID_ARGUMENT) with the reason.
     std::shared_ptr<Device> get(const std::string& name);
-    // One entry for each device of the machine, with what was found, or why it cannot be used.
-    nlohmann::ordered_json describe();
+    // One entry for each device of the machine, with what was found, or why it cannot be used. open: also those that nothing has run on
+    // yet are opened for it.
+    nlohmann::ordered_json describe(bool open);
 
   private:
     struct Shared;
     std::shared_ptr<Device> open(size_t index);
+    nlohmann::ordered_json describe_closed(size_t index);
     size_t count();
     std::mutex mutex_;
     uint64_t budget_bytes_;
+    bool self_test_;
+    uint64_t submission_ns_;
     std::string cache_dir_;
     std::unique_ptr<Shared> shared_;  // Vulkan's instance and what the host gave
     std::map<size_t, std::shared_ptr<Device>> open_;

@@ -125,7 +125,7 @@ nlohmann::ordered_json Plan::describe() const {
     uint64_t flops = 0, device_flops = 0;
     for (const PlanStep& s : steps_) flops += s.flops, device_flops += s.on_device ? s.flops : 0;
     nlohmann::ordered_json out = {{"steps", steps}};
-    if (device_) out.update({{"device", device_->id()}, {"device_flops_share", flops ? static_cast<double>(device_flops) / static_cast<double>(flops) : 1.0}, {"submissions", units_.size()}, {"device_activation_bytes", work_bytes_}});
+    if (device_) out.update({{"device", device_->id()}, {"device_flops_share", flops ? static_cast<double>(device_flops) / static_cast<double>(flops) : 1.0}, {"submissions", units()}, {"recorded", recorded_}, {"device_activation_bytes", work_bytes_}});
     out.update({
             {"activation_bytes", activation_bytes_},
             {"activation_bytes_without_reuse", unshared_bytes_},

@@ -73,6 +73,8 @@ struct PlanStep {
 struct PlanInput {
     std::string name;
     bool given = false;  // by the host; else positions or a fill
+    bool imported = false;      // in a buffer of the host's on the device
+    bool read_by_host = false;  // by steps there, or as a result
     bool positions = false;
     int fill = -1;       // 0 or 1
     orr_tensor* tensor = nullptr;
@@ -93,17 +95,32 @@ struct PlanState {
 struct PlanOutput {
     std::string name;
     const orr_tensor* tensor = nullptr;
+    bool on_device = false;  // and stays there
 };
 
 class Plan {
   public:
     Plan() = default;
+    ~Plan();  // a run under way that shares something is settled
     Plan(const Plan&) = delete;
     Plan& operator=(const Plan&) = delete;
 
     // Points every tensor into the arena; needed again when the arena has moved. With a device: `host` is its block behind
-    // `arena`, `work` the one for activations; records the steps.
+    // `arena`, `work` the one for activations.
     void place(void* arena, std::shared_ptr<DeviceBlock> host = nullptr, std::shared_ptr<DeviceBlock> work = nullptr);
+    // With a device, before each run: records the steps, unless they were for these addresses. imports: for each input that is imported, its
+    // block; nullptr for others.
+    void ready(std::vector<std::shared_ptr<DeviceBlock>> imports);
+    // What the run that comes has to do with the host's own work. Each is done once: with the first and the last submission, or by
+    // finish_exchange().
+    void set_exchange(DeviceExchange exchange) { exchange_ = std::move(exchange); }
+    void finish_exchange();
+    // After a run that failed.
+    void settle_exchange() noexcept;
+    // That a tensor on the device lies in.
+    std::shared_ptr<DeviceBlock> block_of(const orr_tensor& t) const;
+    // Offset of a tensor of the host's in the block that was placed for it.
+    uint64_t host_offset(const orr_tensor& t) const { return static_cast<uint64_t>(static_cast<const char*>(t.data) - static_cast<const char*>(arena_)); }
     bool placed_at(const void* arena, const DeviceBlock* work) const { return arena_ == arena && work_.get() == work; }
     // Runs units [from, units()) until `proceed` says no (asked between them): steps, or submissions of many steps on a
     // device. Returns the next one. Throws the failure of a step.
@@ -116,7 +133,7 @@ class Plan {
         }
         return i;
     }
-    size_t units() const { return device_ ? units_.size() : steps_.size(); }
+    size_t units() const { return !device_ ? steps_.size() : recording_ ? recording_->units.size() : 0; }
     // Writes what kernels read of this run: inputs and states.
     void write_step(uint64_t offset, const void* data, uint64_t bytes);
     uint64_t step_address() const { return step_block_->address(); }
@@ -144,9 +161,21 @@ class Plan {
         bool part;     // a submission, else a step of the host's
         size_t index;
     };
+    struct ImportedPlaced {
+        orr_tensor* tensor;
+        uint64_t offset;
+        size_t input;
+    };
+    struct Recording {
+        std::vector<uint64_t> addresses;  // of imports
+        std::unique_ptr<DeviceProgram> program;
+        std::vector<Unit> units;
+        uint64_t last_used = 0;
+    };
+    void run_part(size_t unit);
     void run_unit(size_t unit);
     void run_step(PlanStep& step);
-    void record();
+    void record(Recording& recording);
     void record_step(PlanStep& step);
     std::vector<DeviceRange> ranges(const std::vector<const orr_tensor*>& tensors, bool written) const;
     const orr_host* host_ = nullptr;
@@ -161,11 +190,16 @@ class Plan {
     void* arena_ = nullptr;
     uint64_t arena_bytes_ = 0, activation_bytes_ = 0, unshared_bytes_ = 0, workspace_offset_ = 0;
     std::shared_ptr<Device> device_;
-    std::unique_ptr<DeviceProgram> device_program_;
+    std::deque<Recording> recordings_;
+    Recording* recording_ = nullptr;  // that ready() chose
+    DeviceProgram* device_program_ = nullptr;  // that is being recorded
+    uint64_t clock_ = 0, recorded_ = 0;
+    DeviceExchange exchange_;
     std::shared_ptr<DeviceBlock> host_block_, work_, step_block_;
     std::vector<char> step_shadow_;  // what the step block holds
     std::vector<Placed> work_placed_, step_placed_;
-    std::vector<Unit> units_;
+    std::vector<ImportedPlaced> imported_placed_;
+    std::vector<std::shared_ptr<DeviceBlock>> imports_;
     uint64_t work_bytes_ = 0;
     int64_t advance_ = 0, batch_ = 1;
     bool profile_ = false;
@@ -179,6 +213,8 @@ struct Binding {
     Bindings symbols;                 // "B", "T" … from the inputs' shapes; "S…" from the session
     std::set<std::string> given;      // inputs that the host gives
     std::vector<std::string> wanted;  // outputs; empty: all declared
+    std::set<std::string> imported;   // of given: those in buffers of the host's on the device
+    std::set<std::string> device_outputs;  // those that stay on the device
 };
 
 std::unique_ptr<Plan> make_plan(const orr_host* host, Registry& registry, const std::shared_ptr<Memory>& memory, Weights& weights,

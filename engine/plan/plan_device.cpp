@@ -8,6 +8,8 @@
 namespace orrery {
 namespace {
 
+constexpr size_t kMostRecordings = 4;
+
 uint64_t span_bytes(const orr_tensor& t) {
     uint64_t last = t.block_bytes;
     for (int32_t i = 0; i < t.rank; i++) {
@@ -37,7 +39,51 @@ void Plan::place(void* arena, std::shared_ptr<DeviceBlock> host, std::shared_ptr
     };
     point(work_placed_, work_);
     point(step_placed_, step_block_);
-    record();
+    recordings_.clear();
+    recording_ = nullptr;
+}
+
+Plan::~Plan() { settle_exchange(); }
+
+std::shared_ptr<DeviceBlock> Plan::block_of(const orr_tensor& t) const {
+    for (const auto* block : {&work_, &step_block_})
+        if (*block && (*block)->handle() == t.buffer) return *block;
+    for (const auto& block : imports_)
+        if (block && block->handle() == t.buffer) return block;
+    throw Error(ORR_INTERNAL, "a tensor of a plan lies in no block of its");
+}
+
+void Plan::ready(std::vector<std::shared_ptr<DeviceBlock>> given) {
+    if (!device_) return;
+    imports_ = std::move(given);
+    const auto& imports = imports_;
+    for (const ImportedPlaced& p : imported_placed_) {
+        p.tensor->data = nullptr;
+        p.tensor->buffer = imports.at(p.input)->handle();
+        p.tensor->offset = p.offset;
+    }
+    std::vector<uint64_t> addresses;
+    for (const auto& block : imports) addresses.push_back(block ? block->address() : 0);
+    auto known = std::find_if(recordings_.begin(), recordings_.end(), [&](const Recording& r) { return r.addresses == addresses; });
+    if (known == recordings_.end()) {
+        recording_ = nullptr;
+        if (recordings_.size() >= kMostRecordings)
+            recordings_.erase(std::min_element(recordings_.begin(), recordings_.end(), [](const Recording& a, const Recording& b) { return a.last_used < b.last_used; }));
+        Recording fresh{std::move(addresses), device_->new_program(profile_), {}, 0};
+        record(fresh);
+        recordings_.push_back(std::move(fresh));
+        known = recordings_.end() - 1;
+    } else if (known->program->wants_recording()) {
+        recording_ = nullptr;
+        try {
+            record(*known);
+        } catch (...) {
+            recordings_.erase(known);
+            throw;
+        }
+    }
+    recording_ = &*known;
+    recording_->last_used = ++clock_;
 }
 
 // What a step touches. A state counts as a whole: its pages are nobody else's.
@@ -65,14 +111,14 @@ void Plan::record_step(PlanStep& step) {
     if (step.kind != PlanStep::Kind::kernel) {
         const bool up = step.kind == PlanStep::Kind::upload;
         const orr_tensor &src = *step.ins[0], &dst = *step.outs[0];
-        const auto host_offset = static_cast<uint64_t>(static_cast<char*>((up ? src : dst).data) - static_cast<char*>(arena_));
-        const DeviceRange host{host_block_->handle(), host_offset, host_offset + src.size_bytes};
+        const uint64_t at = host_offset(up ? src : dst);
+        const DeviceRange host{host_block_->handle(), at, at + src.size_bytes};
         const DeviceRange there{work_->handle(), (up ? dst : src).offset, (up ? dst : src).offset + src.size_bytes};
         device_program_->step({up ? host : there}, {up ? there : host}, 0, device_->cost_ns(0, src.size_bytes));
         if (up)
-            device_program_->copy(*host_block_, host_offset, *work_, dst.offset, src.size_bytes);
+            device_program_->copy(*host_block_, at, *work_, dst.offset, src.size_bytes);
         else
-            device_program_->copy(*work_, src.offset, *host_block_, host_offset, src.size_bytes);
+            device_program_->copy(*work_, src.offset, *host_block_, at, src.size_bytes);
         return;
     }
     auto reads = ranges(step.ins, false), writes = ranges(step.outs, true);
@@ -90,44 +136,80 @@ void Plan::record_step(PlanStep& step) {
     call_plugin([&] { return step.kernel->run(&step.run.base); }, label);
 }
 
-void Plan::record() {
-    if (!device_program_) device_program_ = device_->new_program(profile_);
+void Plan::record(Recording& r) {
+    device_program_ = r.program.get();
     for (const bool collect : {true, false}) {
         device_program_->begin(collect);
-        units_.clear();
+        r.units.clear();
         size_t parts = 0;
         const auto take_parts = [&] {
-            for (const size_t now = device_program_->cut(); parts < now; parts++) units_.push_back({true, parts});
+            for (const size_t now = device_program_->cut(); parts < now; parts++) r.units.push_back({true, parts});
         };
         for (size_t i = 0; i < steps_.size(); i++) {
             if (steps_[i].on_device) {
                 record_step(steps_[i]);
             } else {
                 take_parts();
-                units_.push_back({false, i});
+                r.units.push_back({false, i});
             }
         }
         take_parts();
         device_program_->end();
     }
+    recorded_++;
+}
+
+void Plan::run_part(size_t unit) {
+    DeviceProgram& program = *recording_->program;
+    const Unit& u = recording_->units[unit];
+    if (exchange_.empty()) {
+        program.run(u.index);
+        return;
+    }
+    // The first submission takes what comes before, the last one what comes behind.
+    const bool last = unit + 1 == recording_->units.size();
+    DeviceExchange now;
+    now.waits = exchange_.waits;
+    now.before = exchange_.before;
+    if (last) now.signals = exchange_.signals, now.after = exchange_.after;
+    program.run(u.index, &now);
+    exchange_.waits.clear();
+    exchange_.before.clear();
+    if (last) exchange_ = {};
 }
 
 void Plan::run_unit(size_t unit) {
     if (!device_) return run_step(steps_[unit]);
-    const Unit& u = units_[unit];
+    const Unit& u = recording_->units[unit];
     if (!u.part) {
+        if (!exchange_.before.empty()) {  // what the step may read
+            device_->run({exchange_.waits, {}, exchange_.before, {}});
+            exchange_.waits.clear();
+            exchange_.before.clear();
+        }
         team_->begin();
         run_step(steps_[u.index]);
         team_->end();
         return;
     }
-    device_program_->run(u.index);
+    run_part(unit);
     if (!profile_) return;
-    const auto& times = device_program_->step_ns();
+    const auto& times = recording_->program->step_ns();
     size_t k = 0;
-    if (unit + 1 == units_.size())
+    if (unit + 1 == units())
         for (PlanStep& s : steps_)
             if (s.on_device && k < times.size()) s.time_ns += times[k++], s.runs++;
+}
+
+void Plan::finish_exchange() {
+    if (exchange_.empty()) return;
+    device_->run(exchange_);
+    exchange_ = {};
+}
+
+void Plan::settle_exchange() noexcept {
+    if (!exchange_.empty()) device_->settle(exchange_);
+    exchange_ = {};
 }
 
 void Plan::write_step(uint64_t offset, const void* data, uint64_t bytes) {

@@ -16,6 +16,7 @@ std::unique_ptr<Plan> Planner::make() {
     plan_->advance_ = g_.dims->evaluate(g_.advance, binding_.symbols);
     for (size_t n = 0; n < g_.nodes.size(); n++) {
         if (!live_[n]) continue;
+        node_ = n;
         if (options_.progress && !options_.progress(static_cast<double>(n) / static_cast<double>(g_.nodes.size()))) throw_cancelled();
         plan_node(n);
         if (cancelled()) throw_cancelled();
@@ -26,12 +27,15 @@ std::unique_ptr<Plan> Planner::make() {
             plan_->tensors_.push_back(weights_.tensor(g_.values[v].constant, false));
             t = &plan_->tensors_.back();
             t->data = const_cast<void*>(weights_.data(g_.values[v].constant));
+            constants_[t] = g_.values[v].constant;
         }
         if (t->layout != plain_) throw Error(ORR_UNSUPPORTED, "output " + name + " is a state, not a tensor");
         if (!is_contiguous(*t)) t = add_copy(t, name);
-        t = const_cast<orr_tensor*>(on_side(t, false, name));
+        const bool stays = binding_.device_outputs.count(name) != 0;
+        if (stays && constants_.count(t)) throw Error(ORR_UNSUPPORTED, "output " + name + " is a constant: it cannot stay on the device");
+        t = const_cast<orr_tensor*>(on_side(t, stays, name));
         touch_last(t, kEnd);
-        plan_->outputs_.push_back({name, t});
+        plan_->outputs_.push_back({name, t, stays});
     }
     place_memory();
     finish_runs();
@@ -118,6 +122,7 @@ void Planner::bind_sources() {
             PlanInput p;
             p.name = in.name;
             p.given = binding_.given.count(in.name) != 0;
+            p.imported = binding_.imported.count(in.name) != 0;
             p.positions = in.positions;
             p.fill = in.flags & ORR_INPUT_FILL_ZERO ? 0 : in.flags & ORR_INPUT_FILL_ONE ? 1 : -1;
             p.tensor = b.tensor;

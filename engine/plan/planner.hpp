@@ -45,6 +45,7 @@ class Planner {
         bool on_device = false;
         size_t twin = SIZE_MAX;   // the same contents on the other side
         size_t input = SIZE_MAX;  // of plan_->inputs_
+        bool read = false;        // by a step, or as a result
     };
 
     std::string where() const { return g_.model + "." + g_.entry; }
@@ -72,6 +73,8 @@ class Planner {
     PlanStep& add_transfer(PlanStep::Kind kind, const orr_tensor* src, orr_tensor* dst, const std::string& label);
     void choose_kernel(const NodeDef& node, std::vector<const orr_tensor*> ins, std::vector<const orr_tensor*>& outs);
     const orr_tensor* contiguous(const orr_tensor* t, const std::string& label);
+    // Whether the kernel may be used as it stands; else what is wrong is told in the refusals, and asked again it may choose another way.
+    bool passes_self_test(const NodeDef& node, const orr_kernel& kernel, const std::vector<const orr_tensor*>& ins, const std::vector<const orr_tensor*>& outs, std::vector<Refusal>& refusals);
     const orr_kernel* pick(const NodeDef& node, const std::vector<const orr_tensor*>& ins, const std::vector<const orr_tensor*>& outs, const std::string& device, std::vector<Refusal>& refusals) const;
     const orr_kernel* pick_dense(const NodeDef& node, std::vector<const orr_tensor*>& ins, const std::vector<const orr_tensor*>& outs, const std::string& device, std::vector<Refusal>& refusals,
                                  const std::string& label);
@@ -82,6 +85,7 @@ class Planner {
     // The same value on the device or on the host; copied there when it is not.
     const orr_tensor* on_side(const orr_tensor* t, bool device, const std::string& label);
     void place_constants(PlanStep& step);
+    DeviceProgress uploading(uint64_t bytes);
     void check_room(uint64_t bytes, const std::string& name) const;
     void lay_out_step_block(uint64_t bytes);
     struct PrepareContext {
@@ -127,8 +131,10 @@ class Planner {
     std::map<size_t, std::vector<size_t>> chains_;
     std::vector<size_t> chain_of_;
     uint64_t max_workspace_ = 0;
+    size_t node_ = 0;  // that is being planned
     std::set<const orr_tensor*> device_states_;
     std::map<const orr_tensor*, std::string> state_names_;
+    std::set<const orr_kernel*> distrusted_;  // for the node at hand: they failed their self-test, whichever way they chose
 };
 
 }  // namespace orrery

@@ -81,7 +81,9 @@ const orr_tensor* Planner::on_side(const orr_tensor* t, bool device, const std::
 
 void Planner::touch_last(const orr_tensor* t, size_t step) {
     const auto it = storage_of_.find(t);
-    if (it != storage_of_.end()) storages_[it->second].item.last = std::max(storages_[it->second].item.last, step);
+    if (it == storage_of_.end()) return;
+    storages_[it->second].item.last = std::max(storages_[it->second].item.last, step);
+    storages_[it->second].read = true;
 }
 
 orr_tensor* Planner::add_copy(const orr_tensor* src, const std::string& label) {
@@ -136,6 +138,12 @@ void Planner::place_memory() {
     for (size_t i = 0; i < storages_.size(); i++) {
         const Storage& s = storages_[i];
         plan_->unshared_bytes_ += s.item.bytes;
+        if (!s.on_device && s.input != SIZE_MAX) plan_->inputs_[s.input].read_by_host = s.read;
+        if (s.on_device && s.input != SIZE_MAX && plan_->inputs_[s.input].imported) {
+            plan_->imported_placed_.push_back({s.tensor, 0, s.input});
+            for (const auto& [t, offset] : s.views) plan_->imported_placed_.push_back({t, offset, s.input});
+            continue;
+        }
         if (s.on_device && s.input != SIZE_MAX) {
             plan_->inputs_[s.input].device_offset = step_bytes;
             plan_->step_placed_.push_back({s.tensor, step_bytes});

@@ -193,12 +193,15 @@ void Planner::choose_kernel(const NodeDef& node, std::vector<const orr_tensor*> 
         std::string reason;
         if (may_run_on_device(node, ins, outs, reason)) {
             std::vector<const orr_tensor*> there = ins;
-            if (const orr_kernel* kernel = pick_dense(node, there, outs, options_.device->kind(), refusals, label)) try {
+            distrusted_.clear();
+            while (const orr_kernel* kernel = pick_dense(node, there, outs, options_.device->kind(), refusals, label)) try {
+                    if (!passes_self_test(node, *kernel, there, outs, refusals)) continue;
                     prepare_step(node, *kernel, there, outs, refusals, label, true);
                     return;
                 } catch (const Error& e) {
                     if (e.code() != ORR_OUT_OF_MEMORY) throw;
                     refusals.push_back({kernel->name, e.what()});
+                    break;
                 }
         } else {
             refusals.push_back({options_.device->kind(), reason});
@@ -222,7 +225,7 @@ const orr_kernel* Planner::pick(const NodeDef& node, const std::vector<const orr
     if (device != "cpu") p.device = options_.device->kernel_table();
     for (uint32_t k = 0; k < node.op->n_kernels; k++) {
         const orr_kernel* kernel = node.op->kernels[k];
-        if (device != kernel->device) continue;
+        if (device != kernel->device || distrusted_.count(kernel)) continue;
         if (options_.reference && device == "cpu" && !(kernel->flags & ORR_KERNEL_REFERENCE)) {
             refusals.push_back({kernel->name, "reference kernels were asked for"});
             continue;
@@ -299,13 +302,21 @@ void Planner::place_constants(PlanStep& step) {
             continue;
         }
         const std::shared_ptr<Constant> c = it->second;
-        check_room(c->bytes(), c->name());
-        step.blocks.push_back(options_.device_weights->plain(c));
+        if (!options_.device_weights->holds(c, "")) check_room(c->bytes(), c->name());
+        step.blocks.push_back(options_.device_weights->plain(c, uploading(c->bytes())));
         orr_tensor* there = &plan_->tensors_.emplace_back(*t);
         there->buffer = step.blocks.back()->handle();
         constants_[there] = c;
         t = there;
     }
+}
+
+// Asks for leave to go on in the course of an upload of `bytes`.
+DeviceProgress Planner::uploading(uint64_t bytes) {
+    return [this, bytes](uint64_t done) {
+        const double part = static_cast<double>(done) / static_cast<double>(std::max<uint64_t>(bytes, 1));
+        if (cancelled() || (options_.progress && !options_.progress((static_cast<double>(node_) + part) / static_cast<double>(g_.nodes.size())))) throw_cancelled();
+    };
 }
 
 // Weights leave room for states and activations.
@@ -342,8 +353,8 @@ void Planner::prepack(PrepareContext& c, uint32_t input, const orr_pack& pack) {
     orr_tensor as = *t;
     as.layout = registry_.intern(pack.layout);
     if (c.step->on_device) {
-        check_room(pack.bytes, it->second->name());
-        c.step->blocks.push_back(options_.device_weights->pack(it->second, pack, parallel));
+        if (!options_.device_weights->holds(it->second, pack.layout)) check_room(pack.bytes, it->second->name());
+        c.step->blocks.push_back(options_.device_weights->pack(it->second, pack, parallel, uploading(pack.bytes)));
         as.data = nullptr;
         as.buffer = c.step->blocks.back()->handle();
         as.offset = 0;

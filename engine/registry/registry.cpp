@@ -339,7 +339,7 @@ nlohmann::ordered_json Registry::describe(const std::string& what) {
         out = problems_;
     } else {
         throw Error(ORR_INVALID_ARGUMENT, "orr_engine_describe: \"" + what +
-                                              "\" is not known; known: plugins, operators, models, formats, types, tokenizers, tasks, capabilities, conflicts");
+                                              "\" is not known; known: plugins, operators, models, formats, types, tokenizers, tasks, capabilities, devices, conflicts");
     }
     return out;
 }

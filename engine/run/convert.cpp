@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "engine/weights/weights.hpp"
+#include "orrery/ext/vulkan.h"
 #include "orrery/plugin.hpp"
 
 namespace orrery {
@@ -77,7 +78,9 @@ void check_named_tensor(const orr_named_tensor* t, uint32_t index) {
         if (__builtin_mul_overflow(bytes, static_cast<uint64_t>(t->shape[i]), &bytes)) fail("its shape overflows");
     }
     if (t->size_bytes != bytes) fail("size_bytes is " + std::to_string(t->size_bytes) + ", its shape and type take " + std::to_string(bytes));
-    if (bytes && !t->data) fail("data is NULL");
+    const bool in_buffer = named_buffer(*t) != nullptr;
+    if (in_buffer && t->data) fail("both data and buffer are given");
+    if (bytes && !t->data && !in_buffer) fail("data is NULL");
 }
 
 void convert_plain(const orr_named_tensor& src, const orr_tensor& dst) {

@@ -5,6 +5,8 @@
 
 namespace orrery {
 
+// The buffer on the device that holds it; nullptr: host memory does.
+inline const orr_vulkan_buffer* named_buffer(const orr_named_tensor& t) { return ORR_HAS(&t, orr_named_tensor, buffer) ? t.buffer : nullptr; }
 // Throws Error naming the tensor when name, type, shape or size are not in order.
 void check_named_tensor(const orr_named_tensor* t, uint32_t index);
 // Integer to integer and float to float conversions. Throws Error when the kinds differ or a value does not fit.

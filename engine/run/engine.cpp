@@ -48,6 +48,7 @@ Driver& Engine::driver() {
 }
 
 nlohmann::ordered_json Engine::describe(const std::string& what) {
+    if (what == "devices") return devices_->describe(true);
     if (what != "capabilities") return registry_->describe(what);
     auto isas = nlohmann::ordered_json::array();
     for (const uint32_t isa : {ORR_ISA_GENERIC, ORR_ISA_SSE4, ORR_ISA_AVX2, ORR_ISA_AVX_VNNI, ORR_ISA_AVX512, ORR_ISA_AVX512_VNNI, ORR_ISA_AVX512_BF16, ORR_ISA_NEON})
@@ -57,7 +58,7 @@ nlohmann::ordered_json Engine::describe(const std::string& what) {
             {"threads", executor_->helpers() + 1},
             {"instruction_sets", isas},
             {"instruction_set", platform::isa_name(isa_)},
-            {"devices", devices_->describe()},
+            {"devices", devices_->describe(false)},
             {"available_memory_bytes", platform::available_memory_bytes()},
             {"memory_budget_bytes", memory_->budget_bytes()},
             {"memory_used_bytes", memory_->used_bytes()}};

@@ -119,12 +119,17 @@ void Session::keep_on_host(const StateDef& def) {
     last_ = nullptr;
 }
 
-bool Session::matches(const Signature& s, const RunRequest& r, int64_t total_batch) const {
+bool Session::matches(const Signature& s, const RunRequest& r, const Share& share, int64_t total_batch) const {
+    if (s.device_outputs.size() != share.outputs.size() ||
+        !std::equal(share.outputs.begin(), share.outputs.end(), s.device_outputs.begin(), [](const Share::Output& a, const std::string& b) { return a.name == b; }))
+        return false;
     if (s.entry != r.entry || s.inputs.size() != r.input_count || s.outputs.size() != r.output_count || s.total_batch != total_batch) return false;
     for (uint32_t i = 0; i < r.input_count; i++) {
         const auto& a = s.inputs[i];
         const orr_named_tensor& b = *r.inputs[i];
-        if (a.name != b.name || a.type != b.type || a.shape.size() != static_cast<size_t>(b.rank) || !std::equal(a.shape.begin(), a.shape.end(), b.shape)) return false;
+        if (a.name != b.name || a.type != b.type || a.shape.size() != static_cast<size_t>(b.rank) || !std::equal(a.shape.begin(), a.shape.end(), b.shape) ||
+            a.imported != (named_buffer(b) != nullptr))
+            return false;
     }
     for (uint32_t i = 0; i < r.output_count; i++)
         if (s.outputs[i] != r.outputs[i]) return false;
@@ -136,16 +141,16 @@ bool Session::matches(const Signature& s, const RunRequest& r, int64_t total_bat
     return k == s.lengths.size();
 }
 
-Session::PlanEntry& Session::find_plan(const RunRequest& r, int64_t total_batch) {
+Session::PlanEntry& Session::find_plan(const RunRequest& r, const Share& share, int64_t total_batch) {
     for (auto& e : plans_)
-        if (matches(e->signature, r, total_batch)) {
+        if (matches(e->signature, r, share, total_batch)) {
             e->last_used = ++clock_;
             return *e;
         }
-    return make_entry(r, total_batch);
+    return make_entry(r, share, total_batch);
 }
 
-Session::PlanEntry& Session::make_entry(const RunRequest& r, int64_t total_batch) {
+Session::PlanEntry& Session::make_entry(const RunRequest& r, const Share& share, int64_t total_batch) {
     const Program& program = model_->program(r.entry);
     Binding binding;
     for (uint32_t i = 0; i < r.input_count; i++) {
@@ -168,6 +173,7 @@ Session::PlanEntry& Session::make_entry(const RunRequest& r, int64_t total_batch
                 throw Error(ORR_INVALID_ARGUMENT, "input " + in->name + ": dimension " + symbol + " is " + std::to_string(t.shape[k]) + ", another input makes it " + std::to_string(it->second));
         }
         if (!binding.given.insert(in->name).second) throw Error(ORR_INVALID_ARGUMENT, "input " + in->name + " is given twice");
+        if (named_buffer(t)) binding.imported.insert(in->name);
     }
     for (uint32_t i = 0; i < r.input_count; i++) {
         const orr_named_tensor& t = *r.inputs[i];
@@ -179,13 +185,15 @@ Session::PlanEntry& Session::make_entry(const RunRequest& r, int64_t total_batch
         }
     }
     for (uint32_t i = 0; i < r.output_count; i++) binding.wanted.emplace_back(r.outputs[i]);
+    for (const Share::Output& o : share.outputs) binding.device_outputs.insert(o.name);
 
     auto entry = std::make_unique<PlanEntry>();
     Signature& s = entry->signature;
     s.entry = r.entry;
     s.total_batch = total_batch;
-    for (uint32_t i = 0; i < r.input_count; i++) s.inputs.push_back({r.inputs[i]->name, r.inputs[i]->type, {r.inputs[i]->shape, r.inputs[i]->shape + r.inputs[i]->rank}});
+    for (uint32_t i = 0; i < r.input_count; i++) s.inputs.push_back({r.inputs[i]->name, r.inputs[i]->type, {r.inputs[i]->shape, r.inputs[i]->shape + r.inputs[i]->rank}, named_buffer(*r.inputs[i]) != nullptr});
     s.outputs = binding.wanted;
+    for (const Share::Output& o : share.outputs) s.device_outputs.push_back(o.name);
 
     binding.symbols["S"] = options_.context;
     for (const StateDef& def : program.states)
@@ -216,6 +224,9 @@ Session::PlanEntry& Session::make_entry(const RunRequest& r, int64_t total_batch
     if (options_.progress) po.progress = [this](double fraction) { return options_.progress(options_.progress_user, fraction, "planning"); };
     entry->plan = make_plan(model_->engine().host(), model_->engine().registry(), model_->engine().memory(), model_->weights(),
                             model_->prepared(r.entry, binding.wanted, options_.rewrites, options_.numerics), binding, po, team_);
+    for (const Share::Output& o : share.outputs)
+        if (std::none_of(entry->plan->outputs().begin(), entry->plan->outputs().end(), [&](const PlanOutput& p) { return p.name == o.name; }))
+            throw Error(ORR_NOT_FOUND, "orr_vulkan_share: output " + o.name + " is none of this run");
     if (!entry->plan->states().empty() && entry->plan->batch() != total_batch)
         throw Error(ORR_INVALID_ARGUMENT, "the inputs hold " + std::to_string(entry->plan->batch()) + " sequences, the session" + (members_.size() > 1 ? "s hold " : " holds ") + std::to_string(total_batch));
     const auto batch = static_cast<size_t>(total_batch);
@@ -261,14 +272,26 @@ void Session::ensure_arena(const Plan& plan) {
     grow(work_, std::max<uint64_t>(plan.work_bytes(), 64), DeviceUse::work);
 }
 
-void Session::place(PlanEntry& e) {
+void Session::place(PlanEntry& e, std::vector<std::shared_ptr<DeviceBlock>> imports) {
     ensure_arena(*e.plan);
     void* const arena = e.plan->on_device() ? host_block_->mapped() : arena_.data();
     if (!e.plan->placed_at(arena, work_.get())) e.plan->place(arena, host_block_, work_);
+    e.plan->ready(std::move(imports));
 }
 
 void Session::begin(const RunRequest& request, Session* const* others, size_t other_count) {
     check_idle();
+    Share share;
+    std::swap(share, share_);  // of this run, whatever becomes of it
+    try {
+        begin_sharing(request, share, others, other_count);
+    } catch (...) {
+        if (share.given) device_->settle({share.waits, share.signals, {}, {}});
+        throw;
+    }
+}
+
+void Session::begin_sharing(const RunRequest& request, const Share& share, Session* const* others, size_t other_count) {
     RunRequest r = request;
     std::string entry;
     if (!r.entry) {
@@ -277,7 +300,11 @@ void Session::begin(const RunRequest& request, Session* const* others, size_t ot
     } else {
         entry = model_->entry_name(r.entry);
     }
-    for (uint32_t i = 0; i < r.input_count; i++) check_named_tensor(r.inputs[i], i);
+    for (uint32_t i = 0; i < r.input_count; i++) {
+        check_named_tensor(r.inputs[i], i);
+        if (named_buffer(*r.inputs[i]) && !(device_ && device_->shared_with_host()))
+            throw Error(ORR_UNSUPPORTED, std::string("input ") + r.inputs[i]->name + " is in a buffer of a device; the model is on " + model_->device_name() + ", which is no device of the host's");
+    }
     cancel_ = false;  // from here on, planning included
     members_.clear();
     members_.push_back(this);
@@ -291,18 +318,26 @@ void Session::begin(const RunRequest& request, Session* const* others, size_t ot
         members_.push_back(o);
         total_batch += o->options_.batch;
     }
-    PlanEntry& e = find_plan(r, total_batch);
+    PlanEntry& e = find_plan(r, share, total_batch);
     current_ = &e;
     try {
         make_room();
-        place(e);
+        std::vector<std::shared_ptr<DeviceBlock>> imports;
+        if (device_) imports = import_inputs(*device_, *e.plan, r.input_count, r.inputs);
+        place(e, imports);
+        DeviceExchange exchange;
+        if (device_) exchange = make_exchange(*device_, *e.plan, share, imports, host_block_);
         last_ = nullptr;  // its bytes are written over from here on
+        exported_.clear();
         fill_inputs(r);
         bind_states();
+        e.plan->set_exchange(std::move(exchange));
     } catch (...) {
         PlanEntry* const readable = last_;
+        std::shared_ptr<DeviceBlock> lent = std::move(lent_);
         abandon();
         last_ = readable;
+        lent_ = std::move(lent);
         throw;
     }
     next_step_ = 0;
@@ -329,6 +364,7 @@ void Session::make_room() {
 
 void Session::fill_inputs(const RunRequest& r) {
     for (PlanInput& in : current_->plan->inputs()) {
+        if (in.imported) continue;
         orr_tensor& t = *in.tensor;
         const int64_t n = elements(t);
         if (in.given) {
@@ -423,6 +459,7 @@ bool Session::step(uint64_t budget_ns) {
             return deadline == UINT64_MAX || now_ns() < deadline;
         });
         team_->end();
+        if (next_step_ == total) plan.finish_exchange();
         if (next_step_ < total && cancel_.load(std::memory_order_relaxed)) throw Error(ORR_CANCELLED, "the run was cancelled");
     } catch (...) {
         team_->end();
@@ -448,14 +485,17 @@ void Session::commit() {
     }
     last_ = current_;
     current_ = nullptr;
+    lent_.reset();
     for (Session* s : members_) s->running_ = false;
 }
 
 void Session::abandon() {
+    if (current_) current_->plan->settle_exchange();
     for (Session* s : members_)
         for (auto& [name, st] : s->states_) st.restore();
     current_ = nullptr;
     last_ = nullptr;
+    lent_.reset();
     for (Session* s : members_) s->running_ = false;
 }
 
@@ -539,6 +579,17 @@ void Session::set_priority(int32_t p) {
     model_->engine().driver().changed();
 }
 
+void Session::share(const orr_vulkan_share* given) {
+    check_idle();
+    Share share;
+    if (given) {
+        if (!device_ || !device_->shared_with_host())
+            throw Error(ORR_UNSUPPORTED, "orr_session_share: the model is on " + model_->device_name() + ", which is no device of the host's (orr_engine_options.vulkan)");
+        share = read_share(*given);
+    }
+    share_ = std::move(share);
+}
+
 void Session::output(const char* name, orr_named_tensor* out) {
     check_idle();
     if (!last_) throw Error(ORR_NOT_FOUND, "there is no result to read: no run has ended since the session was made, trimmed or reset");
@@ -546,14 +597,25 @@ void Session::output(const char* name, orr_named_tensor* out) {
         if (o.name != name) continue;
         const orr_tensor& t = *o.tensor;
         orr_named_tensor r{};
+        // A host that gives no size was built for the struct's first form.
+        const uint32_t size = out->header.struct_size ? std::min<uint32_t>(out->header.struct_size, sizeof r) : offsetof(orr_named_tensor, buffer);
         r.header = ORR_HEADER(orr_named_tensor);
+        r.header.struct_size = size;
         r.name = o.name.c_str();
         r.type = t.type;
         r.rank = t.rank;
         std::copy_n(t.shape, t.rank, r.shape);
         r.data = t.data;
         r.size_bytes = t.size_bytes;
-        std::memcpy(out, &r, std::min<size_t>(out->header.struct_size ? out->header.struct_size : sizeof r, sizeof r));
+        if (o.on_device) {
+            const auto& block = *static_cast<const orr_vulkan_buffer*>(t.buffer);
+            orr_vulkan_buffer& told = exported_[o.name];
+            told = {ORR_HEADER(orr_vulkan_buffer), block.handle, block.offset + t.offset, block.address + t.offset, t.size_bytes, block.usage};
+            lent_ = last_->plan->block_of(t);
+            r.data = nullptr;
+            r.buffer = &told;
+        }
+        std::memcpy(out, &r, size);
         return;
     }
     std::string known;
@@ -630,6 +692,7 @@ void Session::trim() {
     arena_ = Buffer();
     host_block_.reset();
     work_.reset();
+    lent_.reset();
 }
 
 void Session::warm_up(const char* entry_or_null, int64_t tokens) {
@@ -655,8 +718,8 @@ void Session::warm_up(const char* entry_or_null, int64_t tokens) {
     for (const auto& t : tensors) pointers.push_back(&t);
     cancel_ = false;
     members_.assign(1, this);
-    PlanEntry& e = find_plan({entry.c_str(), static_cast<uint32_t>(pointers.size()), pointers.data(), 0, nullptr}, options_.batch);
-    place(e);
+    PlanEntry& e = find_plan({entry.c_str(), static_cast<uint32_t>(pointers.size()), pointers.data(), 0, nullptr}, {}, options_.batch);
+    place(e, std::vector<std::shared_ptr<DeviceBlock>>(e.plan->inputs().size()));
     if (!device_) std::memset(arena_.data(), 0, arena_.size());
 }
 

@@ -11,6 +11,7 @@
 
 #include "engine/plan/plan.hpp"
 #include "engine/run/model.hpp"
+#include "engine/run/share.hpp"
 #include "engine/run/state.hpp"
 #include "engine/run/team.hpp"
 
@@ -66,6 +67,7 @@ class Session : public std::enable_shared_from_this<Session> {
     void set_priority(int32_t p);
     int32_t priority() const { return priority_.load(std::memory_order_relaxed); }
 
+    void share(const orr_vulkan_share* share);
     void output(const char* name, orr_named_tensor* tensor);
     const char* output_name(uint32_t index);
 
@@ -85,9 +87,11 @@ class Session : public std::enable_shared_from_this<Session> {
             std::string name;
             uint32_t type;
             std::vector<int64_t> shape;
+            bool imported;
         };
         std::vector<Input> inputs;
         std::vector<std::string> outputs;
+        std::vector<std::string> device_outputs;
         std::vector<int64_t> lengths;  // of frozen states
         int64_t total_batch = 0;
     };
@@ -105,9 +109,10 @@ class Session : public std::enable_shared_from_this<Session> {
         std::map<std::string, SessionState> states;
     };
 
-    PlanEntry& find_plan(const RunRequest& request, int64_t total_batch);
-    bool matches(const Signature& s, const RunRequest& request, int64_t total_batch) const;
-    PlanEntry& make_entry(const RunRequest& request, int64_t total_batch);
+    PlanEntry& find_plan(const RunRequest& request, const Share& share, int64_t total_batch);
+    bool matches(const Signature& s, const RunRequest& request, const Share& share, int64_t total_batch) const;
+    PlanEntry& make_entry(const RunRequest& request, const Share& share, int64_t total_batch);
+    void begin_sharing(const RunRequest& request, const Share& share, Session* const* others, size_t other_count);
     SessionState& state(const StateDef& def, int64_t batch);
     const TypeInfo& state_type(const StateDef& def) const;
     std::shared_ptr<PagePool> pool(const StateDef& def, int64_t batch, bool on_device);
@@ -122,7 +127,7 @@ class Session : public std::enable_shared_from_this<Session> {
     void abandon();
     void check_idle() const;
     void ensure_arena(const Plan& plan);
-    void place(PlanEntry& entry);
+    void place(PlanEntry& entry, std::vector<std::shared_ptr<DeviceBlock>> imports);
     void bind_device_state(PlanState& ps, const SessionState& st, size_t first_row);
     std::string run_text() const;
 
@@ -141,6 +146,10 @@ class Session : public std::enable_shared_from_this<Session> {
     std::shared_ptr<Device> device_;                  // nullptr: the processor
     std::shared_ptr<DeviceBlock> host_block_, work_;  // the arena of plans on a device
     std::set<std::string> host_states_;
+
+    Share share_;                            // of the next run
+    std::shared_ptr<DeviceBlock> lent_;      // holds what output() told of; the next run waits for those who read it
+    std::map<std::string, orr_vulkan_buffer> exported_;  // what output() told of the last one
 
     // the run under way
     std::atomic<bool> running_{false};

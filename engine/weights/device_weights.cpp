@@ -4,18 +4,25 @@
 
 namespace orrery {
 
-std::shared_ptr<DeviceBlock> DeviceWeights::plain(const std::shared_ptr<Constant>& c) {
+bool DeviceWeights::holds(const std::shared_ptr<Constant>& c, const std::string& layout) {
+    const std::lock_guard lock(mutex_);
+    const auto known = blocks_.find(layout.empty() ? c->key() : c->key() + "|" + layout);
+    return known != blocks_.end() && known->second;
+}
+
+std::shared_ptr<DeviceBlock> DeviceWeights::plain(const std::shared_ptr<Constant>& c, const DeviceProgress& progress) {
     const std::lock_guard lock(mutex_);
     auto& slot = blocks_[c->key()];
     if (slot) return slot;
     auto block = device_->allocate(c->bytes(), DeviceUse::weights, c->name().c_str());
     const orr_tensor src = weights_.tensor(c, true);
-    device_->write(*block, 0, src.data, c->bytes());
+    device_->write(*block, 0, src.data, c->bytes(), progress);
     weights_.release_source(c);
     return slot = std::move(block);
 }
 
-std::shared_ptr<DeviceBlock> DeviceWeights::pack(const std::shared_ptr<Constant>& c, const orr_pack& pack, const std::function<void(int64_t, orr_chunk_fn, void*)>& parallel) {
+std::shared_ptr<DeviceBlock> DeviceWeights::pack(const std::shared_ptr<Constant>& c, const orr_pack& pack, const std::function<void(int64_t, orr_chunk_fn, void*)>& parallel,
+                                                 const DeviceProgress& progress) {
     const std::lock_guard lock(mutex_);
     auto& slot = blocks_[c->key() + "|" + pack.layout];
     if (slot) {
@@ -35,7 +42,7 @@ std::shared_ptr<DeviceBlock> DeviceWeights::pack(const std::shared_ptr<Constant>
     } arg{&pack, &src, block->mapped() ? block->mapped() : packed.data()};
     parallel(
         pack.chunks, [](void* a, int64_t chunk, uint32_t) { static_cast<Arg*>(a)->pack->pack(static_cast<Arg*>(a)->src, static_cast<Arg*>(a)->dst, chunk); }, &arg);
-    if (!block->mapped()) device_->write(*block, 0, packed.data(), pack.bytes);
+    if (!block->mapped()) device_->write(*block, 0, packed.data(), pack.bytes, progress);
     weights_.release_source(c);
     return slot = std::move(block);
 }

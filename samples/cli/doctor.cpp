@@ -52,6 +52,20 @@ Check operators_of_models(const json& models, const json& operators) {
     return {"operators of models", missing.empty(), missing.empty() ? "all found" : "none of the plugins has " + text + "; without them these models cannot run: " + unable};
 }
 
+// What self-tests found on a device, and what is left alone for its driver's sake. What is out of use is slower, not wrong.
+Check device_check(const json& device) {
+    const std::string id = device["id"].get<std::string>();
+    if (device.contains("problem")) return {id, true, "not used: " + device["problem"].get<std::string>()};
+    std::string text = device["name"].get<std::string>();
+    const json quirks = device.value("quirks", json::array()), tests = device.value("self_test", json::object());
+    for (const json& q : quirks) text += "; left out" + (q.contains("features") ? " " + q["features"].get<std::string>() : " shaders " + q["shaders"].get<std::string>()) + ", since " + q["reason"].get<std::string>() + " (" + q["source"].get<std::string>() + ")";
+    if (!tests.value("enabled", false)) return {id, true, text + "; no self-tests are made"};
+    if (tests["pipelines"] == 0 && tests["out_of_use"].empty()) return {id, true, text + "; not tested yet: that comes with the first model on it"};
+    text += "; " + std::to_string(tests["pipelines"].get<size_t>()) + " pipelines passed their self-tests (" + std::to_string(tests["milliseconds"].get<size_t>()) + " ms in all, building them apart; the last " + tests["tested"].get<std::string>() + ")";
+    for (const json& s : tests["out_of_use"]) text += "; out of use: shader " + s["shader"].get<std::string>() + ", which " + s["reason"].get<std::string>();
+    return {id, true, text};
+}
+
 int doctor(const Common& common) {
     std::vector<Check> checks;
     json capabilities;
@@ -62,6 +76,9 @@ int doctor(const Common& common) {
     try {
         const host::Engine engine = make_engine(common);
         capabilities = parse_json(engine.describe("capabilities"));
+        capabilities["devices"] = parse_json(engine.describe("devices"));
+        for (const json& device : capabilities["devices"])
+            if (device["id"] != "cpu") checks.push_back(device_check(device));
         for (const char* kind : {"plugins", "formats", "models", "types", "tokenizers", "tasks"}) {
             const size_t n = count_of(parse_json(engine.describe(kind)));
             checks.push_back({kind, n > 0, std::to_string(n) + " found" + (n ? "" : "; name their folder with --plugins")});

@@ -170,6 +170,7 @@ int validate(const Arguments& a) {
 
     orr_engine_options engine{};
     engine.header = ORR_HEADER(orr_engine_options);
+    engine.no_self_test = true;  // kernels are tested here, whatever was found before
     orrery::Devices devices(engine);
     options.device = devices.get(a.device);
 

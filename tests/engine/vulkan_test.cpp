@@ -1,18 +1,16 @@
 // A device's plans through the public headers: same answers as the processor's, same bits every time, states that fork, roll back and
-// move, budgets, and a loader that makes calls fail.
-#define VK_NO_PROTOTYPES
-#include <dlfcn.h>
-#include <vulkan/vulkan.h>
-
+// move, budgets, submissions of bounded length, and a loader that makes calls fail.
 #include <cmath>
-#include <cstring>
 #include <fstream>
 
 #include "orrery/ext/vulkan.h"
 #include "support.hpp"
+#include "vulkan_loader.hpp"
 
 namespace engine_tests {
 namespace {
+
+using vulkan_loader::fault;
 
 constexpr int32_t kVocabulary = 41;  // the smallest of them
 const char* const kModels[] = {"llama", "gemma3", "mamba", "qwen3_moe", "mistral_window"};
@@ -56,6 +54,14 @@ double distance(const Tensor& got, const Tensor& want) {
         if (!std::isfinite(a[i])) return INFINITY;
     }
     return most / std::sqrt(variance);
+}
+
+std::string model_text(const Model& model, const char* what) {
+    orr_text* text = nullptr;
+    check(orr_model_describe(model.get(), what, nullptr, &text));
+    const std::string out(orr_text_data(text), orr_text_size(text));
+    orr_text_release(text);
+    return out;
 }
 
 class VulkanModels : public Vulkan, public testing::WithParamInterface<const char*> {};
@@ -195,66 +201,14 @@ TEST_F(Vulkan, ADamagedPipelineCacheIsWrittenAnew) {
 
 // ---------------------------------------------------------------- a loader that makes calls fail
 
-struct Fault {
-    std::string function;  // "vkQueueSubmit"
-    VkResult result;
-    std::atomic<int> after{0};  // calls that still work
-    std::atomic<bool> on{false};
-} fault;
-
-PFN_vkGetInstanceProcAddr real_loader() {
-    static const auto loader = reinterpret_cast<PFN_vkGetInstanceProcAddr>(dlsym(dlopen("libvulkan.so.1", RTLD_NOW), "vkGetInstanceProcAddr"));
-    return loader;
-}
-bool strikes(const char* function) { return fault.on && fault.function == function && fault.after-- <= 0; }
-
-PFN_vkQueueSubmit real_submit;
-PFN_vkWaitSemaphores real_wait;
-PFN_vkAllocateMemory real_allocate;
-PFN_vkCreateComputePipelines real_pipelines;
-PFN_vkGetDeviceProcAddr real_device_address;
-
-VKAPI_ATTR VkResult VKAPI_CALL submit(VkQueue q, uint32_t n, const VkSubmitInfo* s, VkFence f) { return strikes("vkQueueSubmit") ? fault.result : real_submit(q, n, s, f); }
-VKAPI_ATTR VkResult VKAPI_CALL wait(VkDevice d, const VkSemaphoreWaitInfo* i, uint64_t t) {
-    const VkResult r = real_wait(d, i, t);
-    return strikes("vkWaitSemaphores") ? fault.result : r;
-}
-VKAPI_ATTR VkResult VKAPI_CALL allocate(VkDevice d, const VkMemoryAllocateInfo* i, const VkAllocationCallbacks* a, VkDeviceMemory* m) {
-    return strikes("vkAllocateMemory") ? fault.result : real_allocate(d, i, a, m);
-}
-VKAPI_ATTR VkResult VKAPI_CALL pipelines(VkDevice d, VkPipelineCache c, uint32_t n, const VkComputePipelineCreateInfo* i, const VkAllocationCallbacks* a, VkPipeline* p) {
-    return strikes("vkCreateComputePipelines") ? fault.result : real_pipelines(d, c, n, i, a, p);
-}
-
-VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL device_address(VkDevice d, const char* name) {
-    const PFN_vkVoidFunction real = real_device_address(d, name);
-    const auto replace = [&](auto& kept, auto mine, const char* mine_name) -> PFN_vkVoidFunction {
-        if (std::strcmp(name, mine_name) != 0) return nullptr;
-        kept = reinterpret_cast<std::remove_reference_t<decltype(kept)>>(real);
-        return reinterpret_cast<PFN_vkVoidFunction>(mine);
-    };
-    for (const PFN_vkVoidFunction f : {replace(real_submit, &submit, "vkQueueSubmit"), replace(real_wait, &wait, "vkWaitSemaphores"), replace(real_allocate, &allocate, "vkAllocateMemory"),
-                                       replace(real_pipelines, &pipelines, "vkCreateComputePipelines")})
-        if (f) return f;
-    return real;
-}
-VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL instance_address(VkInstance i, const char* name) {
-    const PFN_vkVoidFunction real = real_loader()(i, name);
-    if (std::strcmp(name, "vkGetDeviceProcAddr") != 0) return real;
-    real_device_address = reinterpret_cast<PFN_vkGetDeviceProcAddr>(real);
-    return reinterpret_cast<PFN_vkVoidFunction>(&device_address);
-}
-
 class VulkanFaults : public Vulkan {
   protected:
-    void TearDown() override { fault.on = false; }
-    static void plan(const char* function, VkResult result, int after) {
-        fault.function = function;
-        fault.result = result;
-        fault.after = after;
-        fault.on = true;
+    void TearDown() override {
+        fault.on = false;
+        vulkan_loader::like_a_card = false;
     }
-    const orr_vulkan_host host = {ORR_HEADER(orr_vulkan_host), reinterpret_cast<void*>(&instance_address), nullptr, nullptr, nullptr, nullptr, 0, 0, nullptr, nullptr, nullptr, nullptr, nullptr};
+    static void plan(const char* function, VkResult result, int after) { fault.plan(function, result, after); }
+    const orr_vulkan_host host = {ORR_HEADER(orr_vulkan_host), reinterpret_cast<void*>(&vulkan_loader::instance_address), nullptr, nullptr, nullptr, nullptr, 0, 0, nullptr, nullptr, nullptr, nullptr, nullptr};
     const Engine engine = make_engine([&](orr_engine_options& o) {
         o.vulkan = &host;
         o.cache_dir = "";
@@ -314,6 +268,246 @@ TEST_F(VulkanFaults, APipelineThatCannotBeMade) {
     }
     fault.on = false;
     feed(make_session(model), ids);
+}
+
+// Each call that an engine makes until a device is complete fails once: nothing that was made stays.
+TEST_F(VulkanFaults, AHalfMadeDeviceLeavesNothing) {
+    const auto open = [&] {
+        const Engine fresh = make_engine([&](orr_engine_options& o) {
+            o.vulkan = &host;
+            o.cache_dir = "";
+        });
+        open_on("llama", "vulkan", fresh.get());
+    };
+    const std::string before = vulkan_loader::live.text();
+    vulkan_loader::asked.clear();
+    open();
+    EXPECT_EQ(vulkan_loader::live.text(), before);
+    for (const char* function : {"vkCreateInstance", "vkEnumeratePhysicalDevices", "vkCreateDevice", "vkCreateSemaphore", "vkCreatePipelineLayout", "vkCreateCommandPool", "vkAllocateCommandBuffers"})
+        for (const int after : {0, 1}) {
+            plan(function, VK_ERROR_OUT_OF_HOST_MEMORY, after);
+            bool failed = false;
+            try {
+                open();
+            } catch (const Failure& f) {
+                failed = true;
+                EXPECT_EQ(f.status, ORR_OUT_OF_MEMORY) << std::string(f.what());
+            }
+            const bool struck = fault.after < 0;
+            fault.on = false;
+            EXPECT_EQ(failed, struck) << function;
+            EXPECT_TRUE(struck || after > 0) << function;
+            EXPECT_EQ(vulkan_loader::live.text(), before) << function << " " << after;
+        }
+    // Without a cache of pipelines a device does as well.
+    plan("vkCreatePipelineCache", VK_ERROR_OUT_OF_HOST_MEMORY, 0);
+    open();
+    fault.on = false;
+    EXPECT_EQ(vulkan_loader::live.text(), before);
+    // Functions that a driver lacks.
+    const std::set<std::string> asked = vulkan_loader::asked;
+    size_t refused = 0;
+    for (const std::string& name : asked) {
+        if (name == "vkDestroyDevice" || name == "vkDestroyInstance") continue;
+        vulkan_loader::absent = name;
+        try {
+            open();
+        } catch (const Failure& f) {
+            refused++;
+            EXPECT_NE(std::string(f.what()).find(name == "vkEnumerateInstanceVersion" ? "1.2 is needed" : name), std::string::npos) << f.what();
+        }
+        vulkan_loader::absent.clear();
+        EXPECT_EQ(vulkan_loader::live.text(), before) << name;
+    }
+    EXPECT_GT(refused, 40u);
+}
+
+TEST_F(VulkanFaults, DescribingOpensNothing) {
+    const Engine fresh = make_engine([&](orr_engine_options& o) {
+        o.vulkan = &host;
+        o.cache_dir = "";
+    });
+    plan("vkCreateDevice", VK_ERROR_INITIALIZATION_FAILED, 0);
+    const Json closed = about(fresh.get(), "capabilities")["devices"];
+    ASSERT_GE(closed.size(), 2u);
+    EXPECT_EQ(closed[1]["id"], "vulkan:0");
+    EXPECT_FALSE(closed[1].contains("problem")) << closed.dump();
+    EXPECT_EQ(closed[1]["open"], false);
+    EXPECT_GT(closed[1]["memory_bytes"], 0);
+    EXPECT_TRUE(about(fresh.get(), "devices")[1].contains("problem"));
+    fault.on = false;
+    const Json open = about(fresh.get(), "devices");
+    EXPECT_EQ(open[1]["open"], true) << open.dump();
+    EXPECT_EQ(about(fresh.get(), "capabilities")["devices"], open);
+}
+
+// ---------------------------------------------------------------- uploads
+
+// A device whose memory the processor does not see: weights, states and results pass through staging buffers.
+TEST_F(VulkanFaults, ACardWhoseMemoryIsItsOwn) {
+    const Tensor want = feed(make_session(open_on("llama", "vulkan")), ids);
+    vulkan_loader::like_a_card = true;
+    const Engine card = make_engine([&](orr_engine_options& o) {
+        o.vulkan = &host;
+        o.cache_dir = "";
+    });
+    const Model model = open_on("llama", "vulkan", card.get());
+    const Session s = make_session(model);
+    EXPECT_SAME_BITS(feed(s, ids), want);
+    const std::string path = scratch("vulkan_card");
+    check(orr_session_save(s.get(), path.c_str()));
+    const Tensor next = feed(s, {3});
+    const Session other = make_session(model);
+    check(orr_session_load(other.get(), path.c_str()));
+    EXPECT_SAME_BITS(feed(other, {3}), next);
+}
+
+// The same where the queue is long behind the calls.
+TEST_F(VulkanFaults, ACardThatTakesItsTime) {
+    const Tensor want = feed(make_session(open_on("gemma3", "vulkan")), ids);
+    vulkan_loader::LateQueue queue;
+    vulkan_loader::late = &queue;
+    vulkan_loader::like_a_card = true;
+    {
+        const Engine card = make_engine([&](orr_engine_options& o) {
+            o.vulkan = &host;
+            o.cache_dir = "";
+        });
+        const Model model = open_on("gemma3", "vulkan", card.get());
+        const Session s = make_session(model);
+        EXPECT_SAME_BITS(feed(s, ids), want);
+        const Session other = fork(s);
+        const Tensor next = feed(s, {3});
+        EXPECT_SAME_BITS(feed(other, {3}), next);
+    }
+    vulkan_loader::late = nullptr;
+}
+
+struct Calls {
+    int64_t until, n;  // the call that says no; calls so far
+    std::vector<double> fractions;
+};
+bool count_call(void* user, double fraction, const char* what) {
+    auto& c = *static_cast<Calls*>(user);
+    if (std::strcmp(what, "planning") == 0) c.fractions.push_back(fraction);
+    return c.n++ != c.until;
+}
+
+TEST_F(VulkanFaults, UploadsTellHowFarTheyAreAndCanBeCancelled) {
+    const Tensor want = feed(make_session(open_on("llama", "vulkan")), ids);
+    const auto plan_with = [&](const Model& model, Calls& calls) {
+        const Session s = make_session(model, [&](orr_session_options& o) {
+            o.progress = count_call;
+            o.progress_user = &calls;
+        });
+        return feed(s, ids);
+    };
+    vulkan_loader::like_a_card = true;
+    const Engine card = make_engine([&](orr_engine_options& o) {
+        o.vulkan = &host;
+        o.cache_dir = "";
+    });
+    Calls first{-1, 0, {}}, second{-1, 0, {}};
+    const Model model = open_on("llama", "vulkan", card.get());
+    EXPECT_SAME_BITS(plan_with(model, first), want);
+    EXPECT_SAME_BITS(plan_with(model, second), want);
+    // The first plan uploads each weight once, the second nothing.
+    const uint64_t weights = Json::parse(model_text(model, "weights")).size();
+    EXPECT_GE(first.fractions.size(), second.fractions.size() + weights / 2) << weights;
+    EXPECT_TRUE(std::is_sorted(first.fractions.begin(), first.fractions.end()));
+    const auto planning = static_cast<int64_t>(first.fractions.size());
+    for (int64_t until = 0; until < planning; until += 3) {
+        const Model again = open_on("llama", "vulkan", card.get());
+        Calls calls{until, 0, {}};
+        expect_failure([&] { plan_with(again, calls); }, ORR_CANCELLED, {});
+        EXPECT_EQ(calls.n, until + 1);
+        Calls all{-1, 0, {}};
+        EXPECT_SAME_BITS(plan_with(again, all), want);
+    }
+}
+
+// ---------------------------------------------------------------- submissions of bounded length
+
+// Plans are cut by guesses, and cut anew where one took too long: once or twice, and the bits stay.
+TEST_F(Vulkan, SubmissionsAreCutToTheirBound) {
+    const auto ids = some_ids(100, kVocabulary);
+    const Tensor want = feed(make_session(open_on("llama", "vulkan")), ids);
+    const Engine engine = make_engine([](orr_engine_options& o) { o.device_submission_ms = 1; });
+    const Model model = open_on("llama", "vulkan", engine.get());
+    const Session s = make_session(model);
+    uint64_t submissions = 0, recorded = 0;
+    for (int i = 0; i < 8; i++) {
+        check(orr_session_reset(s.get()));
+        EXPECT_SAME_BITS(feed(s, ids), want);
+        const Json plan = Json::parse(describe(s, "plan", "next"));
+        EXPECT_GE(plan["submissions"].get<uint64_t>(), submissions);
+        submissions = plan["submissions"];
+        recorded = plan["recorded"];
+    }
+    EXPECT_GT(submissions, 3u);
+    EXPECT_GE(recorded, 2u);
+    EXPECT_LE(recorded, 3u);
+    // What was learned of the device holds for the next plan.
+    const Session other = make_session(model);
+    EXPECT_SAME_BITS(feed(other, ids), want);
+    EXPECT_GT(Json::parse(describe(other, "plan", "next"))["submissions"].get<uint64_t>(), 3u);
+    // A bound that nothing reaches leaves one.
+    const Engine patient = make_engine([](orr_engine_options& o) { o.device_submission_ms = 60000; });
+    const Session whole = make_session(open_on("llama", "vulkan", patient.get()));
+    for (int i = 0; i < 3; i++) {
+        check(orr_session_reset(whole.get()));
+        EXPECT_SAME_BITS(feed(whole, ids), want);
+    }
+    const Json plan = Json::parse(describe(whole, "plan", "next"));
+    EXPECT_EQ(plan["submissions"], 1);
+    EXPECT_EQ(plan["recorded"], 1);
+}
+
+TEST_F(Vulkan, RunsAreCancelledBetweenSubmissions) {
+    const auto ids = some_ids(100, kVocabulary);
+    const Engine engine = make_engine([](orr_engine_options& o) { o.device_submission_ms = 1; });
+    const Model model = open_on("llama", "vulkan", engine.get());
+    struct Watch {
+        int until = -1, n = 0;
+    } watch;
+    const Session s = make_session(model, [&](orr_session_options& o) {
+        o.progress = [](void* user, double, const char* what) {
+            auto& w = *static_cast<Watch*>(user);
+            return std::strcmp(what, "running") != 0 || w.n++ != w.until;
+        };
+        o.progress_user = &watch;
+    });
+    Tensor want;
+    for (int i = 0; i < 4; i++) {  // until the plan is cut
+        check(orr_session_reset(s.get()));
+        watch.n = 0;
+        want = feed(s, ids);
+    }
+    ASSERT_GT(watch.n, 2);
+    for (int until = 0; until < watch.n && until < 6; until++) {
+        check(orr_session_reset(s.get()));
+        Watch at{until, 0};
+        std::swap(at, watch);
+        expect_failure([&] { feed(s, ids); }, ORR_CANCELLED, {"cancelled"});
+        EXPECT_EQ(watch.n, until + 1);
+        EXPECT_EQ(orr_session_position(s.get()), 0);
+        std::swap(at, watch);
+        watch.n = 0;
+        EXPECT_SAME_BITS(feed(s, ids), want);
+    }
+    // The same through slices of the caller's.
+    check(orr_session_reset(s.get()));
+    const Tensor tensor = ids_tensor(ids);
+    const orr_named_tensor in = named("input_ids", tensor);
+    const orr_named_tensor* const ins[] = {&in};
+    check(orr_session_begin(s.get(), "next", 1, ins, 0, nullptr));
+    bool done = false;
+    int slices = 0;
+    while (!done) {
+        check(orr_session_step(s.get(), 1, &done));
+        slices++;
+    }
+    EXPECT_GT(slices, 2);
 }
 
 }  // namespace

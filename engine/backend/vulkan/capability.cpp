@@ -1,12 +1,26 @@
 #include "engine/backend/vulkan/capability.hpp"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 
 #include "orrery/plugin.hpp"
 
 namespace orrery::vulkan {
 namespace {
+
+constexpr std::pair<uint64_t, const char*> kFeatureNames[] = {{ORR_VULKAN_F16, "f16 arithmetic"},
+                                                              {ORR_VULKAN_INT8, "8-bit integer arithmetic"},
+                                                              {ORR_VULKAN_INT16, "16-bit integer arithmetic"},
+                                                              {ORR_VULKAN_STORAGE_16, "16-bit storage"},
+                                                              {ORR_VULKAN_STORAGE_8, "8-bit storage"},
+                                                              {ORR_VULKAN_INT_DOT, "integer dot products"},
+                                                              {ORR_VULKAN_SUBGROUP_SIZE, "subgroup size control"},
+                                                              {ORR_VULKAN_MEMORY_MODEL, "the Vulkan memory model with device scope"},
+                                                              {ORR_VULKAN_SUBGROUPS, "subgroup operations"},
+                                                              {ORR_VULKAN_COOPMAT, "cooperative matrices (KHR)"},
+                                                              {ORR_VULKAN_COOPMAT2, "cooperative matrices of workgroups (NV)"},
+                                                              {ORR_VULKAN_BF16, "bf16 cooperative matrices"}};
 
 using Names = std::vector<std::string>;
 bool has(const Names& names, const char* name) { return std::find(names.begin(), names.end(), name) != names.end(); }
@@ -127,7 +141,8 @@ uint32_t find_queue_family(const InstanceApi& api, VkPhysicalDevice physical) {
     return best;
 }
 
-void fill(const InstanceApi& api, VkPhysicalDevice physical, const Found& found, const Names& extensions, Capability& c) {
+// lacks: how to say that a feature is missing.
+void fill(const InstanceApi& api, VkPhysicalDevice physical, const Found& found, const Names& extensions, const char* lacks, Capability& c) {
     VkPhysicalDeviceSubgroupProperties subgroup{};
     subgroup.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES;
     VkPhysicalDeviceSubgroupSizeControlProperties sizes{};
@@ -154,8 +169,8 @@ void fill(const InstanceApi& api, VkPhysicalDevice physical, const Found& found,
     const VkPhysicalDeviceProperties& base = p.properties;
     if (base.apiVersion < VK_API_VERSION_1_2)
         throw Error(ORR_UNSUPPORTED, "has Vulkan " + std::to_string(VK_API_VERSION_MAJOR(base.apiVersion)) + "." + std::to_string(VK_API_VERSION_MINOR(base.apiVersion)) + ", 1.2 is needed");
-    if (!found.address) throw Error(ORR_UNSUPPORTED, "lacks the feature bufferDeviceAddress");
-    if (!found.timeline) throw Error(ORR_UNSUPPORTED, "lacks the feature timelineSemaphore");
+    if (!found.address) throw Error(ORR_UNSUPPORTED, std::string(lacks) + "bufferDeviceAddress");
+    if (!found.timeline) throw Error(ORR_UNSUPPORTED, std::string(lacks) + "timelineSemaphore");
     c.name = base.deviceName;
     c.driver = std::string(driver.driverName) + " " + driver.driverInfo;
     std::memcpy(c.cache_uuid, base.pipelineCacheUUID, sizeof c.cache_uuid);
@@ -188,28 +203,46 @@ void fill(const InstanceApi& api, VkPhysicalDevice physical, const Found& found,
               : t.integrated                ? 8
                                             : 32;
     constexpr VkSubgroupFeatureFlags kWanted = VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_ARITHMETIC_BIT | VK_SUBGROUP_FEATURE_BALLOT_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
-    const auto set = [&](bool on, uint64_t bit, const char* text) {
-        if (on)
-            t.features |= bit;
-        else
-            c.missing.emplace_back(text);
-    };
-    set(found.f16, ORR_VULKAN_F16, "f16 arithmetic");
-    set(found.int8, ORR_VULKAN_INT8, "8-bit integer arithmetic");
-    set(found.int16, ORR_VULKAN_INT16, "16-bit integer arithmetic");
-    set(found.storage16, ORR_VULKAN_STORAGE_16, "16-bit storage");
-    set(found.storage8, ORR_VULKAN_STORAGE_8, "8-bit storage");
-    set(found.dot && dot.integerDotProduct4x8BitPackedSignedAccelerated, ORR_VULKAN_INT_DOT, "integer dot products");
-    set(found.subgroup_size && found.full_subgroups, ORR_VULKAN_SUBGROUP_SIZE, "subgroup size control");
-    set(found.memory_model && found.device_scope, ORR_VULKAN_MEMORY_MODEL, "the Vulkan memory model with device scope");
-    set((subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) && (subgroup.supportedOperations & kWanted) == kWanted, ORR_VULKAN_SUBGROUPS, "subgroup operations");
     const bool matrices = found.coopmat && has_wanted_matrices(api, physical);
-    set(matrices, ORR_VULKAN_COOPMAT, "cooperative matrices (KHR)");
-    set(matrices && found.coopmat2, ORR_VULKAN_COOPMAT2, "cooperative matrices of workgroups (NV)");
-    set(matrices && found.bf16, ORR_VULKAN_BF16, "bf16 cooperative matrices");
+    const auto set = [&](bool on, uint64_t bit) { t.features |= on ? bit : 0; };
+    set(found.f16, ORR_VULKAN_F16);
+    set(found.int8, ORR_VULKAN_INT8);
+    set(found.int16, ORR_VULKAN_INT16);
+    set(found.storage16, ORR_VULKAN_STORAGE_16);
+    set(found.storage8, ORR_VULKAN_STORAGE_8);
+    set(found.dot && dot.integerDotProduct4x8BitPackedSignedAccelerated, ORR_VULKAN_INT_DOT);
+    set(found.subgroup_size && found.full_subgroups, ORR_VULKAN_SUBGROUP_SIZE);
+    set(found.memory_model && found.device_scope, ORR_VULKAN_MEMORY_MODEL);
+    set((subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) && (subgroup.supportedOperations & kWanted) == kWanted, ORR_VULKAN_SUBGROUPS);
+    set(matrices, ORR_VULKAN_COOPMAT);
+    set(matrices && found.coopmat2, ORR_VULKAN_COOPMAT2);
+    set(matrices && found.bf16, ORR_VULKAN_BF16);
+    c.traits = {found.dot && dot.integerDotProduct4x8BitPackedMixedSignednessAccelerated != 0, multiprocessors.shaderWarpsPerSM};
+    for (const Quirk& q : known_quirks())
+        if (matches(q, t, c.traits)) {
+            c.quirks.push_back(&q);
+            t.features &= ~q.features;
+        }
+    for (const auto& [bit, text] : kFeatureNames)
+        if (!(t.features & bit)) c.missing.emplace_back(text);
 }
 
 }  // namespace
+
+std::string cache_name(const Capability& c) {
+    uint64_t h = 1469598103934665603u;  // FNV-1a
+    for (const uint8_t b : c.cache_uuid) h = (h ^ b) * 1099511628211u;
+    char name[96];
+    std::snprintf(name, sizeof name, "vulkan-%04x-%04x-%08x-%016llx", c.table.vendor_id, c.table.device_id, c.table.driver_version, static_cast<unsigned long long>(h));
+    return name;
+}
+
+std::string feature_names(uint64_t features) {
+    std::string text;
+    for (const auto& [bit, name] : kFeatureNames)
+        if (features & bit) text += (text.empty() ? "" : ", ") + std::string(name);
+    return text;
+}
 
 void read_capability(const InstanceApi& api, VkPhysicalDevice physical, Capability& c, Enabled& e) {
     const Names names = extension_names(api, physical);
@@ -247,7 +280,7 @@ void read_capability(const InstanceApi& api, VkPhysicalDevice physical, Capabili
     if (has(names, VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME)) e.extensions.push_back(VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME);
     if (has(names, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME)) e.extensions.push_back(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
     api.GetPhysicalDeviceFeatures2(physical, &e.features);
-    fill(api, physical, find_features(&e.features), names, c);
+    fill(api, physical, find_features(&e.features), names, "lacks the feature ", c);
     c.queue_family = find_queue_family(api, physical);
     // Only what is used is switched on: some features cost speed (robust access), others make drivers compile differently.
     const VkBool32 int16 = e.features.features.shaderInt16;
@@ -276,7 +309,28 @@ void read_capability(const InstanceApi& api, const orr_vulkan_host& host, Capabi
     Names names;
     for (const char* const* n = host.extensions; n && *n; n++) names.emplace_back(*n);
     const auto physical = static_cast<VkPhysicalDevice>(host.physical_device);
-    fill(api, physical, find_features(static_cast<const VkPhysicalDeviceFeatures2*>(host.features)), names, c);
+    const auto minor = [](uint32_t v) { return std::to_string(VK_API_VERSION_MAJOR(v)) + "." + std::to_string(VK_API_VERSION_MINOR(v)); };
+    if (host.api_version < VK_API_VERSION_1_2) throw Error(ORR_UNSUPPORTED, "orr_vulkan_host: the instance was made for Vulkan " + minor(host.api_version) + ", 1.2 is needed");
+    uint32_t n = 0;
+    api.GetPhysicalDeviceQueueFamilyProperties(physical, &n, nullptr);
+    std::vector<VkQueueFamilyProperties> families(n);
+    api.GetPhysicalDeviceQueueFamilyProperties(physical, &n, families.data());
+    if (host.queue_family >= n) throw Error(ORR_INVALID_ARGUMENT, "orr_vulkan_host: queue_family is " + std::to_string(host.queue_family) + ", the device has " + std::to_string(n));
+    if (!(families[host.queue_family].queueFlags & VK_QUEUE_COMPUTE_BIT)) throw Error(ORR_INVALID_ARGUMENT, "orr_vulkan_host: queue_family " + std::to_string(host.queue_family) + " cannot compute");
+    if (!host.features) throw Error(ORR_INVALID_ARGUMENT, "orr_vulkan_host: features is NULL; bufferDeviceAddress and timelineSemaphore are needed");
+    Found found = find_features(static_cast<const VkPhysicalDeviceFeatures2*>(host.features));
+    // A feature of an extension that was not enabled is nothing.
+    VkPhysicalDeviceProperties base;
+    api.GetPhysicalDeviceProperties(physical, &base);
+    const uint32_t version = std::min(host.api_version, base.apiVersion);
+    const bool v13 = version >= VK_API_VERSION_1_3;
+    if (!v13 && !has(names, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME)) found.subgroup_size = found.full_subgroups = false;
+    if (!v13 && !has(names, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME)) found.dot = false;
+    found.coopmat = found.coopmat && has(names, "VK_KHR_cooperative_matrix");
+    found.coopmat2 = found.coopmat2 && has(names, "VK_NV_cooperative_matrix2");
+    found.bf16 = found.bf16 && has(names, "VK_KHR_shader_bfloat16");
+    fill(api, physical, found, names, "the host made its device without the feature ", c);
+    c.table.api_version = version;
     c.queue_family = host.queue_family;
 }
 

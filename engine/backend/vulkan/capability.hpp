@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "engine/backend/vulkan/loader.hpp"
+#include "engine/backend/vulkan/quirks.hpp"
 #include "orrery/ext/vulkan.h"
 
 namespace orrery::vulkan {
@@ -30,8 +31,13 @@ struct Enabled {
     std::vector<const char*> extensions;
 };
 
+class ShaderTrust;
+struct DeviceTable : orr_vulkan_device {
+    ShaderTrust* trust;  // of `refuses`
+};
+
 struct Capability {
-    orr_vulkan_device table{};  // for kernels; name points at `name`
+    DeviceTable table{};  // for kernels; name points at `name`
     std::string name, driver;
     uint64_t heap_bytes = 0;    // of device-local memory
     uint64_t largest_allocation = 0;
@@ -40,7 +46,14 @@ struct Capability {
     VkPhysicalDeviceMemoryProperties memory{};
     uint8_t cache_uuid[VK_UUID_SIZE]{};
     std::vector<std::string> missing;  // fast paths that the device lacks, for people
+    Traits traits;
+    std::vector<const Quirk*> quirks;  // that apply; what they leave out is not among the features
 };
+
+// Part of file names: the same for the same device and driver.
+std::string cache_name(const Capability& capability);
+// For people: "cooperative matrices (KHR), integer dot products".
+std::string feature_names(uint64_t features);
 
 // Throws Error(ORR_UNSUPPORTED) with the reason when the engine cannot use the device. Fills `enabled` with what to switch on.
 void read_capability(const InstanceApi& api, VkPhysicalDevice physical, Capability& capability, Enabled& enabled);

@@ -1,6 +1,7 @@
 #include "engine/backend/vulkan/device.hpp"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 
 #include "engine/backend/vulkan/recorder.hpp"
@@ -8,140 +9,164 @@
 
 namespace orrery::vulkan {
 namespace {
-constexpr uint64_t kStagingBytes = 16 << 20;
+
+constexpr uint64_t kHostAlignment = 64;
+
+// The host's, as VulkanBlock's table is the engine's.
+class ImportedBlock : public DeviceBlock {
+  public:
+    explicit ImportedBlock(const orr_vulkan_buffer& buffer) : table_(buffer) {
+        handle_ = &table_;
+        address_ = table_.address;
+        bytes_ = table_.bytes;
+    }
+
+  private:
+    orr_vulkan_buffer table_;
+};
+
+std::string hex(uint64_t n) {
+    char text[24];
+    std::snprintf(text, sizeof text, "0x%llx", static_cast<unsigned long long>(n));
+    return text;
 }
 
-VulkanDevice::VulkanDevice(std::shared_ptr<Instance> instance, size_t index, const Options& options) : instance_(std::move(instance)), id_("vulkan:" + std::to_string(index)) {
-    const VkPhysicalDevice physical = instance_->physical_devices().at(index);
+std::string version_text(uint32_t v) { return std::to_string(VK_API_VERSION_MAJOR(v)) + "." + std::to_string(VK_API_VERSION_MINOR(v)) + "." + std::to_string(VK_API_VERSION_PATCH(v)); }
+
+nlohmann::ordered_json describe_capability(const std::string& id, const Capability& c) {
+    const orr_vulkan_device& t = c.table;
+    return {{"id", id},
+            {"name", c.name},
+            {"driver", c.driver},
+            {"vulkan", version_text(t.api_version)},
+            {"kind", t.software ? "software" : t.integrated ? "integrated" : "card"},
+            {"memory_bytes", c.heap_bytes},
+            {"subgroup", t.subgroup},
+            {"shared_bytes", t.shared_bytes},
+            {"multiprocessors", t.cores},
+            {"lacks", c.missing}};
+}
+
+}  // namespace
+
+VulkanDevice::VulkanDevice(std::shared_ptr<Instance> instance, size_t index, const Options& options)
+    : instance_(std::move(instance)), id_("vulkan:" + std::to_string(index)), pace_(options.submission_ns) {
     VkQueue queue = VK_NULL_HANDLE;
     if (options.host && options.host->device) {
-        own_ = false;
+        handle_.own = false;
         read_capability(instance_->api(), *options.host, capability_);
-        device_ = static_cast<VkDevice>(options.host->device);
+        handle_.device = static_cast<VkDevice>(options.host->device);
         queue = static_cast<VkQueue>(options.host->queue);
-        api_ = load_device(instance_->api(), device_);
+        api_ = load_device(instance_->api(), handle_.device);
     } else {
-        Enabled enabled;
-        read_capability(instance_->api(), physical, capability_, enabled);
-        const float priority = 0.5f;
-        VkDeviceQueueCreateInfo q{};
-        q.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO;
-        q.queueFamilyIndex = capability_.queue_family;
-        q.queueCount = 1;
-        q.pQueuePriorities = &priority;
-        VkDeviceCreateInfo info{};
-        info.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO;
-        info.pNext = &enabled.features;
-        info.queueCreateInfoCount = 1;
-        info.pQueueCreateInfos = &q;
-        info.enabledExtensionCount = static_cast<uint32_t>(enabled.extensions.size());
-        info.ppEnabledExtensionNames = enabled.extensions.data();
-        if (const VkResult r = instance_->api().CreateDevice(physical, &info, nullptr, &device_); r != VK_SUCCESS) fail(r, "vkCreateDevice", capability_.name);
-        api_ = load_device(instance_->api(), device_);
-        api_.GetDeviceQueue(device_, capability_.queue_family, 0, &queue);
+        make_device(instance_->physical_devices().at(index));
+        api_ = load_device(instance_->api(), handle_.device);
+        api_.GetDeviceQueue(handle_.device, capability_.queue_family, 0, &queue);
     }
     VkPhysicalDeviceFloatControlsProperties floats{};
     floats.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FLOAT_CONTROLS_PROPERTIES;
     VkPhysicalDeviceProperties2 properties{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, &floats, {}};
-    instance_->api().GetPhysicalDeviceProperties2(physical, &properties);
+    instance_->api().GetPhysicalDeviceProperties2(instance_->physical_devices().at(index), &properties);
     keep_special_ = floats.shaderSignedZeroInfNanPreserveFloat32;
-    queue_ = std::make_unique<Queue>(api_, device_, queue, capability_.queue_family, options.host && !own_ ? options.host : nullptr);
-    pipelines_ = std::make_unique<Pipelines>(api_, device_, capability_, options.cache_dir);
-    memory_ = std::make_shared<VulkanMemory>(api_, device_, capability_, options.budget_bytes);
-    VkCommandPoolCreateInfo pool{};
-    pool.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO;
-    pool.flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT;
-    pool.queueFamilyIndex = queue_->family();
-    if (const VkResult r = api_.CreateCommandPool(device_, &pool, nullptr, &transfer_pool_); r != VK_SUCCESS) fail(r, "vkCreateCommandPool", capability_.name);
-    VkCommandBufferAllocateInfo one{};
-    one.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO;
-    one.commandPool = transfer_pool_;
-    one.level = VK_COMMAND_BUFFER_LEVEL_PRIMARY;
-    one.commandBufferCount = 1;
-    if (const VkResult r = api_.AllocateCommandBuffers(device_, &one, &transfer_); r != VK_SUCCESS) fail(r, "vkAllocateCommandBuffers", capability_.name);
+    trust_ = options.trust ? options.trust : std::make_shared<ShaderTrust>(capability_, options.self_test, options.cache_dir);
+    capability_.table.trust = trust_.get();
+    capability_.table.refuses = [](const orr_vulkan_device* d, const orr_vulkan_shader* s) { return static_cast<const DeviceTable*>(d)->trust->refuses(*s); };
+    queue_ = std::make_unique<Queue>(api_, handle_.device, queue, capability_.queue_family, handle_.own ? nullptr : options.host);
+    pipelines_ = std::make_unique<Pipelines>(api_, handle_.device, capability_, options.cache_dir);
+    memory_ = std::make_shared<VulkanMemory>(api_, handle_.device, capability_, options.budget_bytes);
+    queue_->keep_marks(memory_->allocate(Queue::kMarkBytes, DeviceUse::result, "marks of submissions", nullptr));
+    transfers_ = std::make_unique<Transfers>(api_, handle_.device, *queue_, memory_);
 }
 
-VulkanDevice::~VulkanDevice() {
-    staging_.reset();
-    if (transfer_pool_) api_.DestroyCommandPool(device_, transfer_pool_, nullptr);
-    memory_.reset();
-    pipelines_.reset();
-    queue_.reset();
-    if (own_ && device_) api_.DestroyDevice(device_, nullptr);
-}
-
-template <class Record>
-void VulkanDevice::now(Record&& record) {
-    VkCommandBufferBeginInfo begin{};
-    begin.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO;
-    begin.flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT;
-    if (const VkResult r = api_.BeginCommandBuffer(transfer_, &begin); r != VK_SUCCESS) fail(r, "vkBeginCommandBuffer", "copying");
-    record(transfer_);
-    VkMemoryBarrier visible{};
-    visible.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER;
-    visible.srcAccessMask = VK_ACCESS_TRANSFER_WRITE_BIT;
-    visible.dstAccessMask = VK_ACCESS_HOST_READ_BIT | VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT;
-    api_.CmdPipelineBarrier(transfer_, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_HOST_BIT | VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT, 0, 1, &visible, 0, nullptr, 0,
-                            nullptr);
-    if (const VkResult r = api_.EndCommandBuffer(transfer_); r != VK_SUCCESS) fail(r, "vkEndCommandBuffer", "copying");
-    queue_->wait(queue_->submit(transfer_), 0);
-}
-
-void VulkanDevice::write(const DeviceBlock& dst, uint64_t offset, const void* src, uint64_t bytes) {
-    if (dst.mapped()) {
-        std::memcpy(dst.mapped() + offset, src, bytes);
-        return;
+void VulkanDevice::make_device(VkPhysicalDevice physical) {
+    const InstanceApi& api = instance_->api();
+    Enabled enabled;
+    read_capability(api, physical, capability_, enabled);
+    const float priority = 0.5f;
+    VkDeviceQueueCreateInfo q{};
+    q.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO;
+    q.queueFamilyIndex = capability_.queue_family;
+    q.queueCount = 1;
+    q.pQueuePriorities = &priority;
+    VkDeviceCreateInfo info{};
+    info.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO;
+    info.pNext = &enabled.features;
+    info.queueCreateInfoCount = 1;
+    info.pQueueCreateInfos = &q;
+    info.enabledExtensionCount = static_cast<uint32_t>(enabled.extensions.size());
+    info.ppEnabledExtensionNames = enabled.extensions.data();
+    if (const VkResult r = api.CreateDevice(physical, &info, nullptr, &handle_.device); r != VK_SUCCESS) {
+        handle_.device = VK_NULL_HANDLE;
+        fail(r, "vkCreateDevice", capability_.name);
     }
-    const std::lock_guard lock(transfer_mutex_);
-    if (!staging_) staging_ = memory_->allocate(kStagingBytes, DeviceUse::result, "staging", nullptr);
-    const auto& to = static_cast<const VulkanBlock&>(dst);
-    for (uint64_t at = 0; at < bytes; at += kStagingBytes) {
-        const uint64_t n = std::min(kStagingBytes, bytes - at);
-        std::memcpy(staging_->mapped(), static_cast<const char*>(src) + at, n);
-        now([&](VkCommandBuffer c) {
-            const VkBufferCopy region{staging_->offset(), to.offset() + offset + at, n};
-            api_.CmdCopyBuffer(c, staging_->buffer(), to.buffer(), 1, &region);
-        });
+    handle_.destroy = reinterpret_cast<PFN_vkDestroyDevice>(api.GetDeviceProcAddr(handle_.device, "vkDestroyDevice"));
+}
+
+void VulkanDevice::write(const DeviceBlock& dst, uint64_t offset, const void* src, uint64_t bytes, const DeviceProgress& progress) {
+    const auto* from = static_cast<const char*>(src);
+    if (!dst.mapped()) return transfers_->write(dst, offset, from, bytes, progress);
+    for (uint64_t at = 0; at < bytes; at += Transfers::kStagingBytes) {
+        const uint64_t n = std::min(Transfers::kStagingBytes, bytes - at);
+        std::memcpy(dst.mapped() + offset + at, from + at, n);
+        if (progress) progress(at + n);
     }
 }
 
 void VulkanDevice::read(const DeviceBlock& src, uint64_t offset, void* dst, uint64_t bytes) {
-    if (src.mapped()) {
+    if (src.mapped())
         std::memcpy(dst, src.mapped() + offset, bytes);
-        return;
-    }
-    const std::lock_guard lock(transfer_mutex_);
-    if (!staging_) staging_ = memory_->allocate(kStagingBytes, DeviceUse::result, "staging", nullptr);
-    const auto& from = static_cast<const VulkanBlock&>(src);
-    for (uint64_t at = 0; at < bytes; at += kStagingBytes) {
-        const uint64_t n = std::min(kStagingBytes, bytes - at);
-        now([&](VkCommandBuffer c) {
-            const VkBufferCopy region{from.offset() + offset + at, staging_->offset(), n};
-            api_.CmdCopyBuffer(c, from.buffer(), staging_->buffer(), 1, &region);
-        });
-        std::memcpy(static_cast<char*>(dst) + at, staging_->mapped(), n);
-    }
+    else
+        transfers_->read(src, offset, static_cast<char*>(dst), bytes);
 }
 
 void VulkanDevice::copy(const DeviceBlock& src, uint64_t src_offset, const DeviceBlock& dst, uint64_t dst_offset, uint64_t bytes) {
-    if (bytes == 0) return;
-    const std::lock_guard lock(transfer_mutex_);
-    const auto &from = static_cast<const VulkanBlock&>(src), &to = static_cast<const VulkanBlock&>(dst);
-    now([&](VkCommandBuffer c) {
-        const VkBufferCopy region{from.offset() + src_offset, to.offset() + dst_offset, bytes};
-        api_.CmdCopyBuffer(c, from.buffer(), to.buffer(), 1, &region);
-    });
+    if (bytes) transfers_->copy(src, src_offset, dst, dst_offset, bytes);
 }
 
 void VulkanDevice::fill_zero(const DeviceBlock& dst, uint64_t offset, uint64_t bytes) {
-    if (bytes == 0) return;
-    const std::lock_guard lock(transfer_mutex_);
-    const auto& to = static_cast<const VulkanBlock&>(dst);
-    now([&](VkCommandBuffer c) { api_.CmdFillBuffer(c, to.buffer(), to.offset() + offset, (bytes + 3) / 4 * 4, 0); });
+    if (bytes) transfers_->fill_zero(dst, offset, bytes);
+}
+
+std::shared_ptr<DeviceBlock> VulkanDevice::import_buffer(const void* given, uint64_t bytes, bool written, const std::string& what) {
+    const auto& g = *static_cast<const orr_vulkan_buffer*>(given);
+    const auto refuse = [&](const std::string& why) { throw Error(ORR_INVALID_ARGUMENT, what + ": " + why); };
+    if (!ORR_HAS(&g, orr_vulkan_buffer, usage)) refuse("its orr_vulkan_buffer has struct_size " + std::to_string(g.header.struct_size) + ", " + std::to_string(sizeof g) + " is wanted");
+    if (!g.handle) refuse("its orr_vulkan_buffer has no handle");
+    const auto needs_usage = [&](VkBufferUsageFlags flag, const char* name) {
+        if (!(g.usage & flag)) refuse("its VkBuffer has usage " + hex(g.usage) + ", which lacks " + name + " (" + hex(flag) + ")");
+    };
+    if (written) {
+        needs_usage(VK_BUFFER_USAGE_TRANSFER_DST_BIT, "VK_BUFFER_USAGE_TRANSFER_DST_BIT");
+    } else {
+        needs_usage(VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT, "VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT");
+        needs_usage(VK_BUFFER_USAGE_TRANSFER_SRC_BIT, "VK_BUFFER_USAGE_TRANSFER_SRC_BIT");
+    }
+    if (g.bytes < bytes) refuse("its orr_vulkan_buffer holds " + std::to_string(g.bytes) + " bytes, the tensor takes " + std::to_string(bytes));
+    const auto buffer = reinterpret_cast<VkBuffer>(g.handle);
+    VkMemoryRequirements all;
+    api_.GetBufferMemoryRequirements(handle_.device, buffer, &all);
+    if (g.offset > all.size || g.bytes > all.size - g.offset)
+        refuse("its orr_vulkan_buffer tells of " + std::to_string(g.bytes) + " bytes at offset " + std::to_string(g.offset) + ", the VkBuffer takes " + std::to_string(all.size));
+    if (!written) {
+        VkBufferDeviceAddressInfo info{};
+        info.sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO;
+        info.buffer = buffer;
+        const uint64_t address = api_.GetBufferDeviceAddress(handle_.device, &info) + g.offset;
+        if (address != g.address) refuse("its orr_vulkan_buffer has address " + hex(g.address) + ", the VkBuffer has " + hex(address) + " at offset " + std::to_string(g.offset));
+        if (address % kHostAlignment) refuse("its address " + hex(address) + " (offset " + std::to_string(g.offset) + ") is no multiple of " + std::to_string(kHostAlignment));
+    }
+    return std::make_shared<ImportedBlock>(g);
+}
+
+void VulkanDevice::settle(const DeviceExchange& exchange) noexcept {
+    try {
+        if (!lost()) queue_->settle(exchange);
+    } catch (const std::exception&) {  // the run's own failure is the one to tell
+    }
 }
 
 std::unique_ptr<DeviceProgram> VulkanDevice::new_program(bool timed) {
-    return std::make_unique<Recorder>(shared_from_this(), Parts{api_, device_, capability_, *pipelines_, *queue_, chains_, keep_special_}, timed);
+    return std::make_unique<Recorder>(shared_from_this(), Parts{api_, handle_.device, capability_, *pipelines_, *queue_, chains_, keep_special_, *trust_, pace_, !handle_.own}, timed);
 }
 
 uint64_t VulkanDevice::cost_ns(uint64_t flops, uint64_t bytes) const {
@@ -160,23 +185,25 @@ bool VulkanDevice::takes_chain(const Expression&, const std::vector<const orr_te
 }
 
 nlohmann::ordered_json VulkanDevice::describe() const {
-    const orr_vulkan_device& t = capability_.table;
-    const auto version = [](uint32_t v) { return std::to_string(VK_API_VERSION_MAJOR(v)) + "." + std::to_string(VK_API_VERSION_MINOR(v)) + "." + std::to_string(VK_API_VERSION_PATCH(v)); };
-    return {{"id", id_},
-            {"name", capability_.name},
-            {"driver", capability_.driver},
-            {"vulkan", version(t.api_version)},
-            {"kind", t.software ? "software" : t.integrated ? "integrated" : "card"},
-            {"memory_bytes", capability_.heap_bytes},
-            {"budget_bytes", memory_->budget_bytes()},
-            {"used_bytes", memory_->used_bytes()},
-            {"subgroup", t.subgroup},
-            {"shared_bytes", t.shared_bytes},
-            {"multiprocessors", t.cores},
-            {"lacks", capability_.missing},
-            {"host", !own_},
-            {"pipelines", pipelines_->count()},
-            {"pipeline_cache", pipelines_->cache_file()}};
+    auto out = describe_capability(id_, capability_);
+    out.update({{"open", true},
+                {"budget_bytes", memory_->budget_bytes()},
+                {"used_bytes", memory_->used_bytes()},
+                {"host", !handle_.own},
+                {"pipelines", pipelines_->count()},
+                {"pipeline_cache", pipelines_->cache_file()},
+                {"quirks", trust_->describe_quirks()},
+                {"self_test", trust_->describe()}});
+    return out;
+}
+
+nlohmann::ordered_json VulkanDevice::describe_closed(const Instance& instance, size_t index) {
+    Enabled enabled;
+    Capability capability;
+    read_capability(instance.api(), instance.physical_devices().at(index), capability, enabled);
+    auto out = describe_capability("vulkan:" + std::to_string(index), capability);
+    out.update({{"open", false}});
+    return out;
 }
 
 }  // namespace orrery::vulkan

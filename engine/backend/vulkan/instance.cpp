@@ -9,9 +9,7 @@ namespace orrery::vulkan {
 Instance::Instance(const orr_vulkan_host* host) {
     const GlobalApi global = load_global(host ? reinterpret_cast<PFN_vkGetInstanceProcAddr>(host->get_instance_proc_addr) : nullptr);
     if (host && host->instance) {
-        instance_ = static_cast<VkInstance>(host->instance);
-        own_ = false;
-        api_ = load_instance(global, instance_);
+        api_ = load_instance(global, static_cast<VkInstance>(host->instance));
         devices_.push_back(static_cast<VkPhysicalDevice>(host->physical_device));
         return;
     }
@@ -25,16 +23,17 @@ Instance::Instance(const orr_vulkan_host* host) {
     VkInstanceCreateInfo info{};
     info.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO;
     info.pApplicationInfo = &application;
-    if (const VkResult r = global.CreateInstance(&info, nullptr, &instance_); r != VK_SUCCESS) fail(r, "vkCreateInstance", "Vulkan");
-    api_ = load_instance(global, instance_);
-    uint32_t n = 0;
-    VkResult r = api_.EnumeratePhysicalDevices(instance_, &n, nullptr);
-    devices_.resize(n);
-    if (r == VK_SUCCESS && n > 0) r = api_.EnumeratePhysicalDevices(instance_, &n, devices_.data());
-    if (r != VK_SUCCESS) {
-        api_.DestroyInstance(instance_, nullptr);
-        fail(r, "vkEnumeratePhysicalDevices", "Vulkan");
+    if (const VkResult r = global.CreateInstance(&info, nullptr, &handle_.instance); r != VK_SUCCESS) {
+        handle_.instance = VK_NULL_HANDLE;
+        fail(r, "vkCreateInstance", "Vulkan");
     }
+    handle_.destroy = reinterpret_cast<PFN_vkDestroyInstance>(global.GetInstanceProcAddr(handle_.instance, "vkDestroyInstance"));
+    api_ = load_instance(global, handle_.instance);
+    uint32_t n = 0;
+    VkResult r = api_.EnumeratePhysicalDevices(handle_.instance, &n, nullptr);
+    devices_.resize(n);
+    if (r == VK_SUCCESS && n > 0) r = api_.EnumeratePhysicalDevices(handle_.instance, &n, devices_.data());
+    if (r != VK_SUCCESS) fail(r, "vkEnumeratePhysicalDevices", "Vulkan");
     const auto rank = [&](VkPhysicalDevice d) {
         VkPhysicalDeviceProperties p;
         api_.GetPhysicalDeviceProperties(d, &p);
@@ -46,10 +45,6 @@ Instance::Instance(const orr_vulkan_host* host) {
         }
     };
     std::stable_sort(devices_.begin(), devices_.end(), [&](VkPhysicalDevice a, VkPhysicalDevice b) { return rank(a) < rank(b); });
-}
-
-Instance::~Instance() {
-    if (own_ && instance_) api_.DestroyInstance(instance_, nullptr);
 }
 
 }  // namespace orrery::vulkan

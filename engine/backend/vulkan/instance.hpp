@@ -12,7 +12,6 @@ class Instance {
   public:
     // host: its instance is used, or its loader; NULL: the system's.
     explicit Instance(const orr_vulkan_host* host);
-    ~Instance();
     Instance(const Instance&) = delete;
     Instance& operator=(const Instance&) = delete;
 
@@ -21,8 +20,14 @@ class Instance {
     const std::vector<VkPhysicalDevice>& physical_devices() const { return devices_; }
 
   private:
-    VkInstance instance_ = VK_NULL_HANDLE;
-    bool own_ = true;
+    // Goes also where the constructor fails half-way; the host's is not in it.
+    struct Handle {
+        ~Handle() {
+            if (instance && destroy) destroy(instance, nullptr);
+        }
+        VkInstance instance = VK_NULL_HANDLE;
+        PFN_vkDestroyInstance destroy = nullptr;
+    } handle_;
     InstanceApi api_;
     std::vector<VkPhysicalDevice> devices_;
 };

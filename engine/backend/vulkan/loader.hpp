@@ -20,7 +20,7 @@ namespace orrery::vulkan {
     X(FreeCommandBuffers) X(BeginCommandBuffer) X(EndCommandBuffer) X(CmdBindPipeline) X(CmdPushConstants) X(CmdDispatch)          \
     X(CmdPipelineBarrier) X(CmdCopyBuffer) X(CmdFillBuffer) X(CreateQueryPool) X(DestroyQueryPool) X(CmdResetQueryPool)            \
     X(CmdWriteTimestamp) X(GetQueryPoolResults) X(QueueSubmit) X(CreateSemaphore) X(DestroySemaphore) X(WaitSemaphores)            \
-    X(GetSemaphoreCounterValue) X(DeviceWaitIdle)
+    X(SignalSemaphore) X(GetSemaphoreCounterValue)
 
 struct GlobalApi {
     PFN_vkGetInstanceProcAddr GetInstanceProcAddr = nullptr;

@@ -8,12 +8,14 @@ namespace orrery::vulkan {
 namespace {
 constexpr uint64_t kChunkBytes = 64 << 20;
 constexpr uint64_t kAlignment = 256;
+constexpr VkBufferUsageFlags kChunkUsage =
+    VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT | VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT;
 uint64_t aligned(uint64_t n) { return (n + kAlignment - 1) / kAlignment * kAlignment; }
 }  // namespace
 
 VulkanBlock::VulkanBlock(std::shared_ptr<void> keep, std::shared_ptr<VulkanMemory> owner, Chunk* chunk, DeviceUse use, uint64_t offset, uint64_t bytes, uint64_t taken)
     : keep_(std::move(keep)), owner_(std::move(owner)), chunk_(chunk), use_(use), taken_(taken) {
-    table_ = {ORR_HEADER(orr_vulkan_buffer), reinterpret_cast<void*>(chunk->buffer), offset, chunk->address + offset, bytes};
+    table_ = {ORR_HEADER(orr_vulkan_buffer), reinterpret_cast<void*>(chunk->buffer), offset, chunk->address + offset, bytes, kChunkUsage};
     handle_ = &table_;
     address_ = table_.address;
     bytes_ = bytes;
@@ -81,7 +83,7 @@ Chunk* VulkanMemory::grow(uint64_t bytes, DeviceUse use, const char* what) {
     VkBufferCreateInfo info{};
     info.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO;
     info.size = size;
-    info.usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT | VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT;
+    info.usage = kChunkUsage;
     info.sharingMode = VK_SHARING_MODE_EXCLUSIVE;
     VkResult result = api_.CreateBuffer(device_, &info, nullptr, &chunk->buffer);
     if (result != VK_SUCCESS) refuse(std::string("vkCreateBuffer: ") + result_name(result));

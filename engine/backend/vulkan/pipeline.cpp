@@ -35,7 +35,12 @@ Pipelines::Pipelines(const DeviceApi& api, VkDevice device, const Capability& ca
     info.pushConstantRangeCount = 1;
     info.pPushConstantRanges = &range;
     if (const VkResult r = api_.CreatePipelineLayout(device_, &info, nullptr, &layout_); r != VK_SUCCESS) fail(r, "vkCreatePipelineLayout", capability.name);
-    load_cache(cache_dir);
+    try {
+        load_cache(cache_dir);
+    } catch (...) {
+        api_.DestroyPipelineLayout(device_, layout_, nullptr);
+        throw;
+    }
 }
 
 Pipelines::~Pipelines() {
@@ -47,11 +52,7 @@ Pipelines::~Pipelines() {
 void Pipelines::load_cache(const std::string& cache_dir) {
     std::vector<char> initial;
     if (!cache_dir.empty()) {
-        char name[96];
-        const orr_vulkan_device& t = capability_.table;
-        std::snprintf(name, sizeof name, "/vulkan-%04x-%04x-%08x-%016llx.bin", t.vendor_id, t.device_id, t.driver_version,
-                      static_cast<unsigned long long>(hash_of(capability_.cache_uuid, sizeof capability_.cache_uuid)));
-        cache_file_ = cache_dir + name;
+        cache_file_ = cache_dir + "/" + cache_name(capability_) + ".bin";
         // Damaged or of another version: left out, and written anew with the next pipeline.
         try {
             const platform::MappedFile file(cache_file_);

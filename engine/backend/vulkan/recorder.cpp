@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "engine/backend/vulkan/transfers.hpp"
 #include "engine/registry/error_text.hpp"
 #include "orrery/plugin.hpp"
 #include "orrery/vulkan.hpp"
@@ -10,8 +11,8 @@
 namespace orrery::vulkan {
 namespace {
 
-// The longest that one submission should take: drivers stop what holds a screen up, and cancelling works between submissions.
-constexpr uint64_t kPartNs = 50'000'000;
+constexpr int kMostCutAgain = 2;
+constexpr uint32_t kMostSpans = 1024;  // parts that are measured
 constexpr uint32_t kMostQueries = 8192;
 
 bool overlap(const std::vector<DeviceRange>& a, const std::vector<DeviceRange>& b) {
@@ -38,12 +39,13 @@ Recorder::Recorder(std::shared_ptr<Device> owner, const Parts& parts, bool timed
 
 Recorder::~Recorder() {
     if (queries_) parts_.api.DestroyQueryPool(parts_.device, queries_, nullptr);
+    if (spans_) parts_.api.DestroyQueryPool(parts_.device, spans_, nullptr);
     parts_.api.DestroyCommandPool(parts_.device, pool_, nullptr);
 }
 
 void Recorder::begin(bool collect) {
     collect_ = collect;
-    wanted_.clear();
+    if (collect) wanted_.clear();
     read_.clear();
     written_.clear();
     stamps_.clear();
@@ -53,6 +55,10 @@ void Recorder::begin(bool collect) {
         owner_->fill_zero(*zeros_, 0, zeros_wanted_);
     }
     zeros_wanted_ = zeros_given_ = 0;
+    if (!collect && too_long_) cut_again_++, too_long_ = false;
+    scale_ = parts_.pace.scale();
+    loads_.clear();
+    expected_ns_.clear();
     if (!buffers_.empty()) parts_.api.FreeCommandBuffers(parts_.device, pool_, static_cast<uint32_t>(buffers_.size()), buffers_.data());
     buffers_.clear();
     current_ = VK_NULL_HANDLE;
@@ -62,6 +68,13 @@ void Recorder::begin(bool collect) {
         info.queryType = VK_QUERY_TYPE_TIMESTAMP;
         info.queryCount = kMostQueries;
         if (parts_.api.CreateQueryPool(parts_.device, &info, nullptr, &queries_) != VK_SUCCESS) timed_ = false;
+    }
+    if (parts_.shared && parts_.capability.timestamp_ns > 0 && !spans_) {
+        VkQueryPoolCreateInfo info{};
+        info.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO;
+        info.queryType = VK_QUERY_TYPE_TIMESTAMP;
+        info.queryCount = 2 * kMostSpans;
+        if (parts_.api.CreateQueryPool(parts_.device, &info, nullptr, &spans_) != VK_SUCCESS) spans_ = VK_NULL_HANDLE;
     }
 }
 
@@ -75,6 +88,7 @@ void Recorder::open() {
     VkCommandBuffer fresh = VK_NULL_HANDLE;
     if (const VkResult r = parts_.api.AllocateCommandBuffers(parts_.device, &info, &fresh); r != VK_SUCCESS) fail(r, "vkAllocateCommandBuffers", "recording a plan");
     buffers_.push_back(fresh);
+    loads_.emplace_back();
     VkCommandBufferBeginInfo begin{};
     begin.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO;
     if (const VkResult r = parts_.api.BeginCommandBuffer(fresh, &begin); r != VK_SUCCESS) fail(r, "vkBeginCommandBuffer", "recording a plan");
@@ -84,6 +98,10 @@ void Recorder::open() {
     written_.clear();
     cost_ns_ = 0;
     if (timed_ && buffers_.size() == 1) parts_.api.CmdResetQueryPool(current_, queries_, 0, kMostQueries);
+    if (const auto part = static_cast<uint32_t>(buffers_.size() - 1); spans_ && part < kMostSpans) {
+        parts_.api.CmdResetQueryPool(current_, spans_, 2 * part, 2);
+        parts_.api.CmdWriteTimestamp(current_, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, spans_, 2 * part);
+    }
 }
 
 void Recorder::close() {
@@ -96,6 +114,8 @@ void Recorder::close() {
     visible.dstAccessMask = VK_ACCESS_HOST_READ_BIT | VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT;
     constexpr VkPipelineStageFlags kWork = VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
     parts_.api.CmdPipelineBarrier(current_, kWork, kWork | VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &visible, 0, nullptr, 0, nullptr);
+    if (const auto part = static_cast<uint32_t>(buffers_.size() - 1); spans_ && part < kMostSpans)
+        parts_.api.CmdWriteTimestamp(current_, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, spans_, 2 * part + 1);
     const VkResult r = parts_.api.EndCommandBuffer(current_);
     current_ = VK_NULL_HANDLE;
     if (r != VK_SUCCESS) fail(r, "vkEndCommandBuffer", "recording a plan");
@@ -141,9 +161,11 @@ void Recorder::stamp() {
 }
 
 void Recorder::step(const std::vector<DeviceRange>& reads, const std::vector<DeviceRange>& writes, uint64_t workspace, uint64_t cost_ns) {
-    if (current_ && cost_ns_ > 0 && cost_ns_ + cost_ns > kPartNs) cut();
+    const auto scaled = static_cast<uint64_t>(static_cast<double>(cost_ns) * scale_);
+    if (current_ && cost_ns_ > 0 && cost_ns_ + scaled > parts_.pace.part_ns()) cut();
     open();
-    cost_ns_ += cost_ns;
+    cost_ns_ += scaled;
+    if (!loads_.empty()) loads_.back().guess_ns += cost_ns, loads_.back().steps++;
     table_.base.workspace = workspace;
     if (overlap(reads, written_) || overlap(writes, written_) || overlap(writes, read_)) barrier();
     stamp();
@@ -222,12 +244,54 @@ void Recorder::end() {
     collect_ = false;
 }
 
-void Recorder::run(size_t part) {
+VkCommandBuffer Recorder::copies(size_t which, const std::vector<DeviceCopy>& list) {
+    if (list.empty()) return VK_NULL_HANDLE;
+    VkCommandBuffer& commands = copies_[which];
+    if (!commands) {
+        VkCommandBufferAllocateInfo info{};
+        info.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO;
+        info.commandPool = pool_;
+        info.level = VK_COMMAND_BUFFER_LEVEL_PRIMARY;
+        info.commandBufferCount = 1;
+        if (const VkResult r = parts_.api.AllocateCommandBuffers(parts_.device, &info, &commands); r != VK_SUCCESS) fail(r, "vkAllocateCommandBuffers", "a run that shares tensors");
+    }
+    VkCommandBufferBeginInfo begin{};
+    begin.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO;
+    begin.flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT;
+    if (const VkResult r = parts_.api.BeginCommandBuffer(commands, &begin); r != VK_SUCCESS) fail(r, "vkBeginCommandBuffer", "a run that shares tensors");
+    Transfers::record_copies(parts_.api, commands, list);
+    if (const VkResult r = parts_.api.EndCommandBuffer(commands); r != VK_SUCCESS) fail(r, "vkEndCommandBuffer", "a run that shares tensors");
+    return commands;
+}
+
+// A part that took too long is worth recording again where that can cut it.
+void Recorder::check_length(size_t part, uint64_t took_ns) {
+    const Load& load = loads_[part];
+    if (took_ns <= parts_.pace.bound_ns() || load.steps < 2 || cut_again_ >= kMostCutAgain) return;
+    parts_.pace.learn(load.guess_ns, took_ns);
+    too_long_ = true;
+}
+
+uint64_t Recorder::span_ns(size_t part) const {
+    uint64_t times[2] = {};
+    if (part >= kMostSpans) return 0;
+    const VkResult r = parts_.api.GetQueryPoolResults(parts_.device, spans_, static_cast<uint32_t>(2 * part), 2, sizeof times, times, 8, VK_QUERY_RESULT_64_BIT);
+    return r == VK_SUCCESS && times[1] > times[0] ? static_cast<uint64_t>(static_cast<double>(times[1] - times[0]) * parts_.capability.timestamp_ns) : 0;
+}
+
+void Recorder::run(size_t part, const DeviceExchange* exchange) {
     const auto start = std::chrono::steady_clock::now();
     if (expected_ns_.size() != buffers_.size()) expected_ns_.assign(buffers_.size(), 0);
     const bool software = parts_.capability.table.software;  // its work needs the processor that would spin
-    parts_.queue.wait(parts_.queue.submit(buffers_[part]), software ? 0 : expected_ns_[part]);
-    expected_ns_[part] = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count());
+    const bool waits = exchange && !exchange->waits.empty();  // for what takes any time
+    const Queue::Ticket ticket =
+        exchange ? parts_.queue.submit({copies(0, exchange->before), buffers_[part], copies(1, exchange->after)}, exchange) : parts_.queue.submit({buffers_[part]});
+    const uint64_t took = parts_.queue.wait(ticket, software || waits ? 0 : expected_ns_[part]);
+    if (!waits) expected_ns_[part] = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count());
+    if (spans_)
+        check_length(part, span_ns(part));
+    else if (!waits && !parts_.shared)
+        check_length(part, took);
     if (!timed_ || part + 1 != buffers_.size() || stamps_.empty()) return;
     std::vector<uint64_t> times(stamps_.size());
     if (parts_.api.GetQueryPoolResults(parts_.device, queries_, 0, static_cast<uint32_t>(times.size()), times.size() * 8, times.data(), 8, VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT) != VK_SUCCESS) return;

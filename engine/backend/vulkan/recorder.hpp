@@ -6,8 +6,10 @@
 #include "engine/backend/device.hpp"
 #include "engine/backend/vulkan/chain_shader.hpp"
 #include "engine/backend/vulkan/memory.hpp"
+#include "engine/backend/vulkan/pace.hpp"
 #include "engine/backend/vulkan/pipeline.hpp"
 #include "engine/backend/vulkan/queue.hpp"
+#include "engine/backend/vulkan/trust.hpp"
 
 namespace orrery::vulkan {
 
@@ -20,6 +22,9 @@ struct Parts {
     Queue& queue;
     ChainShaders& chains;
     bool keep_special;  // shaders may ask for zeros' signs, inf and NaN to be kept
+    ShaderTrust& trust;
+    Pace& pace;
+    bool shared;  // the host submits to the queue too
 };
 
 class Recorder : public DeviceProgram {
@@ -37,8 +42,12 @@ class Recorder : public DeviceProgram {
     void chain(const Expression& expression, const std::vector<const orr_tensor*>& ins, const orr_tensor& dst) override;
     size_t cut() override;
     void end() override;
-    void run(size_t part) override;
+    void run(size_t part, const DeviceExchange* exchange) override;
+    bool wants_recording() const override { return too_long_; }
     const std::vector<uint64_t>& step_ns() const override { return step_ns_; }
+    Trust trust() const override { return parts_.trust.of(wanted_); }
+    bool judge(const std::string& why, uint64_t ns) override { return parts_.trust.judge(wanted_, why, ns); }
+    void lost_in_test() override { parts_.trust.lose(wanted_); }
     uint64_t barriers() const { return barriers_; }
 
   private:
@@ -53,13 +62,24 @@ class Recorder : public DeviceProgram {
     void stamp();
     uint64_t zeros(uint32_t n);
     orr_status dispatch(const orr_vulkan_dispatch& d);
+    VkCommandBuffer copies(size_t which, const std::vector<DeviceCopy>& list);  // recorded anew; null when there are none
+    void check_length(size_t part, uint64_t took_ns);
+    uint64_t span_ns(size_t part) const;  // 0: not known
     std::shared_ptr<Device> owner_;  // outlives the handles below
     Parts parts_;
     Table table_;
     VkCommandPool pool_ = VK_NULL_HANDLE;
     VkCommandBuffer current_ = VK_NULL_HANDLE;
     std::vector<VkCommandBuffer> buffers_;
-    std::vector<PipelineKey> wanted_;
+    VkCommandBuffer copies_[2] = {};  // before and after a part
+    struct Load {
+        uint64_t guess_ns = 0, steps = 0;
+    };
+    std::vector<Load> loads_;  // of each part
+    double scale_ = 1;         // of the guesses, for this recording
+    int cut_again_ = 0;
+    bool too_long_ = false;
+    std::vector<PipelineKey> wanted_;  // as collected last
     bool collect_ = false;
     VkPipeline bound_ = VK_NULL_HANDLE;
     std::vector<DeviceRange> read_, written_;  // since the last barrier
@@ -70,6 +90,7 @@ class Recorder : public DeviceProgram {
     bool zeros_short_ = false;
     bool timed_;
     VkQueryPool queries_ = VK_NULL_HANDLE;
+    VkQueryPool spans_ = VK_NULL_HANDLE;  // begin and end of each part, on a shared queue: what the clock here says holds the host's work too
     std::vector<uint32_t> stamps_;  // at the begin of which part each step lies
     std::vector<uint64_t> step_ns_, expected_ns_;
 };

@@ -27,6 +27,8 @@ orr_status run_conv_reference(const orr_run* run, ConvReader reader);
 bool supports_conv_vulkan(const orr_prepare* p, ConvReader reader, char* reason, size_t size);
 orr_status prepare_conv_vulkan(orr_prepare* p, ConvReader reader);
 orr_status run_conv_vulkan(const orr_run* run, ConvReader reader);
+// One image, of a few outputs along each axis from `first` on.
+bool self_test_conv(const orr_prepare* node, uint32_t i, orr_self_test* test, ConvReader reader, int32_t first, int32_t axes);
 
 // floor((extent + 2 padding - dilation (kernel - 1) - 1) / stride) + 1
 orr_dim conv_extent(const Infer& i, orr_dim extent, orr_dim kernel, int64_t stride, int64_t padding, int64_t dilation, const char* op);

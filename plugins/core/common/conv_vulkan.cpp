@@ -69,4 +69,15 @@ orr_status run_conv_vulkan(const orr_run* run, ConvReader reader) {
     });
 }
 
+bool self_test_conv(const orr_prepare* node, uint32_t i, orr_self_test* test, ConvReader reader, int32_t first, int32_t axes) {
+    if (i > 0) return false;
+    const flt::ConvArgs a = reader(node->attrs, *node->inputs[0], *node->inputs[1], *node->outputs[0]);
+    int64_t* const shape = test->inputs[0]->shape;
+    shape[0] = 1;
+    // What eleven outputs read.
+    const int64_t reach[] = {(a.kernel_h - 1) * a.dilation_h + 1 + 10 * a.stride_h, (a.kernel_w - 1) * a.dilation_w + 1 + 10 * a.stride_w};
+    for (int32_t k = 0; k < axes; ++k) shape[first + k] = std::min(shape[first + k], reach[2 - axes + k]);
+    return true;
+}
+
 }  // namespace orrery::core

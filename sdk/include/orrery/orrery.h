@@ -66,6 +66,8 @@ typedef struct orr_executor {
 } orr_executor;
 
 struct orr_vulkan_host; /* ext/vulkan.h */
+struct orr_vulkan_buffer;
+struct orr_vulkan_share;
 
 typedef struct orr_engine_options {
     orr_header header;
@@ -85,15 +87,22 @@ typedef struct orr_engine_options {
     uint64_t device_memory_budget_bytes;
     /* The host's own Vulkan device, or the loader to use (ext/vulkan.h). NULL: the engine finds devices itself. Copied. */
     const struct orr_vulkan_host* vulkan;
-    /* Folder for compiled pipelines; NULL: the user's cache folder, "": none. */
+    /* Folder for compiled pipelines and the results of self-tests; NULL: the user's cache folder, "": none. */
     const char* cache_dir;
+    /* Milliseconds that one submission to a device may take; 0: 100. Plans are cut into submissions by guesses of what
+     * their steps cost; where one took longer, the guesses are corrected and the plan is cut anew, at most twice. A run is
+     * cancelled, paused and reports progress between submissions. One step is never cut. Has no say in results. */
+    uint32_t device_submission_ms;
+    /* Trust devices: do not compare a kernel with its definition where a model first uses it on a device. */
+    bool no_self_test;
 } orr_engine_options;
 
 /* options may be NULL. [any-thread] */
 ORR_API orr_status orr_engine_create(const orr_engine_options* options, orr_engine** engine);
 ORR_API void orr_engine_release(orr_engine* engine);
 /* JSON about `what`: "plugins" (with licences), "operators", "formats", "models", "types", "tasks", "tokenizers", "capabilities"
- * (processor, instruction sets, devices), "conflicts". Loads every plugin only for "operators". [any-thread] */
+ * (processor, instruction sets, devices; those that nothing runs on yet are looked at, not opened), "devices" (opens each,
+ * to tell what is used of it or why it cannot be), "conflicts". Loads every plugin only for "operators". [any-thread] */
 ORR_API orr_status orr_engine_describe(orr_engine* engine, const char* what, orr_text** json);
 /* Reads the manifests of another folder, or of all folders again (folder NULL). [any-thread] */
 ORR_API orr_status orr_engine_scan(orr_engine* engine, const char* folder);
@@ -174,7 +183,8 @@ ORR_API orr_status orr_apply_chat_template(orr_model* model, const char* message
 
 /* ---------------------------------------------------------------- session */
 
-/* Host memory of a named tensor: contiguous, row-major, plain element type. */
+/* A named tensor in the host's memory, or in a buffer of the device (ext/vulkan.h): contiguous, row-major, plain element
+ * type. */
 typedef struct orr_named_tensor {
     orr_header header;
     const char* name;
@@ -183,6 +193,7 @@ typedef struct orr_named_tensor {
     int64_t shape[ORR_MAX_RANK];
     const void* data;
     uint64_t size_bytes;
+    const struct orr_vulkan_buffer* buffer; /* where data is NULL; else NULL */
 } orr_named_tensor;
 
 typedef struct orr_session_options {
@@ -195,7 +206,8 @@ typedef struct orr_session_options {
     uint32_t numerics;
     const char* cache_type; /* "f16" (default), "f32", "bf16", "q8_0" */
     uint32_t isa;           /* ORR_ISA_*; AUTO: the engine's */
-    /* Called between nodes of long runs, and while a plan is made ("planning": the first repacks weights); returning false cancels. NULL: none. */
+    /* Called between nodes of long runs, and while a plan is made ("planning": the first repacks weights, and uploads them to
+     * a device, in the course of which it is called too); returning false cancels. NULL: none. */
     orr_progress_fn progress;
     void* progress_user;
     int32_t priority;       /* among asynchronous runs of one engine: higher first */
@@ -212,6 +224,10 @@ ORR_API void orr_session_release(orr_session* session);
  * values wanted (outputs or any named value of the graph), NULL: all declared outputs. [session-thread] */
 ORR_API orr_status orr_session_run(orr_session* session, const char* entry, uint32_t input_count, const orr_named_tensor* const* inputs,
                                    uint32_t output_count, const char* const* outputs);
+/* What the next run of this session, by whichever call (of orr_session_run_batch that of sessions[0]), shares with the
+ * host's own work on its Vulkan device: semaphores to wait for and to give, and outputs that stay on the device
+ * (ext/vulkan.h). Copied. Replaces what was set before and not run; NULL: nothing. ORR_UNSUPPORTED where the session is on no device of the host's. [session-thread] */
+ORR_API orr_status orr_session_share(orr_session* session, const struct orr_vulkan_share* share);
 /* A result of the last run: fills *tensor; its memory is the session's, valid until the next run. [session-thread] */
 ORR_API orr_status orr_session_output(orr_session* session, const char* name, orr_named_tensor* tensor);
 /* Name of the i-th output of the last run, NULL past the end. [session-thread] */

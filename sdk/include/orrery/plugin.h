@@ -244,6 +244,23 @@ struct orr_run {
 
 enum { ORR_KERNEL_REFERENCE = 1 /* the definition itself: plain loops */ };
 
+/* One input of a self-test's node; rank, type and layout are the real node's. */
+typedef struct orr_test_input {
+    orr_header header;
+    int64_t shape[ORR_MAX_RANK]; /* at first the real node's */
+    double low, high;            /* numbers lie evenly between; whole ones include both. At first -1 and 1 */
+    int64_t past, length;        /* of layout "paged", in tokens: held before the run and after it. At first 0 and shape[1] */
+} orr_test_input;
+
+/* A small node on which the engine compares a device's kernel with the definition, before it trusts the device with it. */
+typedef struct orr_self_test {
+    orr_header header;
+    uint32_t n_inputs;
+    orr_test_input* const* inputs; /* absent: NULL */
+    /* abs(got - want) <= tolerance * rms(want). At first what the numerics allow: 1e-4 exact, 1e-2 default, 3e-2 fast. */
+    double tolerance;
+} orr_self_test;
+
 typedef struct orr_kernel {
     orr_header header;
     const char* name;   /* "cpu", "reference": unique within the operator and device */
@@ -256,6 +273,10 @@ typedef struct orr_kernel {
     orr_status (*prepare)(orr_prepare* p);
     /* Fails only for what data alone can show (a token id outside the vocabulary). */
     orr_status (*run)(const orr_run* run);
+    /* Of a device's kernel of an operator with a reference kernel, or NULL: makes the real node small. The i-th test must
+     * take the same way through the kernel (the same shaders and specialisation constants) as the node; attributes, types
+     * and numerics are its own. Returns false past the last. Asked before the node is prepared, so data is not there. */
+    bool (*self_test)(const orr_prepare* node, uint32_t i, orr_self_test* test);
 } orr_kernel;
 
 /* One elementwise step over a contiguous stretch, for fused chains on the processor (on devices: ext/expression.h):

@@ -126,6 +126,22 @@ inline bool refuse(char* reason, size_t size, const std::string& text) {
     return false;
 }
 
+// ---------------------------------------------------------------- self-tests
+
+// An extent for orr_self_test: n, or where that is more than `most` the largest up to `most` of the same remainder by `step`.
+inline int64_t small_extent(int64_t n, int64_t most, int64_t step = 1) { return n <= most ? n : (most - n % step) / step * step + n % step; }
+// Makes [.., n] of a tensor that has `rows` rows [1, .., rows, n].
+inline void keep_rows(const orr_tensor* like, orr_test_input* input, int64_t rows) {
+    if (!like || !input) return;
+    for (int32_t a = 0; a + 2 < like->rank; a++) input->shape[a] = 1;
+    if (like->rank > 1) input->shape[like->rank - 2] = rows;
+}
+inline int64_t row_count(const orr_tensor& t) {
+    int64_t n = 1;
+    for (int32_t a = 0; a + 1 < t.rank; a++) n *= t.shape[a];
+    return n;
+}
+
 // ---------------------------------------------------------------- describing operators
 
 struct KernelDef {
@@ -135,6 +151,7 @@ struct KernelDef {
     bool (*supports)(const orr_prepare*, char*, size_t);
     orr_status (*prepare)(orr_prepare*);
     orr_status (*run)(const orr_run*);
+    bool (*self_test)(const orr_prepare*, uint32_t, orr_self_test*) = nullptr;
 };
 
 // Describes one operator; its table lives as long as the object, which is a function-local static:
@@ -169,7 +186,7 @@ class Operator {
     Operator& view(bool (*fn)(const orr_prepare*, orr_tensor*)) { return table_.view = fn, *this; }
     Operator& decompose(decltype(orr_operator::decompose) fn) { return table_.decompose = fn, *this; }
     Operator& kernel(const KernelDef& k) {
-        kernels_.push_back({ORR_HEADER(orr_kernel), k.name, k.device, k.flags, k.supports, k.prepare, k.run});
+        kernels_.push_back({ORR_HEADER(orr_kernel), k.name, k.device, k.flags, k.supports, k.prepare, k.run, k.self_test});
         return *this;
     }
     const orr_operator* table() const { return &table_; }

@@ -21,6 +21,8 @@ inline bool can_run(const orr_vulkan_device& d, const orr_vulkan_shader& s, char
     if ((d.features & s.features) != s.features) return refuse(reason, size, std::string(d.name) + " lacks features that shader " + s.name + " needs");
     if (s.subgroup && (!(d.features & ORR_VULKAN_SUBGROUP_SIZE) || s.subgroup < d.subgroup_min || s.subgroup > d.subgroup_max))
         return refuse(reason, size, std::string(d.name) + " has no subgroups of " + std::to_string(s.subgroup) + ", which shader " + s.name + " needs");
+    if (ORR_HAS(&d, orr_vulkan_device, refuses) && d.refuses)
+        if (const char* why = d.refuses(&d, &s)) return refuse(reason, size, std::string("shader ") + s.name + ": " + why);
     return true;
 }
 

@@ -6,6 +6,7 @@
 namespace orrery::attention {
 
 enum : uint32_t { kQuery, kKey, kValue, kBias, kKeyMask };
+bool attention_self_test(const orr_prepare* node, uint32_t i, orr_self_test* test);
 extern const KernelDef kAttentionVulkan;
 extern const KernelDef kAttentionCpu;
 extern const KernelDef kAttentionReference;

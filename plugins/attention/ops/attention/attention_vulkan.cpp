@@ -176,6 +176,6 @@ orr_status run(const orr_run* run) {
 
 }  // namespace
 
-const KernelDef kAttentionVulkan = {"vulkan", "vulkan", 0, supports, prepare, run};
+const KernelDef kAttentionVulkan = {"vulkan", "vulkan", 0, supports, prepare, run, attention_self_test};
 
 }  // namespace orrery::attention

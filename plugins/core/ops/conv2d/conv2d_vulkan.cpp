@@ -6,8 +6,9 @@ namespace {
 bool supports(const orr_prepare* p, char* reason, size_t size) { return supports_conv_vulkan(p, read_conv2d, reason, size); }
 orr_status prepare(orr_prepare* p) { return prepare_conv_vulkan(p, read_conv2d); }
 orr_status run(const orr_run* run) { return run_conv_vulkan(run, read_conv2d); }
+bool self_test(const orr_prepare* node, uint32_t i, orr_self_test* test) { return self_test_conv(node, i, test, read_conv2d, 2, 2); }
 }  // namespace
 
-const KernelDef kConv2dVulkan = {"vulkan", "vulkan", 0, supports, prepare, run};
+const KernelDef kConv2dVulkan = {"vulkan", "vulkan", 0, supports, prepare, run, self_test};
 
 }  // namespace orrery::core

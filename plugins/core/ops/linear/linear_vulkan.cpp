@@ -37,6 +37,6 @@ orr_status run(const orr_run* run) {
 
 }  // namespace
 
-const KernelDef kLinearVulkan = {"vulkan", "vulkan", 0, supports, prepare, run};
+const KernelDef kLinearVulkan = {"vulkan", "vulkan", 0, supports, prepare, run, linear_self_test};
 
 }  // namespace orrery::core

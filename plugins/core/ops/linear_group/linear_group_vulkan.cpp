@@ -43,6 +43,6 @@ orr_status run(const orr_run* run) {
 
 }  // namespace
 
-const KernelDef kLinearGroupVulkan = {"vulkan", "vulkan", 0, supports, prepare, run};
+const KernelDef kLinearGroupVulkan = {"vulkan", "vulkan", 0, supports, prepare, run, linear_group_self_test};
 
 }  // namespace orrery::core

@@ -23,6 +23,7 @@ inline void check_expert(int64_t id, int64_t index, int64_t experts) {
     }
 }
 
+bool moe_ffn_self_test(const orr_prepare* node, uint32_t i, orr_self_test* test);
 extern const KernelDef kMoeVulkan;
 extern const KernelDef kMoeCpu;
 extern const KernelDef kMoeReference;

@@ -122,6 +122,6 @@ orr_status run(const orr_run* run) {
 
 }  // namespace
 
-const KernelDef kMoeVulkan = {"vulkan", "vulkan", 0, supports, prepare, run};
+const KernelDef kMoeVulkan = {"vulkan", "vulkan", 0, supports, prepare, run, moe_ffn_self_test};
 
 }  // namespace orrery::language

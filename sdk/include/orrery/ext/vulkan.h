@@ -5,8 +5,9 @@
  * takes in its push constants.
  *
  * prepare is called as for any kernel; orr_prepare.device is the orr_vulkan_device. workspace() asks for device memory.
- * run is called when a plan is recorded, at least twice (once to learn which pipelines to build), never when it runs:
- * it may depend on shapes, attributes and addresses alone. What changes from run to run lies in device memory:
+ * run is called when a plan is recorded, at least twice (once to learn which pipelines to build) and again where
+ * addresses or the bound of a submission change, never when the plan runs: it may depend on shapes, attributes and
+ * addresses alone. What changes from run to run lies in device memory:
  * the inputs, and for states the structures below. orr_run.device is the orr_vulkan_recorder. */
 #ifndef ORRERY_EXT_VULKAN_H
 #define ORRERY_EXT_VULKAN_H
@@ -35,7 +36,9 @@ enum {
     ORR_VULKAN_SUBGROUPS = 2048     /* basic, arithmetic, ballot and shuffle operations in compute */
 };
 
-typedef struct orr_vulkan_device {
+struct orr_vulkan_shader;
+typedef struct orr_vulkan_device orr_vulkan_device;
+struct orr_vulkan_device {
     orr_header header;
     const char* name;
     uint32_t api_version; /* as Vulkan packs it */
@@ -49,15 +52,20 @@ typedef struct orr_vulkan_device {
     uint32_t push_bytes;            /* at least 128 */
     uint32_t cores;                 /* multiprocessors; an estimate where the driver does not tell */
     bool integrated, software;      /* shares memory with the processor; is the processor */
-} orr_vulkan_device;
+    /* Why a shader must not be used here (it failed its self-test, or its driver is known to build it wrong), or NULL.
+     * Static text of the device. Any thread. */
+    const char* (*refuses)(const orr_vulkan_device* d, const struct orr_vulkan_shader* s);
+};
 
-/* orr_tensor.buffer of a tensor in device memory: `bytes` bytes of a VkBuffer, from `offset` on. */
+/* orr_tensor.buffer of a tensor in device memory: `bytes` bytes of a VkBuffer, from `offset` on. Also what a host and an
+ * engine on the host's device show each other of their buffers (orr_named_tensor.buffer, below). */
 typedef struct orr_vulkan_buffer {
     orr_header header;
     void* handle; /* VkBuffer */
     uint64_t offset;
-    uint64_t address; /* of what lies at `offset`; 256-byte aligned */
+    uint64_t address; /* of what lies at `offset`; 256-byte aligned, of a host's buffer 64-byte aligned */
     uint64_t bytes;
+    uint32_t usage; /* VkBufferUsageFlags that it was made with */
 } orr_vulkan_buffer;
 
 /* Address of a tensor's first element; 0 for an absent one. */
@@ -112,7 +120,10 @@ struct orr_vulkan_recorder {
 /* ---------------------------------------------------------------- a host's own device */
 
 /* orr_engine_options.vulkan. Handles are Vulkan's, dispatchable ones as void*. The host keeps them alive until the
- * engine and all that was made from it are released. */
+ * engine and all that was made from it are released; extensions and features are read in orr_engine_create alone.
+ * Needed: Vulkan 1.2 with bufferDeviceAddress and timelineSemaphore enabled; orr_engine_create fails and names what is
+ * missing. Other features make more and faster kernels usable (ORR_VULKAN_*); the engine enables none by itself.
+ * A device that was lost stays lost: the host makes another one, and another engine. */
 typedef struct orr_vulkan_host {
     orr_header header;
     void* get_instance_proc_addr; /* PFN_vkGetInstanceProcAddr; NULL: the system's loader */
@@ -125,11 +136,62 @@ typedef struct orr_vulkan_host {
     /* As enabled when the device was made: names, NULL-terminated, and const VkPhysicalDeviceFeatures2* with its chain. */
     const char* const* extensions;
     const void* features;
-    /* Held around every use of the queue. Both or neither; neither: the host does not use the queue while the engine does. */
+    /* Held around every use of the queue. Both or neither; neither: the host does not use the queue while the engine does.
+     * Called on any thread that runs or makes a plan, never twice by one thread at once; the engine holds the lock for one
+     * vkQueueSubmit at a time and waits for nothing meanwhile. */
     void (*lock_queue)(void* user);
     void (*unlock_queue)(void* user);
     void* user;
 } orr_vulkan_host;
+
+/* ---------------------------------------------------------------- tensors and semaphores of the host
+ *
+ * On a model of the host's own device ("vulkan" of an engine with orr_engine_options.vulkan) tensors cross without
+ * passing through the host's memory. All of it is for the next run alone, however that is driven.
+ *
+ * An input: orr_named_tensor.data NULL and .buffer the host's. Kernels read it where it lies. It needs the usage
+ * VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT and TRANSFER_SRC_BIT (for steps of the processor), its address, 64-byte
+ * aligned, and room for the tensor; its type is the model's, contiguous and row-major: nothing is converted. The struct
+ * is copied; the buffer stays, and is not written, until the run has ended. A plan is recorded for the addresses that
+ * it reads, and keeps the last four sets of them: a host that takes turns among up to four buffers records once for each.
+ *
+ * An output: named in orr_vulkan_share.outputs. It stays on the device; orr_session_output then gives no data but
+ * .buffer, the engine's, contiguous and row-major: to be read (by shaders or transfers) and not written, until the next
+ * run, reset, trim, load or release; work that may still read it when the next run begins is among that run's waits.
+ * Where the share gives a buffer of the host's, of usage VK_BUFFER_USAGE_TRANSFER_DST_BIT, the output is also copied
+ * there on the device, at the end of the run. What a step of the processor computes is brought to the device.
+ *
+ * All buffers belong to the family of the queue that the engine was given, or are VK_SHARING_MODE_CONCURRENT.
+ *
+ * Semaphores: the run's first submission waits for `waits`, on the device, and its last one gives `signals`; so nothing
+ * of the run reads or writes the host's buffers before, and all is written after. A run that fails or is cancelled, also
+ * in the call that should begin it, gives `signals` too once `waits` are reached, so that nobody waits for ever: the
+ * status tells whether the outputs are good. On a lost device nothing is given. Waits must be reached within a minute of
+ * the submission, else the device counts as lost; those that work on the shared queue gives, by work submitted before
+ * the run begins (what stands behind the run in its queue waits for the run), and work there that waits for `signals` is
+ * submitted after the run has ended. On other queues the order is free. */
+typedef struct orr_vulkan_semaphore {
+    orr_header header;
+    void* handle; /* VkSemaphore of type VK_SEMAPHORE_TYPE_TIMELINE */
+    uint64_t value;
+} orr_vulkan_semaphore;
+
+typedef struct orr_vulkan_output {
+    orr_header header;
+    const char* name;
+    const orr_vulkan_buffer* buffer; /* of the host's, to copy it to; NULL: none */
+} orr_vulkan_output;
+
+/* Of orr_session_share. */
+typedef struct orr_vulkan_share {
+    orr_header header;
+    uint32_t wait_count;
+    uint32_t signal_count;
+    const orr_vulkan_semaphore* const* waits;
+    const orr_vulkan_semaphore* const* signals;
+    uint32_t output_count;
+    const orr_vulkan_output* const* outputs; /* among the outputs of the run */
+} orr_vulkan_share;
 
 #ifdef __cplusplus
 }
