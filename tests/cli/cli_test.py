@@ -11,9 +11,9 @@ ORRERY = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else "orrery"
 EXACT = ["--numerics", "exact", "--cache-type", "f32"]
 
 
-def run(*arguments, text_in=None, timeout=120):
-    """Runs the command from another folder and without any environment."""
-    r = subprocess.run([ORRERY, *map(str, arguments)], input=(text_in or "").encode(), capture_output=True, timeout=timeout, cwd="/", env={})
+def run(*arguments, text_in=None, timeout=120, env=None):
+    """Runs the command from another folder and without any environment but `env`."""
+    r = subprocess.run([ORRERY, *map(str, arguments)], input=(text_in or "").encode(), capture_output=True, timeout=timeout, cwd="/", env=env or {})
     r.stdout, r.stderr = r.stdout.decode(), r.stderr.decode()  # as they are: no newline is translated
     return r
 
@@ -437,6 +437,17 @@ class Installation(Case):
         self.assertTrue(result["good"])
         self.assertGreaterEqual(len(result["checks"]), 9)
         self.assertTrue(all(c["good"] for c in result["checks"]))
+
+    def test_doctor_tells_of_devices(self):
+        """What self-tests found is kept for the next process."""
+        cache = {"XDG_CACHE_HOME": self.path("cache")}
+        checks = lambda: {c["check"]: c["text"] for c in self.good("doctor", env=cache)["checks"]}
+        before = checks().get("vulkan:0", "not used")
+        if "not used" in before:
+            return
+        self.assertIn("not tested yet", before)
+        self.assertEqual(len(self.good("run", self.llama, "a", "-n", "2", "--device", "vulkan", env=cache)["ids"]), 2)
+        self.assertRegex(checks()["vulkan:0"], r"; [1-9]\d* pipelines passed their self-tests \(\d+ ms in all.* the last \d{4}-\d\d-\d\dT")
 
     def doctor_without(self, *gone):
         """Its checks by name, in an installation that lacks these files."""

@@ -273,9 +273,9 @@ typedef struct orr_kernel {
     orr_status (*prepare)(orr_prepare* p);
     /* Fails only for what data alone can show (a token id outside the vocabulary). */
     orr_status (*run)(const orr_run* run);
-    /* Of a device's kernel of an operator with a reference kernel, or NULL: makes the real node small. The i-th test must
-     * take the same way through the kernel (the same shaders and specialisation constants) as the node; attributes, types
-     * and numerics are its own. Returns false past the last. Asked before the node is prepared, so data is not there. */
+    /* Of a device's kernel of an operator with a reference kernel, or NULL: makes the real node small. The i-th test takes the
+     * node's way through the kernel: its shaders and, where size allows, its specialisation constants; attributes, types and
+     * numerics are the node's. False past the last. There is no data. Not for layout "rows", nor for outputs that are states. */
     bool (*self_test)(const orr_prepare* node, uint32_t i, orr_self_test* test);
 } orr_kernel;
 
