@@ -39,6 +39,10 @@ struct ProductCall {
     float eps = 0, norm_offset = 0;
 };
 
+// For self-tests: a product of so many rows and outputs takes the largest tile of cooperative matrices, and unpacks its weights first.
+inline constexpr int64_t kLargeTileRows = 257, kLargeTileOutputs = 5632;
+inline bool fills_large_tiles(const orr_prepare* p, int64_t rows) { return rows >= kLargeTileRows && (device(p).features & ORR_VULKAN_COOPMAT) != 0; }
+
 bool product_supports(const orr_prepare* p, const ProductShaders& shaders, const ProductCall& call, char* reason, size_t size);
 orr_status product_prepare(orr_prepare* p, const ProductShaders& shaders, const ProductCall& call);
 orr_status product_run(const orr_run* run, const ProductShaders& shaders, const ProductCall& call);

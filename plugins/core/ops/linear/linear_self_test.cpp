@@ -1,5 +1,6 @@
 // The self-test of a device's kernel: the same product of fewer rows and columns, its weights of the node's types.
 #include "ops/linear/linear.hpp"
+#include "vulkan_linear/product.hpp"
 
 namespace orrery::core {
 namespace {
@@ -7,11 +8,13 @@ constexpr int64_t kRows = 150, kColumns = 512, kOutputs = 160;  // more rows tha
 }
 
 bool linear_self_test(const orr_prepare* node, uint32_t i, orr_self_test* test) {
-    if (i > 0) return false;
     const bool transposed = LinearAttrs(node->attrs).transposed;
     const orr_tensor &x = *node->inputs[kLinearX], &w = *node->inputs[kLinearWeight];
-    const int64_t rows = std::min(row_count(x), kRows);
-    const int64_t columns = small_extent(x.shape[x.rank - 1], kColumns, 256), outputs = small_extent(w.shape[transposed ? 1 : 0], kOutputs, 32);
+    if (i > (vk::fills_large_tiles(node, row_count(x)) ? 1 : 0)) return false;
+    const bool large = i == 1;
+    const int64_t rows = std::min(row_count(x), large ? vk::kLargeTileRows : kRows);
+    const int64_t columns = small_extent(x.shape[x.rank - 1], large ? 256 : kColumns, 256);
+    const int64_t outputs = small_extent(w.shape[transposed ? 1 : 0], large ? vk::kLargeTileOutputs : kOutputs, 32);
     orr_test_input& small = *test->inputs[kLinearX];
     keep_rows(&x, &small, rows);
     small.shape[x.rank - 1] = columns;
