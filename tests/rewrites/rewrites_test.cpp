@@ -169,7 +169,7 @@ TEST_F(Rewrites, GatedUnitBecomesOneGroup) {
 }
 
 TEST_F(Rewrites, NormJoinsTheGroupThatReadsIt) {
-    const orr_value w = weight(4), gate = weight(16), up = weight(16);
+    const orr_value w = bias(8), gate = weight(16), up = weight(16);
     const Attrs norm = Attrs().set("eps", 0.5).set("weight_offset", 1.0);
     const orr_value y = op("orr.linear_group/1", {op("orr.rms_norm/1", {x_, w}, norm), 0, gate, 0, up, 0}, Attrs().set("glu", "silu"));
     EXPECT_EQ(apply("orr.norm_into_group/1", {y}), 1u);
