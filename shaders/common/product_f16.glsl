@@ -60,34 +60,53 @@ void finish(Part p, uint first, uint sub_m, uint sub_n) {
 uint weight_row(Part p, uint r) { return GATED != 0u ? p.group * (TILE_N / 2u) + r / 32u * 16u + r % 16u : p.group * TILE_N + r; }
 bool is_second(uint r) { return GATED != 0u && (r & 16u) != 0u; }
 
-// What this invocation puts into the next stage. Packed: half `i % 2` of a row's block, the two halves of a pair of neighbours; unpacked: two uvec4.
+// What this invocation puts into the next stage, and where it lies: found once, since addresses cost as much as the products of a stage. Packed: half
+// `i % 2` of a row's block, the two halves of a pair of neighbours; unpacked: two uvec4.
 Raw w_next[W_EACH];
 uvec4 x_next[X_EACH];
+uvec2 w_from[2 * W_EACH];
+uint w_row[W_EACH], x_from[X_EACH];
 
-void fetch(Part p, uint first, uint block, uint blocks) {
-    const uint id = gl_LocalInvocationID.x, pitch = (blocks + 1u) / 2u * 8u, row_tiles = (p.n + 31u) / 32u;  // pitch: uvec4 of a row of x
+void find(Part p, uint first, uint blocks) {
+    const uint id = gl_LocalInvocationID.x, pitch = (blocks + 1u) / 2u * 8u, last_tile = (p.n + 31u) / 32u - 1u;  // pitch: uvec4 of a row in f16
     [[unroll]] for (uint i = 0; i < W_EACH; i++) {
         if (TYPE0 == TILE_HALVES) {
             [[unroll]] for (uint h = 0; h < 2u; h++) {
-                const uint slot = (2u * i + h) * ORR_GROUP + id, r = slot / 8u, row = weight_row(p, r);
-                const uvec2 rows = is_second(r) ? w1 : p.w;
-                const uvec4 v = row < p.n ? U32x4(rows).v[row * pitch + block * 4u + slot % 8u] : uvec4(0);
-                if (h == 0u) w_next[i].a = v;
-                else w_next[i].b = v;
+                const uint slot = (2u * i + h) * ORR_GROUP + id, r = slot / 8u;
+                uint high, low, carry;
+                umulExtended(min(weight_row(p, r), p.n - 1u), pitch * 16u, high, low);
+                const uvec2 rows = address_plus(is_second(r) ? w1 : p.w, slot % 8u * 16u);
+                low = uaddCarry(rows.x, low, carry);
+                w_from[2u * i + h] = uvec2(low, rows.y + high + carry);
             }
         } else {
-            const uint slot = i * ORR_GROUP + id, r = slot / 2u % TILE_N, at = block + slot / 2u / TILE_N, row = weight_row(p, r);
-            if (at < blocks) w_next[i] = load_raw(TYPE0, tile_row(is_second(r) ? w1 : p.w, TYPE0, blocks, min(row / 32u, row_tiles - 1u)), at, row % 32u, id & 1u);
+            const uint r = (i * ORR_GROUP + id) / 2u % TILE_N, row = weight_row(p, r);
+            w_from[i] = tile_row(is_second(r) ? w1 : p.w, TYPE0, blocks, min(row / 32u, last_tile));
+            w_row[i] = row % 32u;
+        }
+    }
+    [[unroll]] for (uint i = 0; i < X_EACH; i++) {
+        const uint slot = i * ORR_GROUP + id;
+        x_from[i] = (first + slot / 8u) * pitch + slot % 8u;
+    }
+}
+
+void fetch(uint block, uint blocks) {
+    const uint id = gl_LocalInvocationID.x;
+    [[unroll]] for (uint i = 0; i < W_EACH; i++) {
+        if (TYPE0 == TILE_HALVES) {
+            w_next[i].a = U32x4(w_from[2u * i]).v[block * 4u];
+            w_next[i].b = U32x4(w_from[2u * i + 1u]).v[block * 4u];
+        } else {
+            const uint at = block + (i * ORR_GROUP + id) / 2u / TILE_N;
+            if (at < blocks) w_next[i] = load_raw(TYPE0, w_from[i], at, w_row[i], id & 1u);
             else {
                 w_next[i].a = w_next[i].b = w_next[i].c = w_next[i].d = uvec4(0);
                 w_next[i].high = w_next[i].params = uvec2(0);
             }
         }
     }
-    [[unroll]] for (uint i = 0; i < X_EACH; i++) {
-        const uint slot = i * ORR_GROUP + id;
-        x_next[i] = U32x4(uvec2(x)).v[(first + slot / 8u) * pitch + block * 4u + slot % 8u];
-    }
+    [[unroll]] for (uint i = 0; i < X_EACH; i++) x_next[i] = U32x4(uvec2(x)).v[x_from[i] + block * 4u];
 }
 
 void put() {
@@ -118,12 +137,13 @@ void main() {
     fill_table();
     [[unroll]] for (uint i = 0; i < FRAGMENTS_M; i++)
         [[unroll]] for (uint j = 0; j < FRAGMENTS_N; j++) acc[i][j] = coopmat<float, gl_ScopeSubgroup, 16, 16, gl_MatrixUseAccumulator>(0);
-    fetch(p, first, 0, blocks);
+    find(p, first, blocks);
+    fetch(0, blocks);
     barrier();  // the table
     [[dont_unroll]] for (uint block = 0; block < blocks; block += 2u) {
         put();
         barrier();
-        if (block + 2u < blocks) fetch(p, first, block + 2u, blocks);
+        if (block + 2u < blocks) fetch(block + 2u, blocks);
         multiply(sub_m, sub_n);
         barrier();
     }
