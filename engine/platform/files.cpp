@@ -18,7 +18,7 @@
 namespace orrery::platform {
 
 MappedFile::MappedFile(const std::string& path) {
-    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // else a pipe would be waited for
     if (fd < 0) throw Error(errno == ENOENT ? ORR_NOT_FOUND : ORR_IO, path + ": " + std::strerror(errno));
     struct stat info{};
     if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {

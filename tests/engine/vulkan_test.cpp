@@ -1,5 +1,7 @@
 // A device's plans through the public headers: same answers as the processor's, same bits every time, states that fork, roll back and
 // move, budgets, submissions of bounded length, and a loader that makes calls fail.
+#include <sys/stat.h>
+
 #include <cmath>
 #include <fstream>
 
@@ -197,6 +199,11 @@ TEST_F(Vulkan, ADamagedPipelineCacheIsWrittenAnew) {
         EXPECT_SAME_BITS(run(), want);
         EXPECT_GE(std::filesystem::file_size(file), whole.size() / 2);
     }
+    // A pipe that nobody writes to is not waited for.
+    std::filesystem::remove(file);
+    ASSERT_EQ(::mkfifo(file.c_str(), 0600), 0);
+    EXPECT_SAME_BITS(run(), want);
+    EXPECT_TRUE(std::filesystem::is_regular_file(file));
 }
 
 // ---------------------------------------------------------------- a loader that makes calls fail
