@@ -101,11 +101,12 @@ Model Checkpoint::open(orr_engine* engine) {
     return open_blobs(engine ? engine : shared_engine(), {blob_of("config.json", text), blob_of("model.safetensors", file)}, allow_extra_tensors);
 }
 
-Model open_golden(const std::string& name, orr_engine* engine) {
+Model open_golden(const std::string& name, orr_engine* engine, const char* device) {
     orr_model_options options{};
     options.header = ORR_HEADER(orr_model_options);
     const std::string gguf = golden_folder(name) + "/model.gguf", path = std::filesystem::exists(gguf) ? gguf : golden_folder(name);
     options.path = path.c_str();
+    options.device = device;
     orr_model* model = nullptr;
     check(orr_model_open(engine ? engine : shared_engine(), &options, &model));
     return Model(model);

@@ -69,7 +69,7 @@ struct Checkpoint {
   private:
     std::deque<std::string> kept_;
 };
-Model open_golden(const std::string& name, orr_engine* engine = nullptr);
+Model open_golden(const std::string& name, orr_engine* engine = nullptr, const char* device = nullptr);
 
 // exact numerics, f32 cache, 1 thread unless changed
 Session make_session(const Model& model, const ChangeSession& change = {});

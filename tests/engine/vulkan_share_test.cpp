@@ -39,16 +39,7 @@ class VulkanShare : public testing::Test {
             o.device_submission_ms = submission_ms;
         });
     }
-    static Model open_on(orr_engine* engine, const std::string& name, const char* device = "vulkan") {
-        orr_model_options options{};
-        options.header = ORR_HEADER(orr_model_options);
-        const std::string path = golden_folder(name);
-        options.path = path.c_str();
-        options.device = device;
-        orr_model* model = nullptr;
-        check(orr_model_open(engine, &options, &model));
-        return Model(model);
-    }
+    static Model open_on(orr_engine* engine, const std::string& name, const char* device = "vulkan") { return open_golden(name, engine, device); }
     VulkanHost::Buffer& buffer(uint32_t usage = VulkanHost::kUsage) {
         buffers.push_back(host->make_buffer(kSpace, usage));
         std::memset(buffers.back().mapped, 0x55, kSpace);

@@ -33,16 +33,7 @@ class Vulkan : public testing::Test {
     }
 };
 
-Model open_on(const std::string& name, const char* device, orr_engine* engine = nullptr) {
-    orr_model_options options{};
-    options.header = ORR_HEADER(orr_model_options);
-    const std::string path = golden_folder(name);
-    options.path = path.c_str();
-    options.device = device;
-    orr_model* model = nullptr;
-    check(orr_model_open(engine ? engine : shared_engine(), &options, &model));
-    return Model(model);
-}
+Model open_on(const std::string& name, const char* device, orr_engine* engine = nullptr) { return open_golden(name, engine, device); }
 
 // max |difference| / std of the wanted values.
 double distance(const Tensor& got, const Tensor& want) {

@@ -233,16 +233,7 @@ class VulkanTrust : public testing::Test {
             if (log) o.log = Log::write, o.log_user = log, o.log_level = ORR_LOG_INFO;
         });
     }
-    static Model open(orr_engine* engine, const std::string& name = "llama", const char* device = "vulkan") {
-        orr_model_options options{};
-        options.header = ORR_HEADER(orr_model_options);
-        const std::string path = golden_folder(name);
-        options.path = path.c_str();
-        options.device = device;
-        orr_model* model = nullptr;
-        check(orr_model_open(engine, &options, &model));
-        return Model(model);
-    }
+    static Model open(orr_engine* engine, const std::string& name = "llama", const char* device = "vulkan") { return open_golden(name, engine, device); }
     static Json device_of(orr_engine* engine) {
         const Json capabilities = about(engine, "capabilities");
         for (const Json& d : capabilities["devices"])

@@ -101,11 +101,18 @@ Form form_of(const orr_prepare* p, const ProductShaders& s, const ProductCall& c
         if (!packed(*c.w[i])) return Form::gemm;
     const int64_t n = rows(*c.x);
     if (n <= kGemvRows) return Form::gemv;
-    const Form matrices = matrix_form(device(p), c);
     const bool one_type = !c.gated || tile_type(*c.w[0]) == tile_type(*c.w[1]);
+    const auto takes = [&](Form form) {
+        char ignored[256];
+        return can_run(device(p), shader_of(s, form), ignored, sizeof ignored) && device(p).shared_bytes >= shared_bytes(tile_of(form));
+    };
     char ignored[256];
-    const bool can = can_run(device(p), shader_of(s, matrices), ignored, sizeof ignored) && can_run(device(p), s.rows, ignored, sizeof ignored);
-    if (may_use_f16(p, c) && one_type && can && device(p).shared_bytes >= shared_bytes(tile_of(matrices))) return matrices;
+    if (may_use_f16(p, c) && one_type && can_run(device(p), s.rows, ignored, sizeof ignored)) {
+        const Form best = matrix_form(device(p), c);
+        if (takes(best)) return best;
+        for (const Form form : {Form::f16_64, Form::f16_32})
+            if (takes(form)) return form;
+    }
     return n <= kGemvMostRows ? Form::gemv : Form::gemm;
 }
 
