@@ -148,12 +148,17 @@ orr_status orr_session_warm_up(orr_session* session, const char* entry, int64_t 
     return boundary([&] { of(session).warm_up(entry, tokens); });
 }
 
+orr_status orr_session_set_taps(orr_session* session, uint32_t count, const orr_tap* const* taps) {
+    return boundary([&] {
+        if (count) require(taps, "taps");
+        of(session).set_taps(count, taps);
+    });
+}
+
 orr_status orr_session_set_control(orr_session* session, const char* name, const char* value_json) {
     return boundary([&] {
         require(name, "name");
-        require(value_json, "value_json");
-        of(session);
-        throw Error(ORR_NOT_FOUND, std::string("the model declares no control \"") + name + "\"");
+        of(session).set_control(name, value_json);
     });
 }
 

@@ -55,7 +55,7 @@ orr_value GraphBuilder::input(const std::string& name, uint32_t type, const std:
     v.layout = registry_.intern("");
     graph_.values.push_back(std::move(v));
     const auto id = static_cast<orr_value>(graph_.values.size() - 1);
-    graph_.inputs.push_back({name, flags, positions, id});
+    graph_.inputs.push_back({name, flags, positions, id, {}});
     return id;
 }
 
@@ -159,7 +159,7 @@ void GraphBuilder::output(const std::string& name, orr_value v) {
     require(v, "output");
     for (const auto& o : graph_.outputs)
         if (o.name == name) throw Error(ORR_CONFLICT, "output " + name + " is declared twice");
-    graph_.outputs.push_back({name, v});
+    graph_.outputs.push_back({name, v, false});
 }
 
 void GraphBuilder::fill_table() {
@@ -226,6 +226,11 @@ void GraphBuilder::fill_table() {
     };
     t.fail = [](orr_builder* b, orr_status code, const char* text) {
         of(b).step(0, [&]() -> int { throw Error(code, text); });
+    };
+    t.control = [](orr_builder* b, const char* name) -> const char* {
+        const auto* controls = of(b).controls_;
+        const auto at = controls ? controls->find(name) : decltype(controls->end()){};
+        return controls && at != controls->end() ? at->second.c_str() : nullptr;
     };
 }
 

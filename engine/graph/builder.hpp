@@ -1,5 +1,6 @@
 // Turns a model plugin's calls into a Program. The first failure is kept; calls after it do nothing.
 #pragma once
+#include <map>
 #include <optional>
 #include <string>
 
@@ -17,6 +18,8 @@ class GraphBuilder {
     orr_builder* table() { return &table_.base; }
     // The finished graph. Throws the first failure.
     bool failed() const { return failed_; }
+    // Values of the controls that are not neutral, by name, as JSON; must outlive the building.
+    void set_controls(const std::map<std::string, std::string>* controls) { controls_ = controls; }
     Program finish();
 
     orr_value input(const std::string& name, uint32_t type, const std::vector<orr_dim>& dims, uint32_t flags, bool positions);
@@ -45,8 +48,22 @@ class GraphBuilder {
     Registry& registry_;
     Weights& weights_;
     Program graph_;
+    const std::map<std::string, std::string>* controls_ = nullptr;
     std::optional<Error> failure_;
     bool failed_ = false;
 };
+
+// Lets fn build nodes in front of program.nodes[at].
+template <class Fn>
+void insert_nodes(const orr_host* host, Registry& registry, Weights& weights, Program& program, size_t at, Fn&& fn) {
+    std::vector<NodeDef> tail(program.nodes.begin() + static_cast<std::ptrdiff_t>(at), program.nodes.end());
+    program.nodes.erase(program.nodes.begin() + static_cast<std::ptrdiff_t>(at), program.nodes.end());
+    GraphBuilder b(host, registry, weights, program.model, program.entry);
+    b.graph() = std::move(program);
+    b.table()->dims = b.graph().dims->table();
+    fn(b);
+    program = b.finish();
+    program.nodes.insert(program.nodes.end(), tail.begin(), tail.end());
+}
 
 }  // namespace orrery

@@ -77,6 +77,15 @@ orr_dim DimPool::intern(Terms t) {
     return -(id + 1);
 }
 
+std::shared_ptr<DimPool> DimPool::clone() const {
+    auto copy = std::make_shared<DimPool>();
+    copy->atoms_ = atoms_;
+    copy->exprs_ = exprs_;
+    copy->index_ = index_;
+    copy->atom_index_ = atom_index_;
+    return copy;
+}
+
 orr_dim DimPool::symbol(const std::string& name) { return intern({{{atom({name, 0, 0})}, 1}}); }
 
 orr_dim DimPool::add(orr_dim a, orr_dim b, int64_t factor) {

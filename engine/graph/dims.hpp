@@ -2,6 +2,7 @@
 // expressions have equal handles.
 #pragma once
 #include <map>
+#include <memory>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -18,6 +19,8 @@ class DimPool {
     DimPool();
     DimPool(const DimPool&) = delete;
     DimPool& operator=(const DimPool&) = delete;
+
+    std::shared_ptr<DimPool> clone() const;  // its handles mean the same
 
     orr_dim symbol(const std::string& name);
     orr_dim add(orr_dim a, orr_dim b, int64_t factor = 1);  // a + factor * b

@@ -22,11 +22,20 @@ struct ValueDef {
     const char* layout = "";
 };
 
+// An input that the engine fills with a part of a session's tap.
+struct TapInput {
+    enum class Part { none, rows, factor, operand } part = Part::none;
+    size_t tap = 0;
+    int32_t token_axis = -1;
+    bool last_token = false;  // rows: the axis has the run's last token alone; operand: only that token of it is taken
+};
+
 struct InputDef {
     std::string name;
     uint32_t flags = 0;      // ORR_INPUT_*
     bool positions = false;  // filled by the engine with past + 0 … T-1 when the host gives none
     orr_value value = 0;
+    TapInput tap = {};
 };
 
 struct StateDef {
@@ -48,6 +57,7 @@ struct NodeDef {
 struct OutputDef {
     std::string name;
     orr_value value = 0;
+    bool tapped = false;  // wanted in every run, whatever the host asks for
 };
 
 struct Program {

@@ -77,6 +77,7 @@ struct PlanInput {
     bool read_by_host = false;  // by steps there, or as a result
     bool positions = false;
     int fill = -1;       // 0 or 1
+    TapInput tap;
     orr_tensor* tensor = nullptr;
     uint64_t device_offset = UINT64_MAX;  // in the step block: where kernels read it too
 };

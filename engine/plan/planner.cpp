@@ -47,7 +47,7 @@ void Planner::find_present() {
         const ValueDef& def = g_.values[v];
         if (def.kind == ValueKind::input) {
             const InputDef& in = g_.inputs[def.index];
-            values_[v].present = binding_.given.count(in.name) || in.positions || (in.flags & (ORR_INPUT_FILL_ZERO | ORR_INPUT_FILL_ONE));
+            values_[v].present = binding_.given.count(in.name) || in.positions || in.tap.part != TapInput::Part::none || (in.flags & (ORR_INPUT_FILL_ZERO | ORR_INPUT_FILL_ONE));
             if (!values_[v].present && !(in.flags & ORR_INPUT_OPTIONAL)) missing_.push_back(in.name);
         } else {
             values_[v].present = def.kind != ValueKind::node;
@@ -80,10 +80,12 @@ void Planner::find_wanted() {
     if (binding_.wanted.empty()) {
         // An output that hangs on an optional input which is absent is left out, unless nothing would remain.
         for (const auto& o : g_.outputs)
-            if (values_[o.value].present || !missing_.empty()) need(o.name, o.value);  // an input that is not optional is not left out so
+            if (values_[o.value].present || (!missing_.empty() && !o.tapped)) need(o.name, o.value);  // an input that is not optional is not left out so
         if (wanted_.empty()) need(g_.outputs[0].name, g_.outputs[0].value);
     } else {
         for (const auto& name : binding_.wanted) need(name, g_.find(name));
+        for (const auto& o : g_.outputs)
+            if (o.tapped && values_[o.value].present && std::find(binding_.wanted.begin(), binding_.wanted.end(), o.name) == binding_.wanted.end()) need(o.name, o.value);
     }
 }
 
@@ -125,6 +127,7 @@ void Planner::bind_sources() {
             p.imported = binding_.imported.count(in.name) != 0;
             p.positions = in.positions;
             p.fill = in.flags & ORR_INPUT_FILL_ZERO ? 0 : in.flags & ORR_INPUT_FILL_ONE ? 1 : -1;
+            p.tap = in.tap;
             p.tensor = b.tensor;
             storages_[storage_of_[b.tensor]].input = plan_->inputs_.size();
             plan_->inputs_.push_back(p);

@@ -32,21 +32,18 @@ uint32_t expand(const orr_host* host, Registry& registry, Weights& weights, Prog
         if (++count > 100000) throw Error(ORR_INVALID_ARGUMENT, program.model + "." + program.entry + ": decompositions go round in circles");
         const auto at = std::find_if(program.nodes.begin(), program.nodes.end(), lacks_kernel);
         const NodeDef node = *at;
-        std::vector<NodeDef> tail(at + 1, program.nodes.end());
-        program.nodes.erase(at, program.nodes.end());
-        GraphBuilder b(host, registry, weights, program.model, program.entry);
-        b.graph() = std::move(program);
-        b.table()->dims = b.graph().dims->table();
+        const auto place = static_cast<size_t>(at - program.nodes.begin());
+        program.nodes.erase(at);
         std::vector<orr_value> outs(node.outs.size(), 0);
-        call_plugin([&] { return node.op->decompose(b.table(), node.attrs.table(), static_cast<uint32_t>(node.ins.size()), node.ins.data(), outs.data()); },
-                    [&] { return std::string("decomposing ") + node.op->id; });
-        program = b.finish();
+        insert_nodes(host, registry, weights, program, place, [&](GraphBuilder& b) {
+            call_plugin([&] { return node.op->decompose(b.table(), node.attrs.table(), static_cast<uint32_t>(node.ins.size()), node.ins.data(), outs.data()); },
+                        [&] { return std::string("decomposing ") + node.op->id; });
+        });
         // The new values take the places of the old ones.
         for (size_t i = 0; i < outs.size(); i++) {
             if (outs[i] == 0) throw Error(ORR_INVALID_ARGUMENT, std::string("the decomposition of ") + node.op->id + " left output " + std::to_string(i) + " undefined");
             for (auto& n : program.nodes) std::replace(n.outs.begin(), n.outs.end(), outs[i], node.outs[i]), std::replace(n.ins.begin(), n.ins.end(), outs[i], node.outs[i]);
         }
-        program.nodes.insert(program.nodes.end(), tail.begin(), tail.end());
     }
     return count;
 }
@@ -240,6 +237,7 @@ PreparedProgram prepare_program(const orr_host* host, Registry& registry, const 
                                 const std::set<orr_value>& kept, bool rewrites, uint32_t numerics, const std::string& device) {
     PreparedProgram out;
     out.program = source;
+    out.program.dims = source.dims->clone();  // others may be reading the source's
     Program& program = out.program;
     const Folding folding{host, registry, memory, weights};
     out.expanded = expand(host, registry, weights, program, device);

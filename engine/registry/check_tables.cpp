@@ -2,6 +2,7 @@
 
 #include "orrery/plugin.hpp"
 #include "orrery/ext/expression.h"
+#include "orrery/ext/taps.h"
 #include "orrery/ext/tasks.h"
 
 namespace orrery {
@@ -120,6 +121,12 @@ void check_task(const std::string& file, uint32_t i, const orr_task_kind* t) {
     need(what, t->destroy, "destroy");
 }
 
+void check_tap(const std::string& file, uint32_t i, const orr_tap_kind* t) {
+    const std::string what = item(file, "tap", i, t, ORR_UP_TO(orr_tap_kind, build));
+    need(what, t->summary, "summary");
+    need(what, t->build, "build");
+}
+
 void check_formula(const std::string& file, uint32_t i, const orr_formula* f) {
     const std::string what = one(file, "formula", i);
     need(what, f, "descriptor");
@@ -158,6 +165,7 @@ void check_tables(const orr_plugin& plugin, const std::string& file) {
     check_list<orr_rewrites>(plugin, ORR_EXT_REWRITES, file, check_rewrite);
     check_list<orr_tokenizers>(plugin, ORR_EXT_TOKENIZERS, file, check_tokenizer);
     check_list<orr_tasks>(plugin, ORR_EXT_TASKS, file, check_task);
+    check_list<orr_taps>(plugin, ORR_EXT_TAPS, file, check_tap);
     check_list<orr_expressions>(plugin, ORR_EXT_EXPRESSIONS, file, check_formula);
 }
 

@@ -11,6 +11,7 @@
 
 #include "engine/registry/check_tables.hpp"
 #include "orrery/plugin.h"
+#include "orrery/ext/taps.h"
 #include "orrery/ext/tasks.h"
 
 using nlohmann::ordered_json;
@@ -44,7 +45,7 @@ ordered_json contents(const orr_plugin* plugin) {
     m["licence"] = plugin->licence;
     m["abi"] = {{"major", plugin->header.abi_major}, {"minor", plugin->header.abi_minor}};
     m["sanitizer"] = plugin->sanitizer;
-    for (const char* key : {"operators", "types", "formats", "models", "rewrites", "tokenizers", "tasks"}) m[key] = ordered_json::array();
+    for (const char* key : {"operators", "types", "formats", "models", "rewrites", "tokenizers", "tasks", "taps"}) m[key] = ordered_json::array();
     if (const auto* t = extension<orr_operators>(plugin, ORR_EXT_OPERATORS))
         for (uint32_t i = 0; i < t->count; i++) m["operators"].push_back(t->items[i]->id);
     if (const auto* t = extension<orr_types>(plugin, ORR_EXT_TYPES))
@@ -70,6 +71,8 @@ ordered_json contents(const orr_plugin* plugin) {
     if (const auto* t = extension<orr_tasks>(plugin, ORR_EXT_TASKS))
         for (uint32_t i = 0; i < t->count; i++)
             m["tasks"].push_back({{"id", t->items[i]->id}, {"summary", t->items[i]->summary}, {"request", t->items[i]->request_doc}});
+    if (const auto* t = extension<orr_taps>(plugin, ORR_EXT_TAPS))
+        for (uint32_t i = 0; i < t->count; i++) m["taps"].push_back({{"id", t->items[i]->id}, {"summary", t->items[i]->summary}});
     return m;
 }
 

@@ -104,6 +104,8 @@ PluginFile PluginFile::from_manifest(const std::string& path) {
     for (const auto& a : m.objects("models"))
         p.models_.push_back({m.text(a, "id"), m.text(a, "summary"), m.list(a, "architectures"), m.list(a, "gguf_architectures"), m.list(a, "operators")});
     for (const auto& t : m.objects("tasks")) p.tasks_.push_back({m.text(t, "id"), m.text(t, "summary"), m.text(t, "request")});
+    if (m.root().contains("taps"))  // manifests of older SDKs have none
+        for (const auto& t : m.objects("taps")) p.taps_.push_back({m.text(t, "id"), m.text(t, "summary")});
     return p;
 }
 
@@ -192,6 +194,8 @@ void PluginFile::read_contents() {
         }
     if (const auto* t = extension<orr_tasks>(ORR_EXT_TASKS))
         for (uint32_t i = 0; i < t->count; i++) tasks_.push_back({t->items[i]->id, t->items[i]->summary, t->items[i]->request_doc});
+    if (const auto* t = extension<orr_taps>(ORR_EXT_TAPS))
+        for (uint32_t i = 0; i < t->count; i++) taps_.push_back({t->items[i]->id, t->items[i]->summary});
 }
 
 void PluginFile::check_contents() const {
@@ -218,6 +222,7 @@ void PluginFile::check_contents() const {
         return "\"" + m.id + "\" (architectures " + listed(m.architectures) + ", GGUF " + listed(m.gguf_architectures) + ", operators " + listed(m.operators) + ")";
     });
     same(tasks_, found.tasks_, "tasks", [](const Task& t) { return "\"" + t.id + "\""; });
+    same(taps_, found.taps_, "taps", [](const Tap& t) { return "\"" + t.id + "\""; });
 }
 
 }  // namespace orrery

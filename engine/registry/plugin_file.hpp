@@ -7,6 +7,7 @@
 
 #include "orrery/plugin.h"
 #include "orrery/ext/expression.h"
+#include "orrery/ext/taps.h"
 #include "orrery/ext/tasks.h"
 
 namespace orrery {
@@ -23,6 +24,9 @@ class PluginFile {
     };
     struct Task {
         std::string id, summary, request;
+    };
+    struct Tap {
+        std::string id, summary;
     };
 
     // Reads a manifest. Throws Error(ORR_CORRUPT) naming the file and the key.
@@ -51,6 +55,7 @@ class PluginFile {
     const std::vector<Format>& formats() const { return formats_; }
     const std::vector<Model>& models() const { return models_; }
     const std::vector<Task>& tasks() const { return tasks_; }
+    const std::vector<Tap>& taps() const { return taps_; }
 
   private:
     const orr_plugin* enter(orr_plugin_entry_fn entry, const orr_host* host) const;
@@ -62,6 +67,7 @@ class PluginFile {
     std::vector<Format> formats_;
     std::vector<Model> models_;
     std::vector<Task> tasks_;
+    std::vector<Tap> taps_;
     boost::dll::shared_library library_;
     const orr_plugin* plugin_ = nullptr;
 };

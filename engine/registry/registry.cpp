@@ -116,6 +116,7 @@ void Registry::add(PluginFile file) {
     for (const auto& id : file.operators()) conflict("operator", id, by_operator_);
     for (const auto& id : file.types()) conflict("type", id, by_type_);
     for (const auto& t : file.tasks()) conflict("task", t.id, by_task_);
+    for (const auto& t : file.taps()) conflict("tap", t.id, by_tap_);
     for (const auto& m : file.models()) conflict("model", m.id, by_model_);
     files_.push_back(std::move(file));
     PluginFile& f = files_.back();
@@ -123,6 +124,7 @@ void Registry::add(PluginFile file) {
     for (const auto& id : f.operators()) by_operator_[id] = &f;
     for (const auto& id : f.types()) by_type_[id] = &f;
     for (const auto& t : f.tasks()) by_task_[t.id] = &f;
+    for (const auto& t : f.taps()) by_tap_[t.id] = &f;
     for (const auto& m : f.models()) by_model_[m.id] = &f;
 }
 
@@ -189,6 +191,17 @@ const orr_task_kind& Registry::find_task(const std::string& id) {
     for (uint32_t i = 0; table && i < table->count; i++)
         if (id == table->items[i]->id) return *table->items[i];
     throw Error(ORR_NOT_FOUND, "task \"" + id + "\" is in none of the plugins (" + join(folders_) + ")");
+}
+
+const orr_tap_kind& Registry::find_tap(const std::string& id) {
+    const std::lock_guard lock(mutex_);
+    const PluginFile* file = owner(by_tap_, id);
+    const auto* table = file ? file->extension<orr_taps>(ORR_EXT_TAPS) : nullptr;
+    for (uint32_t i = 0; table && i < table->count; i++)
+        if (id == table->items[i]->id) return *table->items[i];
+    std::string known;
+    for (const auto& [tap, owner] : by_tap_) known += (known.empty() ? "" : ", ") + tap;
+    throw Error(ORR_NOT_FOUND, "tap \"" + id + "\" is in none of the plugins (" + join(folders_) + "); they have " + (known.empty() ? "none" : known));
 }
 
 std::vector<const orr_format*> Registry::formats_for(const std::string& file_name, const std::vector<uint8_t>& first_bytes,
@@ -335,11 +348,14 @@ nlohmann::ordered_json Registry::describe(const std::string& what) {
     } else if (what == "tasks") {
         for (const PluginFile& f : files_)
             for (const auto& t : f.tasks()) out.push_back({{"id", t.id}, {"plugin", f.id()}, {"summary", t.summary}, {"request", t.request}});
+    } else if (what == "taps") {
+        for (const PluginFile& f : files_)
+            for (const auto& t : f.taps()) out.push_back({{"id", t.id}, {"plugin", f.id()}, {"summary", t.summary}});
     } else if (what == "conflicts") {
         out = problems_;
     } else {
         throw Error(ORR_INVALID_ARGUMENT, "orr_engine_describe: \"" + what +
-                                              "\" is not known; known: plugins, operators, models, formats, types, tokenizers, tasks, capabilities, devices, conflicts");
+                                              "\" is not known; known: plugins, operators, models, formats, types, tokenizers, tasks, taps, capabilities, devices, conflicts");
     }
     return out;
 }

@@ -62,7 +62,7 @@ class Estimator {
     Work plan(const std::string& entry) {
         Work w;
         w.entry = entry;
-        const Program& program = model_.program(entry);
+        const Program& program = *model_.program(entry);
         for (const InputDef& in : program.inputs)
             if (!in.flags && !in.positions) w.inputs.push_back(in.name);
         for (const StateDef& s : program.states) w.keeps_states = w.keeps_states || s.kind != ORR_STATE_FROZEN;
@@ -87,7 +87,7 @@ class Estimator {
         PlanOptions options;
         options.isa = model_.engine().isa();
         options.cache_type = cache_type_;
-        return make_plan(model_.engine().host(), registry_, model_.memory(), model_.weights(), model_.prepared(program.entry, {}, true, options.numerics), binding, options, team_);
+        return make_plan(model_.engine().host(), registry_, model_.memory(), model_.weights(), model_.prepared(program.entry, {}, {}, true, options.numerics), binding, options, team_);
     }
 
     // One sequence, one image, one of whatever else is counted; T tokens.
@@ -100,7 +100,7 @@ class Estimator {
     int64_t frozen_tokens(const std::string& name) {
         int64_t most = 0;
         for (const char* const* e = model_.info().entries; *e; e++) {
-            const Program& program = model_.program(*e);
+            const Program& program = *model_.program(*e);
             Bindings symbols{{"S", context_}};
             for (const InputDef& in : program.inputs) bind(program, program.values[in.value].dims, chunk_tokens(), symbols);
             for (const StateDef& s : program.states)
@@ -111,8 +111,9 @@ class Estimator {
 
     uint64_t state_bytes(const std::vector<Work>& works) {
         std::map<std::string, uint64_t> bytes;
-        for (const Work& w : works)
-            for (const StateDef& s : model_.program(w.entry).states) {
+        for (const Work& w : works) {
+            const auto program = model_.program(w.entry);
+            for (const StateDef& s : program->states) {
                 const TypeInfo& type = s.kind == ORR_STATE_RECURRENT || s.type ? registry_.type(s.type) : registry_.type(cache_type_);
                 const int64_t first = SessionState::first_pages(s, context_);
                 int64_t pages = first;
@@ -120,6 +121,7 @@ class Estimator {
                     while (pages * kPageTokens < frozen_tokens(s.name)) pages += PagePool::further_pages(first);
                 bytes[s.name] = static_cast<uint64_t>(pages) * PagePool::whole_bytes(SessionState::page_bytes_for(s, type));
             }
+        }
         uint64_t sum = 0;
         for (const auto& [name, b] : bytes) sum += b;
         return sum;

@@ -12,6 +12,10 @@ namespace orrery {
 
 using Json = nlohmann::ordered_json;
 
+namespace {
+constexpr size_t kMostPrograms = 64;
+}
+
 Model::Model(std::shared_ptr<Engine> engine, const orr_model_options& options, Purpose purpose)
     : engine_(std::move(engine)), memory_(purpose == Purpose::measure ? std::make_shared<Memory>(nullptr, 0) : engine_->memory()) {
     device_name_ = options.device ? options.device : "cpu";
@@ -147,39 +151,100 @@ std::string Model::entry_name(const char* entry) const {
     throw Error(ORR_NOT_FOUND, std::string(arch_->id) + " has no entry \"" + entry + "\"; it has " + known);
 }
 
-const Program& Model::program(const std::string& entry) {
-    const std::lock_guard lock(mutex_);
-    if (const auto it = programs_.find(entry); it != programs_.end()) return it->second;
+void Variant::make_key() {
+    key.clear();
+    if (controls)
+        for (const auto& [name, value] : *controls) key += name + "=" + value + ";";
+    if (taps) key += "|" + taps->key() + active;
+}
+
+std::shared_ptr<const Program> Model::build(const std::string& entry, const Controls* controls) {
     GraphBuilder builder(engine_->host(), engine_->registry(), *weights_, arch_->id, entry);
+    builder.set_controls(controls);
     const auto doing = [&] { return files_->path(); };
     set_error_text("");
     const orr_status status = ask_plugin([&] { return arch_->build(config_, &source_.base, entry.c_str(), builder.table()); }, doing);
     if (!builder.failed()) check(status, doing());  // else what the builder saw comes first
-    Program program;
     try {
-        program = builder.finish();
+        return std::make_shared<const Program>(builder.finish());
     } catch (const Error& e) {
         throw Error(e.code(), files_->path() + ": " + e.what());
     }
-    return programs_.emplace(entry, std::move(program)).first->second;
 }
 
-std::shared_ptr<const PreparedProgram> Model::prepared(const std::string& entry, const std::vector<std::string>& wanted, bool rewrites, uint32_t numerics) {
+std::shared_ptr<const Program> Model::program(const std::string& entry, const Variant& variant) {
+    const std::lock_guard lock(mutex_);
+    const std::string key = entry + "|" + variant.key;
+    if (const auto it = programs_.find(key); it != programs_.end()) return it->second;
+    std::shared_ptr<const Program> made;
+    if (variant.taps) {
+        Variant plain{variant.controls, nullptr, "", ""};
+        plain.make_key();
+        made = std::make_shared<const Program>(weave_taps(engine_->host(), engine_->registry(), *weights_, *program(entry, plain), *variant.taps, variant.active));
+    } else {
+        made = build(entry, variant.controls.get());
+    }
+    if (programs_.size() > kMostPrograms)  // taps and controls are the caller's; plans keep what they use
+        std::erase_if(programs_, [](const auto& p) { return p.first.back() != '|'; });
+    return programs_[key] = made;
+}
+
+std::shared_ptr<const PreparedProgram> Model::prepared(const std::string& entry, const Variant& variant, const std::vector<std::string>& wanted, bool rewrites, uint32_t numerics) {
     const std::lock_guard lock(mutex_);
     std::string key = entry + "|" + std::to_string(numerics) + (rewrites ? "|r" : "|-");
     for (const auto& w : wanted) key += "|" + w;
+    key += "|" + variant.key;
     if (const auto it = prepared_.find(key); it != prepared_.end()) return it->second;
-    const Program& source = program(entry);
+    const std::shared_ptr<const Program> source = program(entry, variant);
     std::set<orr_value> kept;
-    for (const auto& o : source.outputs) kept.insert(o.value);
+    for (const auto& o : source->outputs) kept.insert(o.value);
     for (const auto& w : wanted) {
-        const orr_value v = source.find(w);
-        if (v == 0) throw Error(ORR_NOT_FOUND, source.model + "." + entry + " has no output or value named " + w);
+        const orr_value v = source->find(w);
+        if (v == 0) throw Error(ORR_NOT_FOUND, source->model + "." + entry + " has no output or value named " + w);
         kept.insert(v);
     }
-    auto made = std::make_shared<PreparedProgram>(prepare_program(engine_->host(), engine_->registry(), memory_, *weights_, source, kept, rewrites, numerics, device_kind_));
-    if (prepared_.size() > 64) prepared_.clear();  // wanted sets are the caller's; plans keep what they use
+    auto made = std::make_shared<PreparedProgram>(prepare_program(engine_->host(), engine_->registry(), memory_, *weights_, *source, kept, rewrites, numerics, device_kind_));
+    if (prepared_.size() > kMostPrograms) prepared_.clear();  // wanted sets are the caller's; plans keep what they use
     return prepared_[key] = made;
+}
+
+std::shared_ptr<const Controls> Model::with_control(const std::shared_ptr<const Controls>& controls, const std::string& name, const char* value_json) {
+    const Json declared = describe("controls", nullptr);
+    const auto at = std::find_if(declared.begin(), declared.end(), [&](const Json& c) { return c["name"] == name; });
+    if (at == declared.end()) {
+        std::string known;
+        for (const Json& c : declared) known += (known.empty() ? "" : ", ") + c["name"].get<std::string>();
+        throw Error(ORR_NOT_FOUND, std::string(arch_->id) + " declares no control \"" + name + "\"; it has " + (known.empty() ? "none" : known));
+    }
+    Controls changed = controls ? *controls : Controls();
+    changed.erase(name);
+    if (value_json) {
+        const Json value = parse_ordered_json(value_json);
+        if (value.is_discarded()) throw Error(ORR_INVALID_ARGUMENT, "control " + name + ": " + value_json + " is no JSON");
+        if (value != (*at)["default"]) changed[name] = json_text(value);
+    }
+    if (changed.empty()) return nullptr;
+    const auto made = std::make_shared<const Controls>(std::move(changed));
+    Variant variant{made, nullptr, "", ""};
+    variant.make_key();
+    for (const char* const* e = info_.entries; *e; e++) program(*e, variant);
+    return made;
+}
+
+void Model::check_taps(const Variant& variant) {
+    Variant plain{variant.controls, nullptr, "", ""};
+    plain.make_key();
+    const std::vector<Tap>& taps = variant.taps->taps();
+    std::vector<bool> fits(taps.size(), false);
+    for (const char* const* e = info_.entries; *e; e++) {
+        const std::shared_ptr<const Program> p = program(*e, plain);
+        const std::vector<std::string> paths = tap_paths(*p);
+        for (size_t i = 0; i < taps.size(); i++) fits[i] = fits[i] || std::any_of(paths.begin(), paths.end(), [&](const std::string& path) { return path_fits(path, taps[i].path); });
+        // Of the default entry at once; what does not suit another is told when that one runs.
+        if (e == info_.entries) weave_taps(engine_->host(), engine_->registry(), *weights_, *p, *variant.taps, std::string(taps.size(), '1'));
+    }
+    for (size_t i = 0; i < taps.size(); i++)
+        if (!fits[i]) throw Error(ORR_NOT_FOUND, std::string(arch_->id) + " has no value that fits the path " + taps[i].path + " of a tap; \"values\" of its description lists them");
 }
 
 const orr_tokenizer* Model::tokenizer_or_null() {
@@ -239,7 +304,7 @@ Json Model::describe(const std::string& what, const char* entry_or_null) {
                 {"context_length", info_.context_length}, {"vocabulary", info_.vocabulary},    {"tensors", checkpoint_->tensor_count},
                 {"checkpoint_bytes", weights_->checkpoint_bytes()}, {"device", device_name_},  {"info", model_info}};
     if (what == "entries") return strings(info_.entries);
-    if (what == "controls") return Json::array();
+    if (what == "controls") return parse_ordered_json(ORR_HAS(&info_, orr_model_info, controls_json) && info_.controls_json ? info_.controls_json : "[]");
     if (what == "plugins") {
         Json out = Json::array();
         for (const auto& p : engine_->registry().describe("plugins"))
@@ -247,7 +312,8 @@ Json Model::describe(const std::string& what, const char* entry_or_null) {
         return out;
     }
     if (what == "weights") return weights_->describe();
-    const Program& p = program(entry);
+    const std::shared_ptr<const Program> kept = program(entry);
+    const Program& p = *kept;
     if (what == "ignored") {
         for (const char* const* e = info_.entries; *e; e++) program(*e);
         return {{"configuration_keys", model_info.contains("ignored") ? model_info["ignored"] : Json::array()}, {"tensors", weights_->unused()}};

@@ -8,12 +8,26 @@
 #include <string>
 
 #include "engine/plan/prepare_program.hpp"
+#include "engine/plan/taps.hpp"
 #include "engine/run/engine.hpp"
 #include "engine/weights/model_files.hpp"
 #include "engine/weights/device_weights.hpp"
 #include "engine/weights/weights.hpp"
 
 namespace orrery {
+
+// Values of controls that are not neutral: name -> JSON text.
+using Controls = std::map<std::string, std::string>;
+
+// What a session makes of an entry.
+struct Variant {
+    std::shared_ptr<const Controls> controls;  // nullptr: all neutral
+    std::shared_ptr<const TapSet> taps;        // nullptr: none
+    std::string active;                        // of the taps
+    std::string key;                           // equal keys: equal programs
+
+    void make_key();
+};
 
 enum class Purpose {
     run,
@@ -44,9 +58,13 @@ class Model : public std::enable_shared_from_this<Model> {
     uint64_t fingerprint() const { return fingerprint_; }
 
     std::string entry_name(const char* entry) const;  // NULL: the default; throws when it does not exist
-    const Program& program(const std::string& entry);
+    std::shared_ptr<const Program> program(const std::string& entry, const Variant& variant = {});
     // Rewritten form of an entry for these wanted values; cached.
-    std::shared_ptr<const PreparedProgram> prepared(const std::string& entry, const std::vector<std::string>& wanted, bool rewrites, uint32_t numerics);
+    std::shared_ptr<const PreparedProgram> prepared(const std::string& entry, const Variant& variant, const std::vector<std::string>& wanted, bool rewrites, uint32_t numerics);
+    // The controls with one of them changed; JSON text NULL: neutral. Throws Error where the model does not know the control or cannot be built so.
+    std::shared_ptr<const Controls> with_control(const std::shared_ptr<const Controls>& controls, const std::string& name, const char* value_json);
+    // Throws Error(ORR_NOT_FOUND) where a tap's path fits no value of any entry.
+    void check_taps(const Variant& variant);
 
     // Throws Error(ORR_NOT_FOUND) when the checkpoint has none.
     const orr_tokenizer& tokenizer();
@@ -54,6 +72,7 @@ class Model : public std::enable_shared_from_this<Model> {
     nlohmann::ordered_json describe(const std::string& what, const char* entry);
 
   private:
+    std::shared_ptr<const Program> build(const std::string& entry, const Controls* controls);
     void open_checkpoint();
     void open_architecture(bool measure);
     void check_extra_tensors();
@@ -76,7 +95,7 @@ class Model : public std::enable_shared_from_this<Model> {
     Source source_{};
     uint64_t fingerprint_ = 0;
     std::recursive_mutex mutex_;
-    std::map<std::string, Program> programs_;
+    std::map<std::string, std::shared_ptr<const Program>> programs_;
     std::map<std::string, std::shared_ptr<const PreparedProgram>> prepared_;
     orr_tokenizer* tokenizer_ = nullptr;
     bool tokenizer_tried_ = false;

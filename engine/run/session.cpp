@@ -51,7 +51,7 @@ Session::Session(std::shared_ptr<Model> model, const orr_session_options* o)
 
 Session::Session(const Session& parent, int)
     : model_(parent.model_), options_(parent.options_), pools_(parent.pools_), pools_mutex_(parent.pools_mutex_), states_(parent.states_), position_(parent.position_), marks_(parent.marks_),
-      device_(parent.device_), host_states_(parent.host_states_) {
+      device_(parent.device_), host_states_(parent.host_states_), variant_(parent.variant_), tap_runs_(parent.tap_runs_) {
     priority_ = parent.priority();
     team_ = std::make_shared<Team>(model_->engine().executor(), options_.threads);
     // Copied vectors have no spare capacity: the pages to come would allocate.
@@ -123,7 +123,7 @@ bool Session::matches(const Signature& s, const RunRequest& r, const Share& shar
     if (s.device_outputs.size() != share.outputs.size() ||
         !std::equal(share.outputs.begin(), share.outputs.end(), s.device_outputs.begin(), [](const Share::Output& a, const std::string& b) { return a.name == b; }))
         return false;
-    if (s.entry != r.entry || s.inputs.size() != r.input_count || s.outputs.size() != r.output_count || s.total_batch != total_batch) return false;
+    if (s.entry != r.entry || s.variant != variant_.key || s.inputs.size() != r.input_count || s.outputs.size() != r.output_count || s.total_batch != total_batch) return false;
     for (uint32_t i = 0; i < r.input_count; i++) {
         const auto& a = s.inputs[i];
         const orr_named_tensor& b = *r.inputs[i];
@@ -151,14 +151,16 @@ Session::PlanEntry& Session::find_plan(const RunRequest& r, const Share& share, 
 }
 
 Session::PlanEntry& Session::make_entry(const RunRequest& r, const Share& share, int64_t total_batch) {
-    const Program& program = model_->program(r.entry);
+    const std::shared_ptr<const Program> held = model_->program(r.entry, variant_);
+    const Program& program = *held;
     Binding binding;
     for (uint32_t i = 0; i < r.input_count; i++) {
         const orr_named_tensor& t = *r.inputs[i];
-        const auto in = std::find_if(program.inputs.begin(), program.inputs.end(), [&](const InputDef& d) { return d.name == t.name; });
+        const auto in = std::find_if(program.inputs.begin(), program.inputs.end(), [&](const InputDef& d) { return d.name == t.name && d.tap.part == TapInput::Part::none; });
         if (in == program.inputs.end()) {
             std::string known;
-            for (const auto& d : program.inputs) known += (known.empty() ? "" : ", ") + d.name;
+            for (const auto& d : program.inputs)
+                if (d.tap.part == TapInput::Part::none) known += (known.empty() ? "" : ", ") + d.name;
             throw Error(ORR_INVALID_ARGUMENT, program.model + "." + program.entry + " has no input \"" + t.name + "\"; it has " + known);
         }
         const ValueDef& v = program.values[in->value];
@@ -190,6 +192,7 @@ Session::PlanEntry& Session::make_entry(const RunRequest& r, const Share& share,
     auto entry = std::make_unique<PlanEntry>();
     Signature& s = entry->signature;
     s.entry = r.entry;
+    s.variant = variant_.key;
     s.total_batch = total_batch;
     for (uint32_t i = 0; i < r.input_count; i++) s.inputs.push_back({r.inputs[i]->name, r.inputs[i]->type, {r.inputs[i]->shape, r.inputs[i]->shape + r.inputs[i]->rank}, named_buffer(*r.inputs[i]) != nullptr});
     s.outputs = binding.wanted;
@@ -223,7 +226,7 @@ Session::PlanEntry& Session::make_entry(const RunRequest& r, const Share& share,
     po.cancel = &cancel_;
     if (options_.progress) po.progress = [this](double fraction) { return options_.progress(options_.progress_user, fraction, "planning"); };
     entry->plan = make_plan(model_->engine().host(), model_->engine().registry(), model_->engine().memory(), model_->weights(),
-                            model_->prepared(r.entry, binding.wanted, options_.rewrites, options_.numerics), binding, po, team_);
+                            model_->prepared(r.entry, variant_, binding.wanted, options_.rewrites, options_.numerics), binding, po, team_);
     for (const Share::Output& o : share.outputs)
         if (std::none_of(entry->plan->outputs().begin(), entry->plan->outputs().end(), [&](const PlanOutput& p) { return p.name == o.name; }))
             throw Error(ORR_NOT_FOUND, "orr_vulkan_share: output " + o.name + " is none of this run");
@@ -315,9 +318,14 @@ void Session::begin_sharing(const RunRequest& request, const Share& share, Sessi
         if (std::find(members_.begin(), members_.end(), o) != members_.end()) throw Error(ORR_INVALID_ARGUMENT, "a session stands twice in one batch");
         if (o->model_ != model_ || o->options_.cache_type != options_.cache_type || o->options_.numerics != options_.numerics)
             throw Error(ORR_INVALID_ARGUMENT, "sessions stepped together must share model, cache type and numerics; session " + std::to_string(i + 1) + " differs");
+        o->choose_variant();
+        if (i == 0) choose_variant();
+        if (o->variant_.key != variant_.key || (variant_.taps && o->variant_.taps != variant_.taps && !(*o->variant_.taps == *variant_.taps)))
+            throw Error(ORR_INVALID_ARGUMENT, "sessions stepped together must have the same controls and taps; session " + std::to_string(i + 1) + " differs");
         members_.push_back(o);
         total_batch += o->options_.batch;
     }
+    if (other_count == 0) choose_variant();
     PlanEntry& e = find_plan(r, share, total_batch);
     current_ = &e;
     try {
@@ -344,8 +352,34 @@ void Session::begin_sharing(const RunRequest& request, const Share& share, Sessi
     for (Session* s : members_) s->running_ = true;
 }
 
+void Session::choose_variant() {
+    if (!variant_.taps) return;
+    variant_.taps->active(tap_runs_, active_);
+    if (active_ == variant_.active) return;
+    variant_.active = active_;
+    variant_.make_key();
+}
+
+// That no state lacks tokens which a run without it consumed.
+void Session::check_states() const {
+    const PlanEntry& e = *current_;
+    for (size_t k = 0; k < e.states.size(); k++) {
+        const StateDef& def = e.states[k]->def();
+        const PlanState& ps = e.plan->states()[k];
+        if (def.kind == ORR_STATE_FROZEN || (ps.append == 0 && !ps.next)) continue;
+        for (const Session* m : members_) {
+            const auto at = m->states_.find(def.name);
+            const int64_t seen = at == m->states_.end() ? 0 : at->second.seen();
+            if (seen != m->position_)
+                throw Error(ORR_INVALID_ARGUMENT, "state " + def.name + " has seen " + std::to_string(seen) + " tokens, the session stands at " + std::to_string(m->position_) +
+                                                      ": a control left its layer out in between; roll back to there, or reset");
+        }
+    }
+}
+
 // Room in the states of every member for what the run adds.
 void Session::make_room() {
+    check_states();
     PlanEntry& e = *current_;
     for (Session* member : members_) {
         Session& s = *member;
@@ -372,6 +406,11 @@ void Session::fill_inputs(const RunRequest& r) {
             for (uint32_t i = 0; i < r.input_count; i++)
                 if (in.name == r.inputs[i]->name) from = r.inputs[i];
             convert_plain(*from, t);
+        } else if (in.tap.part != TapInput::Part::none) {
+            std::vector<int64_t> first;
+            if (current_->plan->advance() > 0)
+                for (const Session* s : members_) first.insert(first.end(), static_cast<size_t>(s->options_.batch), s->position_);
+            variant_.taps->fill(in.tap, t, first, current_->plan->advance());
         } else if (in.positions) {
             auto* dst = static_cast<int32_t*>(t.data);
             const int64_t tokens = t.shape[1];
@@ -477,10 +516,13 @@ void Session::commit() {
         for (size_t k = 0; k < e.states.size(); k++) {
             SessionState& st = m == 0 ? *e.states[k] : members_[m]->state(e.states[k]->def(), members_[m]->options_.batch);
             const PlanState& ps = e.plan->states()[k];
-            if (ps.append > 0 || ps.next) st.commit(ps.append);
+            if (ps.append == 0 && !ps.next) continue;
+            st.commit(ps.append);
+            st.set_seen(members_[m]->position_ + e.plan->advance());
         }
     for (Session* s : members_) {
         s->position_ += e.plan->advance();
+        s->tap_runs_++;
         s->changes_++;
     }
     last_ = current_;
@@ -579,6 +621,27 @@ void Session::set_priority(int32_t p) {
     model_->engine().driver().changed();
 }
 
+void Session::set_taps(uint32_t count, const orr_tap* const* taps) {
+    check_idle();
+    Variant changed{variant_.controls, nullptr, "", ""};
+    if (count > 0) {
+        changed.taps = std::make_shared<const TapSet>(model_->engine().registry(), count, taps);
+        model_->check_taps(changed);
+    }
+    changed.make_key();
+    variant_ = std::move(changed);
+    tap_runs_ = 0;
+}
+
+void Session::set_control(const char* name, const char* value_json) {
+    check_idle();
+    Variant changed = variant_;
+    changed.controls = model_->with_control(variant_.controls, name, value_json);
+    changed.make_key();
+    if (changed.taps) model_->check_taps(changed);
+    variant_ = std::move(changed);
+}
+
 void Session::share(const orr_vulkan_share* given) {
     check_idle();
     Share share;
@@ -647,6 +710,7 @@ void Session::rollback(int64_t position) {
                 s.clear();
                 continue;
             }
+            s.set_seen(known->second.seen());
             for (size_t r = 0; r < s.rows().size(); r++) {
                 SequenceState& to = s.rows()[r];
                 const SequenceState& from = known->second.rows()[r];
@@ -700,7 +764,10 @@ void Session::warm_up(const char* entry_or_null, int64_t tokens) {
     if (tokens <= 0) throw Error(ORR_INVALID_ARGUMENT, "warm-up for " + std::to_string(tokens) + " tokens");
     if (tokens > options_.context) throw Error(ORR_LIMIT, "warm-up for " + std::to_string(tokens) + " tokens; the context holds " + std::to_string(options_.context));
     const std::string entry = model_->entry_name(entry_or_null);
-    const Program& program = model_->program(entry);
+    members_.assign(1, this);
+    choose_variant();
+    const std::shared_ptr<const Program> held = model_->program(entry, variant_);
+    const Program& program = *held;
     // Required inputs with B sequences of T tokens; entries that take something else cannot be guessed.
     std::vector<orr_named_tensor> tensors;
     for (const InputDef& in : program.inputs) {
@@ -717,7 +784,6 @@ void Session::warm_up(const char* entry_or_null, int64_t tokens) {
     std::vector<const orr_named_tensor*> pointers;
     for (const auto& t : tensors) pointers.push_back(&t);
     cancel_ = false;
-    members_.assign(1, this);
     PlanEntry& e = find_plan({entry.c_str(), static_cast<uint32_t>(pointers.size()), pointers.data(), 0, nullptr}, {}, options_.batch);
     place(e, std::vector<std::shared_ptr<DeviceBlock>>(e.plan->inputs().size()));
     if (!device_) std::memset(arena_.data(), 0, arena_.size());
@@ -735,7 +801,7 @@ nlohmann::ordered_json Session::describe(const std::string& what, const char* en
         return latest->plan->describe();
     }
     if (what == "rewrites") {
-        const auto prepared = model_->prepared(entry, latest ? latest->signature.outputs : std::vector<std::string>{}, options_.rewrites, options_.numerics);
+        const auto prepared = model_->prepared(entry, variant_, latest ? latest->signature.outputs : std::vector<std::string>{}, options_.rewrites, options_.numerics);
         Json list = Json::array();
         for (const auto& r : prepared->rewrites) list.push_back({{"id", r.id}, {"applied", r.applied}});
         return {{"rewrites", list}, {"folded", prepared->folded}, {"expanded", prepared->expanded}};

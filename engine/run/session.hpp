@@ -67,6 +67,8 @@ class Session : public std::enable_shared_from_this<Session> {
     void set_priority(int32_t p);
     int32_t priority() const { return priority_.load(std::memory_order_relaxed); }
 
+    void set_taps(uint32_t count, const orr_tap* const* taps);
+    void set_control(const char* name, const char* value_json);
     void share(const orr_vulkan_share* share);
     void output(const char* name, orr_named_tensor* tensor);
     const char* output_name(uint32_t index);
@@ -82,7 +84,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   private:
     struct Signature {  // of a request, to find its plan again without allocating
-        std::string entry;
+        std::string entry, variant;
         struct Input {
             std::string name;
             uint32_t type;
@@ -120,6 +122,8 @@ class Session : public std::enable_shared_from_this<Session> {
     void keep_on_host(const StateDef& def);
     uint64_t first_bytes(const StateDef& def) const;  // that a state takes at first
     void leave_states_that_do_not_fit(const Program& program);
+    void choose_variant();  // of the run that begins
+    void check_states() const;
     void make_room();
     void fill_inputs(const RunRequest& request);
     void bind_states();
@@ -146,6 +150,10 @@ class Session : public std::enable_shared_from_this<Session> {
     std::shared_ptr<Device> device_;                  // nullptr: the processor
     std::shared_ptr<DeviceBlock> host_block_, work_;  // the arena of plans on a device
     std::set<std::string> host_states_;
+
+    Variant variant_;
+    int64_t tap_runs_ = 0;  // since the taps were set
+    std::string active_;    // of the run that begins
 
     Share share_;                            // of the next run
     std::shared_ptr<DeviceBlock> lent_;      // holds what output() told of; the next run waits for those who read it

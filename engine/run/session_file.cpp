@@ -12,7 +12,7 @@ namespace orrery {
 namespace {
 
 constexpr uint64_t kSeed = 1469598103934665603u, kPrime = 1099511628211u;  // FNV-1a
-constexpr char kMagic[8] = {'O', 'R', 'R', 'S', 'T', 'A', 'T', '1'};
+constexpr char kMagic[8] = {'O', 'R', 'R', 'S', 'T', 'A', 'T', '2'};
 
 struct Close {
     void operator()(std::FILE* f) const { std::fclose(f); }
@@ -101,10 +101,11 @@ class Reader {
 };
 
 // All declared states of a model, so that a session can load before its first run.
-std::map<std::string, StateDef> all_states(Model& model) {
+std::map<std::string, StateDef> all_states(Model& model, const Variant& variant) {
     std::map<std::string, StateDef> out;
     for (const char* const* e = model.info().entries; e && *e; e++)
-        for (const StateDef& s : model.program(*e).states) out.emplace(s.name, s);
+        if (const auto program = model.program(*e, variant))
+            for (const StateDef& s : program->states) out.emplace(s.name, s);
     return out;
 }
 
@@ -130,6 +131,7 @@ void Session::save(const std::string& path) {
             };
             w.text(name);
             w.number(static_cast<int64_t>(s.page_bytes()));
+            w.number(s.seen());
             for (const auto& row : s.rows()) {
                 if (s.def().kind == ORR_STATE_RECURRENT) {
                     page(row.current);
@@ -165,7 +167,7 @@ void Session::load(const std::string& path) {
     const std::string type = r.text(), own = model_->engine().registry().type(options_.cache_type).id;
     if (type != own) throw Error(ORR_INVALID_ARGUMENT, path + ": the cache type is " + type + ", this session's is " + own);
     const int64_t count = r.number();
-    const auto declared = all_states(*model_);
+    const auto declared = all_states(*model_, variant_);
     if (count < 0 || count > static_cast<int64_t>(declared.size())) throw Error(ORR_CORRUPT, path + ": holds " + std::to_string(count) + " states, the model declares " + std::to_string(declared.size()));
     try {
         reset();
@@ -175,6 +177,8 @@ void Session::load(const std::string& path) {
             if (def == declared.end()) throw Error(ORR_CORRUPT, path + ": the model has no state " + name);
             SessionState& s = state(def->second, options_.batch);
             r.same(static_cast<int64_t>(s.page_bytes()), ("the page size of " + name).c_str());
+            const int64_t seen = r.number();
+            if (seen < 0 || seen > position) throw Error(ORR_CORRUPT, path + ": state " + name + " has seen " + std::to_string(seen) + " tokens at position " + std::to_string(position));
             int64_t length = 0, first = 0;
             std::vector<char> bytes(s.page_bytes());
             const auto page = [&](const PageRef& p) {
@@ -193,6 +197,7 @@ void Session::load(const std::string& path) {
                 if (row == 0) s.allocate(length = l, first = f);
                 for (int64_t p = f / kPageTokens; p * kPageTokens < l; p++) page(s.rows()[row].pages[static_cast<size_t>(p)]);
             }
+            s.set_seen(seen);
         }
         r.finish();
     } catch (...) {

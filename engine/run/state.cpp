@@ -156,17 +156,19 @@ void SessionState::commit(int64_t tokens) {
 }
 
 bool SessionState::can_truncate(int64_t length) const {
-    if (def_.kind == ORR_STATE_RECURRENT) return false;
+    if (def_.kind == ORR_STATE_RECURRENT) return seen_ <= length;
     for (const auto& row : rows_)
-        if (length > row.length || (row.first > 0 && length - std::max<int64_t>(def_.window, 1) + 1 < row.first)) return false;
+        if (length < row.length && (row.first > 0 && length - std::max<int64_t>(def_.window, 1) + 1 < row.first)) return false;
     return true;
 }
 
 bool SessionState::truncate(int64_t length) {
     if (!can_truncate(length)) return false;
+    seen_ = std::min(seen_, length);
+    if (def_.kind == ORR_STATE_RECURRENT) return true;
     for (auto& row : rows_) {
-        row.length = length;
-        const auto keep = static_cast<size_t>((length + kPageTokens - 1) / kPageTokens);
+        row.length = std::min(row.length, length);
+        const auto keep = static_cast<size_t>((row.length + kPageTokens - 1) / kPageTokens);
         while (row.pages.size() > keep) {
             row.pages.pop_back();
             row.addresses.pop_back();
@@ -176,6 +178,7 @@ bool SessionState::truncate(int64_t length) {
 }
 
 void SessionState::clear() {
+    seen_ = 0;
     for (auto& row : rows_) {
         if (def_.kind == ORR_STATE_RECURRENT) {
             if (row.current.shared() || !row.current) row.current = pool_->take();

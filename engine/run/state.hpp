@@ -102,6 +102,9 @@ class SessionState {
     const StateDef& def() const { return def_; }
     const TypeInfo& type() const { return *type_; }
     int64_t length() const { return rows_.empty() ? 0 : rows_[0].length; }
+    // Tokens of the sequence that it has seen: the session's position, unless a control left its layer out.
+    int64_t seen() const { return seen_; }
+    void set_seen(int64_t tokens) { seen_ = tokens; }
     std::vector<SequenceState>& rows() { return rows_; }
     const std::vector<SequenceState>& rows() const { return rows_; }
 
@@ -109,7 +112,7 @@ class SessionState {
     void reserve(int64_t tokens);
     // The run has ended well: lengths grow, recurrent blocks are exchanged, windows drop pages.
     void commit(int64_t tokens);
-    // Drops what lies behind `length`. False when a window has already dropped what would be needed.
+    // Drops what lies behind `length`, if anything does. False when a window has already dropped what would be needed.
     bool truncate(int64_t length);
     bool can_truncate(int64_t length) const;
     void clear();
@@ -134,6 +137,7 @@ class SessionState {
     const TypeInfo* type_;
     std::shared_ptr<PagePool> pool_;
     std::vector<SequenceState> rows_;
+    int64_t seen_ = 0;
     std::vector<SequenceState> aside_;  // of a frozen state, while a run writes it
 };
 

@@ -1,9 +1,10 @@
-// orrery eval: one entry point on named tensors, every declared output written in fp32.
+// orrery eval: one entry point on named tensors, every declared output and what taps read written in fp32.
 #include <memory>
 
 #include "common.hpp"
 #include "interrupt.hpp"
 #include "safetensors_io.hpp"
+#include "steering.hpp"
 #include "tensor_run.hpp"
 
 namespace orrery::cli {
@@ -11,6 +12,7 @@ namespace {
 
 struct Options {
     std::string model, inputs, outputs, entry;
+    Steering steering;
 };
 
 int eval(const Common& common, const Options& o) {
@@ -22,6 +24,7 @@ int eval(const Common& common, const Options& o) {
     if (!common.cache_type) options.cache_type = "f32";
     fit_session(options, inputs);
     host::Session session = model.session(&options);
+    steer(session, model, o.steering, o.entry.empty() ? nullptr : o.entry.c_str());
     const double start = now_seconds();
     {
         const Interrupt interrupt([&] { session.cancel(); });
@@ -52,6 +55,7 @@ void add_eval(CLI::App& app, Common& common, Action& action) {
     sub->add_option("--inputs", o->inputs, "safetensors file with the named inputs")->required();
     sub->add_option("--outputs", o->outputs, "safetensors file to write")->required();
     sub->add_option("--entry", o->entry, "entry point; the model's default when absent");
+    add_steering(*sub, o->steering);
     sub->callback([&common, &action, o] { action = [&common, o] { return eval(common, *o); }; });
 }
 

@@ -4,6 +4,7 @@
 
 #include "orrery/orrery.h"
 #include "orrery/plugin.h"
+#include "orrery/ext/taps.h"
 #include "orrery/ext/tasks.h"
 #include "orrery/ext/vulkan.h"
 #include "orrery/ext/expression.h"
@@ -340,6 +341,7 @@ int main(void) {
     AT(orr_builder, output);
     AT(orr_builder, info);
     AT(orr_builder, fail);
+    AT(orr_builder, control);
     SIZE(orr_model_info);
     AT(orr_model_info, header);
     AT(orr_model_info, entries);
@@ -347,6 +349,8 @@ int main(void) {
     AT(orr_model_info, context_length);
     AT(orr_model_info, vocabulary);
     AT(orr_model_info, info_json);
+    AT(orr_model_info, ignored_tensors);
+    AT(orr_model_info, controls_json);
     SIZE(orr_model_arch);
     AT(orr_model_arch, header);
     AT(orr_model_arch, id);
@@ -549,5 +553,35 @@ int main(void) {
     AT(orr_vulkan_share, signals);
     AT(orr_vulkan_share, output_count);
     AT(orr_vulkan_share, outputs);
+    SIZE(orr_tap);
+    AT(orr_tap, header);
+    AT(orr_tap, path);
+    AT(orr_tap, kind);
+    AT(orr_tap, factor);
+    AT(orr_tap, count);
+    AT(orr_tap, operand);
+    AT(orr_tap, first_position);
+    AT(orr_tap, end_position);
+    AT(orr_tap, first_run);
+    AT(orr_tap, end_run);
+    SIZE(orr_tap_point);
+    AT(orr_tap_point, header);
+    AT(orr_tap_point, value);
+    AT(orr_tap_point, token_axis);
+    AT(orr_tap_point, rows);
+    AT(orr_tap_point, factor);
+    AT(orr_tap_point, operand);
+    AT(orr_tap_point, count);
+    SIZE(orr_tap_kind);
+    AT(orr_tap_kind, header);
+    AT(orr_tap_kind, id);
+    AT(orr_tap_kind, summary);
+    AT(orr_tap_kind, flags);
+    AT(orr_tap_kind, outputs);
+    AT(orr_tap_kind, build);
+    SIZE(orr_taps);
+    AT(orr_taps, header);
+    AT(orr_taps, count);
+    AT(orr_taps, items);
     return 0;
 }

@@ -58,12 +58,11 @@ Value feed_forward(Net& net, const std::string& path, const FeedForward& f, Valu
     return g.named(path + ".output", net.linear(f.down, act, f.inner, f.width, f.bias));
 }
 
-Value pre_norm_block(Net& net, const std::string& path, const PreNormBlock& block, Value x) {
+Value pre_norm_block(Net& net, const LayerStep& step, const PreNormBlock& block, Value x) {
     const int64_t width = block.attention.width;
-    const Value mixed = attend(net, path + ".mixer", block.attention, net.layer_norm(block.attention_norm, x, width, block.eps));
-    const Value middle = net.add(x, mixed);
-    const Value fed = feed_forward(net, path + ".ffn", block.ffn, net.layer_norm(block.ffn_norm, middle, width, block.eps));
-    return net.g.named(path + ".output", net.add(middle, fed));
+    if (step.mixer) x = net.add(x, attend(net, step.path + ".mixer", block.attention, net.layer_norm(block.attention_norm, x, width, block.eps)));
+    if (step.ffn) x = net.add(x, feed_forward(net, step.path + ".ffn", block.ffn, net.layer_norm(block.ffn_norm, x, width, block.eps)));
+    return step.mixer || step.ffn ? net.g.named(step.path + ".output", x) : x;
 }
 
 }  // namespace orrery::encoder

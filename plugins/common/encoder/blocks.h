@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "model/config.h"
+#include "model/layer_plan.h"
 
 namespace orrery::encoder {
 
@@ -84,7 +85,7 @@ struct PreNormBlock {
     std::string attention_norm, ffn_norm;
     double eps = 1e-5;
 };
-Value pre_norm_block(Net& net, const std::string& path, const PreNormBlock& block, Value x);
+Value pre_norm_block(Net& net, const LayerStep& step, const PreNormBlock& block, Value x);
 
 }  // namespace orrery::encoder
 #endif

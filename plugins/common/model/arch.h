@@ -18,6 +18,7 @@ struct Summary {
     int64_t vocabulary = 0;
     std::string info_json = "{}";
     std::vector<std::string> ignored_tensors;  // patterns, see orr_model_info
+    std::string controls_json = "[]";
 };
 
 // C is a configuration with a member `Summary summary`. Read and Build may throw orrery::Error.
@@ -52,6 +53,7 @@ class ModelArch {
             info->info_json = s.info_json.c_str();
             list(s.ignored_tensors, held->ignored);
             info->ignored_tensors = held->ignored.data();
+            if (ORR_HAS(info, orr_model_info, controls_json)) info->controls_json = s.controls_json.c_str();
             *config = held.release();
         });
     }

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "common/sampling_graph.h"
+#include "model/layer_plan.h"
 
 namespace orrery {
 
@@ -22,7 +23,7 @@ class Builder {
         const Value table = weight(d_.names.embed, {d_.vocabulary, d_.hidden});
         Value x = g_.op("orr.embedding/1", {ids, table}, Attrs().set("scale", d_.embed_scale));
         g_.named("embed.output", x);
-        for (int64_t i = 0; i < d_.layers && x; i++) x = block(i, x);  // x is none once something has failed
+        x = LayerPlan(g_, d_.layers).run(g_, x, [&](const LayerStep& step, Value in) { return block(step, in); });
         x = g_.named("norm.output", norm(x, d_.names.norm, d_.hidden));
         if (d_.has_head)
             predict(x, table);
@@ -42,20 +43,26 @@ class Builder {
     }
 
     // x + mixer(x), then x + ffn(x). Entry "next" drops all but the last token once the last layer has attended.
-    Value block(int64_t i, Value x) {
-        layer_ = i;
-        Value context = attention(d_.pre_norm ? norm(x, d_.names.input_norm, d_.hidden) : x);
-        if (last_only_ && i == d_.layers - 1) {
-            context = last(context);
+    Value block(const LayerStep& step, Value x) {
+        layer_ = step.layer;
+        path_ = step.path;
+        const bool drops = last_only_ && step.final;
+        if (step.mixer) {
+            Value context = attention(d_.pre_norm ? norm(x, d_.names.input_norm, d_.hidden) : x);
+            if (drops) context = last(context), x = last(x);
+            Value mixed = linear(context, d_.names.o, d_.hidden, d_.heads * d_.head_dim, d_.o_bias);
+            if (d_.post_norm) mixed = norm(mixed, d_.names.attention_post_norm, d_.hidden);
+            x = g_.op("orr.add/1", {x, named("mixer.output", mixed)});
+        } else if (drops) {
             x = last(x);
         }
-        Value mixed = linear(context, d_.names.o, d_.hidden, d_.heads * d_.head_dim, d_.o_bias);
-        if (d_.post_norm) mixed = norm(mixed, d_.names.attention_post_norm, d_.hidden);
-        x = g_.op("orr.add/1", {x, named("mixer.output", mixed)});
-        const Value h = d_.pre_norm ? norm(x, d_.names.ffn_norm, d_.hidden) : x;
-        Value y = sparse() ? experts(h) : feed_forward(h);
-        if (d_.post_norm) y = norm(y, d_.names.ffn_post_norm, d_.hidden);
-        return named("output", g_.op("orr.add/1", {x, named("ffn.output", y)}));
+        if (step.ffn) {
+            const Value h = d_.pre_norm ? norm(x, d_.names.ffn_norm, d_.hidden) : x;
+            Value y = sparse() ? experts(h) : feed_forward(h);
+            if (d_.post_norm) y = norm(y, d_.names.ffn_post_norm, d_.hidden);
+            x = g_.op("orr.add/1", {x, named("ffn.output", y)});
+        }
+        return step.mixer || step.ffn ? named("output", x) : x;
     }
 
     // softmax(scale q k^T + masks) v per head, before the output projection: [B, T, H*D]
@@ -188,7 +195,7 @@ class Builder {
     Value slice(Value x, int64_t start, int64_t end) { return g_.op("orr.slice/1", {x}, Attrs().set("axis", 2).set("start", start).set("end", end)); }
     Value last(Value x) { return g_.op("orr.slice/1", {x}, Attrs().set("axis", 1).set("start", -1).set("end", INT64_MAX)); }
     bool sparse() const { return !d_.layer_sparse.empty() && d_.layer_sparse[static_cast<size_t>(layer_)]; }
-    std::string path(const char* what) const { return "layers." + std::to_string(layer_) + "." + what; }
+    std::string path(const char* what) const { return path_ + "." + what; }
     Value named(const char* what, Value x) { return g_.named(path(what), x); }
 
     const DecoderConfig& d_;
@@ -196,6 +203,7 @@ class Builder {
     const bool last_only_;
     const orr_dim batch_, tokens_;
     int64_t layer_ = 0;
+    std::string path_;
     Value mask_, positions_;
     std::vector<Value> inv_freq_, long_inv_freq_;
 };

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "common/decoder.h"
+#include "model/layer_plan.h"
 
 namespace orrery {
 
@@ -193,6 +194,7 @@ void finish_decoder(DecoderConfig& d, const ModelConfig& c, const orr_model_sour
     if (d.has_head) info["samples"] = true;
     if (!c.gguf()) info["ignored"] = c.unused();
     s.info_json = json_text(info);
+    declare_layer_controls(s, d.layers, true);
 }
 
 }  // namespace orrery

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "model/layer_plan.h"
+
 namespace orrery {
 
 namespace {
@@ -38,26 +40,33 @@ class Builder {
         x = g_.op("orr.add/1", {x, g_.op("orr.embedding/1", {positions, weight(e_.names.positions, {e_.positions, e_.hidden})})});
         x = g_.named("embed.output", norm(x, e_.names.embed_norm));
         if (!e_.names.relative.empty()) bias_ = relative_bias();
-        for (int64_t i = 0; i < e_.layers && x; i++) x = block(i, x);  // x is none once something has failed
-        g_.output("last_hidden_state", g_.named("last_hidden_state", x));
+        x = LayerPlan(g_, e_.layers).run(g_, x, [&](const LayerStep& step, Value in) { return block(step, in); });
+        g_.output("last_hidden_state", x);
         if (!e_.names.pooler.empty()) g_.output("pooler_output", g_.named("pooler_output", pool(x)));
     }
 
   private:
-    // x = norm(x + attention(x)), then x = norm(x + ffn(x))
-    Value block(int64_t i, Value x) {
-        layer_ = i;
+    // x = norm(x + attention(x)), then x = norm(x + ffn(x)). What is passed by takes its norm with it.
+    Value block(const LayerStep& step, Value x) {
+        layer_ = step.layer;
+        path_ = step.path;
+        if (step.mixer) x = norm(g_.op("orr.add/1", {x, attention(x)}), e_.names.attention_norm);
+        if (step.ffn) {
+            const Value up = named("ffn.up", linear(x, e_.names.up, e_.ffn, e_.hidden));
+            const Value act = named("ffn.act", g_.op("orr.activation/1", {up}, Attrs().set("function", e_.activation)));
+            const Value y = named("ffn.output", linear(act, e_.names.down, e_.hidden, e_.ffn));
+            x = norm(g_.op("orr.add/1", {x, y}), e_.names.ffn_norm);
+        }
+        return step.mixer || step.ffn ? named("output", x) : x;
+    }
+
+    Value attention(Value x) {
         const Value q = named("mixer.q", heads(linear(x, e_.names.q, e_.hidden, e_.hidden)));
         const Value k = named("mixer.k", heads(linear(x, e_.names.k, e_.hidden, e_.hidden)));
         const Value v = named("mixer.v", heads(linear(x, e_.names.v, e_.hidden, e_.hidden)));
         const Value out = g_.op("orr.attention/1", {q, k, v, bias_, mask_});
         const Value context = named("mixer.context", g_.op("orr.reshape/1", {out}, Attrs().set("shape", std::vector<int64_t>{0, 0, e_.hidden})));
-        const Value mixed = named("mixer.output", linear(context, e_.names.o, e_.hidden, e_.hidden));
-        x = norm(g_.op("orr.add/1", {x, mixed}), e_.names.attention_norm);
-        const Value up = named("ffn.up", linear(x, e_.names.up, e_.ffn, e_.hidden));
-        const Value act = named("ffn.act", g_.op("orr.activation/1", {up}, Attrs().set("function", e_.activation)));
-        const Value y = named("ffn.output", linear(act, e_.names.down, e_.hidden, e_.ffn));
-        return named("output", norm(g_.op("orr.add/1", {x, y}), e_.names.ffn_norm));
+        return named("mixer.output", linear(context, e_.names.o, e_.hidden, e_.hidden));
     }
 
     // The host's position_ids, else padding + the number of non-padding tokens so far; padding itself stays at `padding`.
@@ -108,12 +117,13 @@ class Builder {
     Value norm(Value x, const std::string& pattern) {
         return g_.op("orr.layer_norm/1", {x, weight(pattern, {e_.hidden}), bias(pattern, e_.hidden)}, Attrs().set("eps", e_.norm_eps));
     }
-    Value named(const char* what, Value x) { return g_.named("layers." + std::to_string(layer_) + "." + what, x); }
+    Value named(const char* what, Value x) { return g_.named(path_ + "." + what, x); }
 
     const EncoderConfig& e_;
     Graph& g_;
     const orr_dim batch_, tokens_;
     int64_t layer_ = 0;
+    std::string path_;
     Value mask_, bias_;
 };
 
@@ -169,6 +179,7 @@ void finish_encoder(EncoderConfig& e, const ModelConfig& c, const orr_model_sour
                  {"parameters", parameter_count(source)}};
     if (!c.gguf()) info["ignored"] = c.unused();
     s.info_json = json_text(info);
+    declare_layer_controls(s, e.layers, true);
 }
 
 void build_encoder(const EncoderConfig& e, const orr_model_source&, std::string_view, Graph& g) { Builder(e, g).build(); }
@@ -176,7 +187,8 @@ void build_encoder(const EncoderConfig& e, const orr_model_source&, std::string_
 const char* const* encoder_operators() {
     static const char* const ids[] = {
         "orr.embedding/1", "orr.linear/1", "orr.layer_norm/1", "orr.attention/1", "orr.add/1",  "orr.sub/1",    "orr.mul/1",       "orr.activation/1",
-        "orr.reshape/1",   "orr.slice/1",  "orr.concat/1",     "orr.compare/1",   "orr.cast/1", "orr.cumsum/1", "orr.transpose/1", nullptr};
+        "orr.reshape/1",   "orr.slice/1",  "orr.concat/1",     "orr.compare/1",   "orr.cast/1", "orr.cumsum/1", "orr.transpose/1", "orr.affine/1",
+        nullptr};
     return ids;
 }
 

@@ -100,7 +100,7 @@ typedef struct orr_engine_options {
 /* options may be NULL. [any-thread] */
 ORR_API orr_status orr_engine_create(const orr_engine_options* options, orr_engine** engine);
 ORR_API void orr_engine_release(orr_engine* engine);
-/* JSON about `what`: "plugins" (with licences), "operators", "formats", "models", "types", "tasks", "tokenizers", "capabilities"
+/* JSON about `what`: "plugins" (with licences), "operators", "formats", "models", "types", "tasks", "taps", "tokenizers", "capabilities"
  * (processor, instruction sets, devices; those that nothing runs on yet are looked at, not opened), "devices" (opens each,
  * to tell what is used of it or why it cannot be), "conflicts". Loads every plugin only for "operators". [any-thread] */
 ORR_API orr_status orr_engine_describe(orr_engine* engine, const char* what, orr_text** json);
@@ -277,7 +277,32 @@ ORR_API orr_status orr_session_trim(orr_session* session);
 /* Plans, packs weights and touches memory for runs of `tokens` tokens of an entry, so that the first is as fast as the
  * second. [session-thread] */
 ORR_API orr_status orr_session_warm_up(orr_session* session, const char* entry, int64_t tokens);
-/* Run-time knobs of the model (orr_model_describe "controls"); value as JSON. [session-thread] */
+/* One thing to do with the named values of the model that fit a pattern: read them, or put something else in their place. */
+typedef struct orr_tap {
+    orr_header header;
+    /* Path of values (orr_model_describe "values"); * stands for any text without a dot: "layers.*.mixer.output". */
+    const char* path;
+    /* "read", "zero", "set" …: orr_engine_describe "taps". NULL: "read". */
+    const char* kind;
+    double factor; /* of kinds that take one: "scale", "add" */
+    int64_t count; /* "top_k" */
+    /* Of kinds that take one ("set", "add"): f32, the value's shape or one that broadcasts to it. Copied. */
+    const orr_named_tensor* operand;
+    /* Tokens [first, end) that it applies to, counted from the sequence's start (of values without a past: along the axis of
+     * tokens); end 0: to the last. */
+    int64_t first_position, end_position;
+    /* Runs [first, end) that it applies to, counted since the taps were set; end 0: no end. */
+    int64_t first_run, end_run;
+} orr_tap;
+/* The taps of all runs to come, in the order in which they apply; replaces those set before; count 0: none, and nothing is
+ * left of them. What is read becomes outputs of each run: named as the value, other kinds than "read" with ":kind" behind it,
+ * and ".output" where there are several ("logits:top_k.indices"). It is what the rest of the model sees, edits of taps before it
+ * included; PATH.untapped names an edited value as it was. ORR_NOT_FOUND where no entry has a value of the path. Forks inherit
+ * taps; sessions stepped together must have the same. [session-thread] */
+ORR_API orr_status orr_session_set_taps(orr_session* session, uint32_t count, const orr_tap* const* taps);
+/* Run-time knobs of the model (orr_model_describe "controls"); value as JSON, NULL: the neutral one. The next run is planned
+ * with it; nothing is loaded again. States of layers that earlier runs of this sequence left out lack these tokens: using them
+ * needs a rollback or a reset (ORR_INVALID_ARGUMENT says so). Forks inherit controls. [session-thread] */
 ORR_API orr_status orr_session_set_control(orr_session* session, const char* name, const char* value_json);
 /* JSON about `what`: "plan" (node, kernel, variant, refusals of better ones), "memory" (peak, states, weights),
  * "rewrites", "profile", "states". [session-thread] */

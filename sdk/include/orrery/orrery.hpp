@@ -201,6 +201,12 @@ class Session {
     void load(const std::string& path) { check(orr_session_load(raw(), path.c_str())); }
     void trim() { check(orr_session_trim(raw())); }
     void warm_up(const char* entry, int64_t tokens) { check(orr_session_warm_up(raw(), entry, tokens)); }
+    // What they point to is copied. Empty: none.
+    void set_taps(const std::vector<orr_tap>& taps) {
+        std::vector<const orr_tap*> pointers;
+        for (const orr_tap& t : taps) pointers.push_back(&t);
+        check(orr_session_set_taps(raw(), static_cast<uint32_t>(pointers.size()), pointers.data()));
+    }
     void set_control(const std::string& name, const std::string& value_json) {
         check(orr_session_set_control(raw(), name.c_str(), value_json.c_str()));
     }

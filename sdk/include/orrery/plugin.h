@@ -464,6 +464,8 @@ struct orr_builder {
     bool (*info)(orr_builder* b, orr_value value, orr_value_info* info);
     /* Stops the build with a message. */
     void (*fail)(orr_builder* b, orr_status code, const char* text);
+    /* Of one of the model's controls: its value as JSON, valid while building; NULL where it is neutral. Not in a decomposition. */
+    const char* (*control)(orr_builder* b, const char* name);
 };
 
 /* What a model says of itself once configured; strings live until destroy. */
@@ -477,6 +479,9 @@ typedef struct orr_model_info {
     /* Names of checkpoint tensors that the model has no use for, NULL-terminated, or NULL; * stands for any text. One that
      * is neither used nor named here makes opening fail, unless the host allows it. */
     const char* const* ignored_tensors;
+    /* Run-time knobs: [{"name": "layer_plan", "type": "string", "default": "…" (the neutral value), "meaning": "…", and where they
+     * apply "minimum", "maximum"}, …], or NULL. build asks for their values (orr_builder.control). */
+    const char* controls_json;
 } orr_model_info;
 
 typedef struct orr_model_arch {

@@ -338,6 +338,8 @@ class Graph {
         return i;
     }
     void fail(orr_status code, const std::string& text) { b_->fail(b_, code, text.c_str()); }
+    // JSON of a control of the model that is not neutral, else NULL.
+    const char* control(const char* name) { return ORR_HAS(b_, orr_builder, control) ? b_->control(b_, name) : nullptr; }
 
   private:
     orr_builder* b_;

@@ -97,7 +97,7 @@ TEST_P(GraphText, ReadsBackWhatItWrites) {
     const auto model = std::make_shared<orrery::Model>(engine, m, orrery::Purpose::run);
     for (const char* const* entry = model->info().entries; *entry; entry++) {
         SCOPED_TRACE(*entry);
-        const std::string text = orrery::graph_text(model->program(*entry), engine->registry());
+        const std::string text = orrery::graph_text(*model->program(*entry), engine->registry());
         const orrery::Program again = orrery::parse_graph(text, engine->registry(), engine->host(), model->weights());
         EXPECT_TRUE(orrery::graph_text(again, engine->registry()) == text);
         // A text that lost a piece is refused, never misread into a crash.

@@ -30,11 +30,11 @@ class Whisper {
     Attention attention(const std::string& name, int64_t heads) const;
     FeedForward ffn(const std::string& name, int64_t inner) const;
     Value encode(Net& net, orr_dim batch) const;
-    Value cross_projection(Net& net, int64_t layer, bool keys, Value encoded) const;
+    Value cross_projection(Net& net, const std::string& path, int64_t layer, bool keys, Value encoded) const;
     void store_cross(Net& net, orr_dim batch, Value encoded) const;
     Value attend_self(Net& net, const std::string& path, const std::string& name, const Decoding& d, Value x) const;
     Value attend_cross(Net& net, const std::string& path, const std::string& name, int64_t layer, const Decoding& d, Value x) const;
-    Value decoder_block(Net& net, int64_t layer, const Decoding& d, Value x) const;
+    Value decoder_block(Net& net, const LayerStep& step, const Decoding& d, Value x) const;
     Value decode(Net& net, const Decoding& d, Value ids, bool last_only) const;
     Value head(Net& net, Graph& g, const orr_model_source& source, Value x) const;
 
@@ -86,6 +86,8 @@ Whisper::Whisper(const orr_model_source& source) {
     info["parameters"] = parameter_count(source);
     info["ignored"] = c.unused();
     summary.info_json = json_text(info);
+    declare_layer_controls(summary, encoder_.layers, true, "encoder.");
+    declare_layer_controls(summary, decoder_.layers, true, "decoder.");
     summary.ignored_tensors = {"proj_out.weight"};  // tied
 }
 
@@ -125,33 +127,33 @@ Value Whisper::encode(Net& net, orr_dim batch) const {
     x = g.named("encoder.conv2.output", convolve("encoder.conv2", x, width_, 2, "nlc"));
     const Value positions = net.parameter("encoder.embed_positions.weight", {source_positions_, width_});
     x = g.named("encoder.embed.output", net.add(x, net.reshape(positions, {1, source_positions_, width_})));
-    for (int64_t i = 0; i < encoder_.layers; i++) {
-        const std::string name = "encoder.layers." + std::to_string(i) + ".";
+    x = LayerPlan(g, encoder_.layers, "encoder.").run(g, x, [&](const LayerStep& step, Value in) {
+        const std::string name = "encoder.layers." + std::to_string(step.layer) + ".";
         PreNormBlock b;
         b.attention = attention(name + "self_attn.", encoder_.heads);
         b.ffn = ffn(name, encoder_.inner);
         b.attention_norm = name + "self_attn_layer_norm";
         b.ffn_norm = name + "final_layer_norm";
         b.eps = kEps;
-        x = pre_norm_block(net, "encoder.layers." + std::to_string(i), b, x);
-    }
+        return pre_norm_block(net, step, b, in);
+    });
     return g.named("encoder.norm.output", net.layer_norm("encoder.layer_norm", x, width_, kEps));
 }
 
 std::string cross_state(int64_t layer, bool keys) { return "decoder.layers." + std::to_string(layer) + (keys ? ".cross.k" : ".cross.v"); }
 
 // Keys or values of the encoder's output for one decoder layer, [B, S, H, D].
-Value Whisper::cross_projection(Net& net, int64_t layer, bool keys, Value encoded) const {
+Value Whisper::cross_projection(Net& net, const std::string& path, int64_t layer, bool keys, Value encoded) const {
     const std::string name = "decoder.layers." + std::to_string(layer) + ".encoder_attn." + (keys ? "k_proj" : "v_proj");
     const Value x = net.linear(name, encoded, width_, width_, !keys);
-    return net.g.named(cross_state(layer, keys), net.split_heads(x, decoder_.heads, width_));
+    return net.g.named(path + (keys ? ".k" : ".v"), net.split_heads(x, decoder_.heads, width_));
 }
 
 void Whisper::store_cross(Net& net, orr_dim batch, Value encoded) const {
     Graph& g = net.g;
     for (int64_t i = 0; i < decoder_.layers; i++) {
         for (const bool keys : {true, false}) {
-            const Value fresh = cross_projection(net, i, keys, encoded);
+            const Value fresh = cross_projection(net, "decoder.layers." + std::to_string(i) + ".cross", i, keys, encoded);
             const Value state = g.cache(cross_state(i, keys), decoder_.heads, width_ / decoder_.heads, batch, source_positions_, 0, ORR_STATE_FROZEN);
             g.op("orr.cache_append/1", {state, fresh});
         }
@@ -182,21 +184,20 @@ Value Whisper::attend_cross(Net& net, const std::string& path, const std::string
     const Attention a = attention(name + "encoder_attn.", decoder_.heads);
     const Value query = g.named(path + ".q", net.split_heads(net.linear(a.q, x, width_, width_), decoder_.heads, width_));
     const auto part = [&](bool keys) {
-        if (!d.cached) return cross_projection(net, layer, keys, d.encoded);
+        if (!d.cached) return cross_projection(net, path, layer, keys, d.encoded);
         return g.cache(cross_state(layer, keys), decoder_.heads, width_ / decoder_.heads, d.batch, 0, 0, ORR_STATE_FROZEN);
     };
     const Value keys = part(true), values = part(false);
     return project(net, path, a, attend_to(net, path, a, query, keys, values));
 }
 
-Value Whisper::decoder_block(Net& net, int64_t layer, const Decoding& d, Value x) const {
-    const std::string path = "decoder.layers." + std::to_string(layer), name = path + ".";
-    Value h = net.layer_norm(name + "self_attn_layer_norm", x, width_, kEps);
-    x = net.add(x, attend_self(net, path + ".mixer", name, d, h));
-    h = net.layer_norm(name + "encoder_attn_layer_norm", x, width_, kEps);
-    x = net.add(x, attend_cross(net, path + ".cross", name, layer, d, h));
-    h = net.layer_norm(name + "final_layer_norm", x, width_, kEps);
-    x = net.add(x, feed_forward(net, path + ".ffn", ffn(name, decoder_.inner), h));
+Value Whisper::decoder_block(Net& net, const LayerStep& step, const Decoding& d, Value x) const {
+    const std::string& path = step.path;
+    const std::string name = "decoder.layers." + std::to_string(step.layer) + ".";
+    const auto normed = [&](const char* which) { return net.layer_norm(name + which, x, width_, kEps); };
+    if (step.mixer) x = net.add(x, attend_self(net, path + ".mixer", name, d, normed("self_attn_layer_norm")));
+    x = net.add(x, attend_cross(net, path + ".cross", name, step.layer, d, normed("encoder_attn_layer_norm")));
+    if (step.ffn) x = net.add(x, feed_forward(net, path + ".ffn", ffn(name, decoder_.inner), normed("final_layer_norm")));
     return net.g.named(path + ".output", x);
 }
 
@@ -206,7 +207,7 @@ Value Whisper::decode(Net& net, const Decoding& d, Value ids, bool last_only) co
     const Value words = g.op("orr.embedding/1", {ids, net.weight("decoder.embed_tokens.weight", {vocabulary_, width_})});
     const Value places = g.op("orr.embedding/1", {positions, net.weight("decoder.embed_positions.weight", {target_positions_, width_})});
     Value x = g.named("decoder.embed.output", net.add(words, places));
-    for (int64_t i = 0; i < decoder_.layers; i++) x = decoder_block(net, i, d, x);
+    x = LayerPlan(g, decoder_.layers, "decoder.").run(g, x, [&](const LayerStep& step, Value in) { return decoder_block(net, step, d, in); });
     if (last_only) x = net.reshape(net.slice(x, 1, -1, INT64_MAX), {0, width_});
     return g.named("decoder.norm.output", net.layer_norm("decoder.layer_norm", x, width_, kEps));
 }
@@ -252,7 +253,7 @@ const orr_model_arch* orr_model_whisper() {
     static const char* const names[] = {"WhisperForConditionalGeneration", "WhisperModel", "whisper", nullptr};
     static const char* const operators[] = {"orr.conv1d/1",    "orr.embedding/1",    "orr.linear/1",     "orr.layer_norm/1",
                                             "orr.attention/1", "orr.cache_append/1", "orr.activation/1", "orr.add/1",
-                                            "orr.reshape/1",   "orr.slice/1",        "orr.cast/1",       nullptr};
+                                            "orr.reshape/1",   "orr.slice/1",        "orr.affine/1", "orr.cast/1",       nullptr};
     static const orr_model_arch arch = orrery::encoder::describe<Whisper>("whisper", "Whisper: speech to text", names, operators);
     return &arch;
 }

@@ -6,6 +6,7 @@
 #include "common/sampling_graph.h"
 #include "model/arch.h"
 #include "model/config.h"
+#include "model/layer_plan.h"
 
 namespace orrery {
 
@@ -99,6 +100,7 @@ Gpt2 read(const orr_model_source& source) {
         {"ffn", m.ffn},       {"vocabulary", m.vocabulary}, {"tied", m.tied},      {"parameters", parameter_count(source)}, {"samples", true}};
     if (!c.gguf()) info["ignored"] = c.unused();
     m.summary.info_json = json_text(info);
+    declare_layer_controls(m.summary, m.layers, true);
     return m;
 }
 
@@ -114,7 +116,7 @@ class Builder {
         Value x = g_.op("orr.embedding/1", {ids, table});
         x = g_.op("orr.add/1", {x, g_.op("orr.embedding/1", {positions, g_.weight(m_.positions + ".weight", {m_.context, m_.hidden})})});
         g_.named("embed.output", x);
-        for (int64_t i = 0; i < m_.layers && x; i++) x = block(i, x);  // x is none once something has failed
+        x = LayerPlan(g_, m_.layers).run(g_, x, [&](const LayerStep& step, Value in) { return block(step, in); });
         x = g_.named("norm.output", norm(x, m_.norm));
         Value logits = g_.op("orr.linear/1", {x, m_.tied ? table : g_.weight(m_.head + ".weight", {m_.vocabulary, m_.hidden})});
         if (last_only_) logits = g_.op("orr.reshape/1", {logits}, Attrs().set("shape", std::vector<int64_t>{0, m_.vocabulary}));
@@ -125,19 +127,25 @@ class Builder {
 
   private:
     // x + attention(norm(x)), then x + ffn(norm(x)). Entry "next" drops all but the last token once the last layer has attended.
-    Value block(int64_t i, Value x) {
-        layer_ = i;
-        Value context = attention(norm(x, m_.attention_norm));
-        if (last_only_ && i == m_.layers - 1) {
-            const Attrs last = Attrs().set("axis", 1).set("start", -1).set("end", INT64_MAX);
-            context = g_.op("orr.slice/1", {context}, last);
-            x = g_.op("orr.slice/1", {x}, last);
+    Value block(const LayerStep& step, Value x) {
+        layer_ = step.layer;
+        path_ = step.path;
+        const bool drops = last_only_ && step.final;
+        if (step.mixer) {
+            Value context = attention(norm(x, m_.attention_norm));
+            if (drops) context = last(context), x = last(x);
+            x = g_.op("orr.add/1", {x, named("mixer.output", linear(context, m_.o, m_.hidden, m_.hidden))});
+        } else if (drops) {
+            x = last(x);
         }
-        x = g_.op("orr.add/1", {x, named("mixer.output", linear(context, m_.o, m_.hidden, m_.hidden))});
-        const Value up = named("ffn.up", linear(norm(x, m_.ffn_norm), m_.up, m_.ffn, m_.hidden));
-        const Value act = named("ffn.act", g_.op("orr.activation/1", {up}, Attrs().set("function", m_.activation)));
-        return named("output", g_.op("orr.add/1", {x, named("ffn.output", linear(act, m_.down, m_.hidden, m_.ffn))}));
+        if (step.ffn) {
+            const Value up = named("ffn.up", linear(norm(x, m_.ffn_norm), m_.up, m_.ffn, m_.hidden));
+            const Value act = named("ffn.act", g_.op("orr.activation/1", {up}, Attrs().set("function", m_.activation)));
+            x = g_.op("orr.add/1", {x, named("ffn.output", linear(act, m_.down, m_.hidden, m_.ffn))});
+        }
+        return step.mixer || step.ffn ? named("output", x) : x;
     }
+    Value last(Value x) { return g_.op("orr.slice/1", {x}, Attrs().set("axis", 1).set("start", -1).set("end", INT64_MAX)); }
 
     Value attention(Value x) {
         const Value all = linear(x, m_.qkv, 3 * m_.hidden, m_.hidden);
@@ -168,7 +176,7 @@ class Builder {
         return g_.op("orr.layer_norm/1", {x, g_.weight(name + ".weight", {m_.hidden}), g_.weight(name + ".bias", {m_.hidden})},
                      Attrs().set("eps", m_.norm_eps));
     }
-    std::string path(const char* what) const { return "layers." + std::to_string(layer_) + "." + what; }
+    std::string path(const char* what) const { return path_ + "." + what; }
     Value named(const char* what, Value x) { return g_.named(path(what), x); }
 
     const Gpt2& m_;
@@ -176,6 +184,7 @@ class Builder {
     const bool last_only_;
     const orr_dim batch_, tokens_;
     int64_t layer_ = 0;
+    std::string path_;
     Value mask_;
 };
 
@@ -188,7 +197,8 @@ const orr_model_arch* orr_model_gpt2() {
     static const char* const names[] = {"GPT2LMHeadModel", nullptr};
     static const char* const gguf[] = {"gpt2", nullptr};
     static const char* const operators[] = {"orr.embedding/1", "orr.linear/1",     "orr.layer_norm/1", "orr.attention/1", "orr.cache_append/1",
-                                            "orr.add/1",       "orr.activation/1", "orr.reshape/1",    "orr.slice/1",     nullptr};
+                                            "orr.add/1",       "orr.activation/1", "orr.reshape/1",    "orr.slice/1",     "orr.affine/1",
+                                            nullptr};
     static const orr_model_arch arch =
         orrery::ModelArch<orrery::Gpt2, orrery::read, orrery::build>::describe("gpt2", "GPT-2 language models", names, gguf, operators);
     return &arch;

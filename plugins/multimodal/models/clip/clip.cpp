@@ -117,6 +117,8 @@ void Clip::describe_sizes(const orr_model_source& source, const ModelConfig& c) 
     info["parameters"] = parameter_count(source);
     info["ignored"] = c.unused();
     summary.info_json = json_text(info);
+    if (has_text_) declare_layer_controls(summary, text_.layers, true, "text.");
+    if (has_vision_) declare_layer_controls(summary, vision_.layers, true, "vision.");
     summary.ignored_tensors = {"*position_ids"};
     if (!both_) summary.ignored_tensors.insert(summary.ignored_tensors.end(), {"logit_scale", has_text_ ? "vision_model.*" : "text_model.*", has_text_ ? "visual_projection.*" : "text_projection.*"});
 }
@@ -156,12 +158,12 @@ Encoded Clip::encode_text(Graph& g, const orr_model_source& source) const {
     const Value words = g.op("orr.embedding/1", {ids, net.weight("embeddings.token_embedding.weight", {text_.vocabulary, text_.width})});
     const Value places = g.op("orr.embedding/1", {positions, net.weight("embeddings.position_embedding.weight", {text_.positions, text_.width})});
     Value x = g.named("text.embed.output", net.add(words, places));
-    for (int64_t i = 0; i < text_.layers; i++) {
-        PreNormBlock b = block(text_, i);
+    x = LayerPlan(g, text_.layers, "text.").run(g, x, [&](const LayerStep& step, Value in) {
+        PreNormBlock b = block(text_, step.layer);
         b.attention.causal = true;
         b.attention.key_mask = key_mask;
-        x = pre_norm_block(net, "text.layers." + std::to_string(i), b, x);
-    }
+        return pre_norm_block(net, step, b, in);
+    });
     x = g.named("text.norm.output", net.layer_norm("final_layer_norm", x, text_.width, text_.eps));
     // Configs of 2022 say eos_token_id 2 whatever the tokeniser's is; there the largest id is the end (transformers, PR 24773).
     Value score = ids;
@@ -186,7 +188,7 @@ Encoded Clip::encode_image(Graph& g, const orr_model_source& source) const {
     const Value positions = net.parameter("embeddings.position_embedding.weight", {count + 1, width});
     Value x = g.named("vision.embed.output", net.prepend_and_place(patches, cls, positions, count, width));
     x = g.named("vision.pre_norm.output", net.layer_norm("pre_layrnorm", x, width, vision_.eps));  // upstream's spelling
-    for (int64_t i = 0; i < vision_.layers; i++) x = pre_norm_block(net, "vision.layers." + std::to_string(i), block(vision_, i), x);
+    x = LayerPlan(g, vision_.layers, "vision.").run(g, x, [&](const LayerStep& step, Value in) { return pre_norm_block(net, step, block(vision_, step.layer), in); });
     const Value first = net.reshape(net.slice(x, 1, 0, 1), {0, width});
     return {x, g.named("vision.pooler.output", net.layer_norm("post_layernorm", first, width, vision_.eps))};
 }
@@ -246,7 +248,7 @@ const orr_model_arch* orr_model_clip() {
                                             "orr.attention/1", "orr.activation/1",  "orr.add/1",     "orr.mul/1",
                                             "orr.matmul/1",    "orr.l2_norm/1",     "orr.reshape/1", "orr.transpose/1",
                                             "orr.slice/1",     "orr.pad/1",         "orr.cast/1",    "orr.compare/1",
-                                            "orr.argmax/1",    "orr.gather_rows/1", nullptr};
+                                            "orr.argmax/1",    "orr.affine/1", "orr.gather_rows/1", nullptr};
     static const orr_model_arch arch = orrery::encoder::describe<Clip>("clip", "CLIP: text and images in one space", names, operators);
     return &arch;
 }

@@ -4,6 +4,7 @@
 
 #include "model/arch.h"
 #include "model/config.h"
+#include "model/layer_plan.h"
 
 namespace orrery {
 
@@ -100,6 +101,7 @@ Mamba read(const orr_model_source& source) {
                  {"vocabulary", m.vocabulary}, {"tied", m.tied},          {"parameters", parameter_count(source)}};
     if (!c.gguf()) info["ignored"] = c.unused();
     m.summary.info_json = json_text(info);
+    declare_layer_controls(m.summary, m.layers, false);
     return m;
 }
 
@@ -115,10 +117,11 @@ class Builder {
         }
         const Value table = g_.weight(m_.tokens + ".weight", {m_.vocabulary, m_.hidden});
         Value x = g_.named("embed.output", g_.op("orr.embedding/1", {ids, table}));
-        for (int64_t i = 0; i < m_.layers && x; i++) {  // x is none once something has failed
-            layer_ = i;
-            x = named("output", g_.op("orr.add/1", {x, named("mixer.output", mixer(masked(norm(x, m_.input_norm))))}));
-        }
+        x = LayerPlan(g_, m_.layers).run(g_, x, [&](const LayerStep& step, Value in) {
+            layer_ = step.layer;
+            path_ = step.path;
+            return step.mixer ? named("output", g_.op("orr.add/1", {in, named("mixer.output", mixer(masked(norm(in, m_.input_norm))))})) : in;
+        });
         if (last_only_) x = g_.op("orr.slice/1", {x}, Attrs().set("axis", 1).set("start", -1).set("end", INT64_MAX));
         x = g_.named("norm.output", norm(x, m_.norm));
         Value logits = g_.op("orr.linear/1", {x, m_.tied ? table : g_.weight(m_.head + ".weight", {m_.vocabulary, m_.hidden})});
@@ -175,7 +178,7 @@ class Builder {
         return g_.op("orr.rms_norm/1", {x, g_.weight(numbered(pattern, layer_) + ".weight", {m_.hidden})}, Attrs().set("eps", m_.norm_eps));
     }
     Value slice(Value x, int64_t start, int64_t end) { return g_.op("orr.slice/1", {x}, Attrs().set("axis", 2).set("start", start).set("end", end)); }
-    std::string path(const char* what) const { return "layers." + std::to_string(layer_) + "." + what; }
+    std::string path(const char* what) const { return path_ + "." + what; }
     Value named(const char* what, Value x) { return g_.named(path(what), x); }
 
     const Mamba& m_;
@@ -183,6 +186,7 @@ class Builder {
     const bool last_only_;
     const orr_dim batch_, tokens_;
     int64_t layer_ = 0;
+    std::string path_;
     Value mask_{};  // [B, T, 1]
 };
 
@@ -205,6 +209,7 @@ const orr_model_arch* orr_model_mamba() {
                                             "orr.reshape/1",
                                             "orr.slice/1",
                                             "orr.cast/1",
+                                            "orr.affine/1",
                                             nullptr};
     static const orr_model_arch arch =
         orrery::ModelArch<orrery::Mamba, orrery::read, orrery::build>::describe("mamba", "Mamba language models", names, gguf, operators);

@@ -61,6 +61,7 @@ Vit::Vit(const orr_model_source& source) {
     info["parameters"] = parameter_count(source);
     info["ignored"] = c.unused();
     summary.info_json = json_text(info);
+    declare_layer_controls(summary, layers_, true);
     summary.ignored_tensors = {"*pooler.*", "*mask_token"};
 }
 
@@ -99,7 +100,7 @@ void Vit::build(std::string_view, const orr_model_source& source, Graph& g) cons
     const orr_dim batch = g.symbol("B");
     const Value pixels = g.input("pixel_values", ORR_TYPE_F32, {batch, channels_, image_.first, image_.second});
     Value x = embed(net, pixels);
-    for (int64_t i = 0; i < layers_; i++) x = pre_norm_block(net, "layers." + std::to_string(i), block(i), x);
+    x = LayerPlan(g, layers_).run(g, x, [&](const LayerStep& step, Value in) { return pre_norm_block(net, step, block(step.layer), in); });
     x = g.named("norm.output", net.layer_norm("layernorm", x, width_, block_.eps));
     if (classifier_) {
         Net head(g, source);
@@ -123,7 +124,7 @@ const orr_model_arch* orr_model_vit() {
     static const char* const names[] = {"ViTModel", "ViTForImageClassification", "vit", nullptr};
     static const char* const operators[] = {"orr.conv2d/1", "orr.linear/1",  "orr.layer_norm/1", "orr.attention/1", "orr.activation/1",
                                             "orr.add/1",    "orr.reshape/1", "orr.slice/1",      "orr.pad/1",       "orr.cast/1",
-                                            nullptr};
+                                            "orr.affine/1", nullptr};
     static const orr_model_arch arch = orrery::encoder::describe<Vit>("vit", "Vision Transformer: images as sequences of patches", names, operators);
     return &arch;
 }

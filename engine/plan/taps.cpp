@@ -1,0 +1,291 @@
+#include "engine/plan/taps.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "engine/graph/builder.hpp"
+#include "engine/registry/error_text.hpp"
+#include "engine/run/options.hpp"
+
+namespace orrery {
+namespace {
+
+constexpr uint32_t kMostTaps = 4096;
+
+std::string title(const Tap& tap) { return std::string("tap \"") + tap.kind->id + "\" of " + tap.path; }
+
+Tap read_tap(Registry& registry, const orr_tap* given) {
+    const orr_tap t = copy_options(given, "orr_tap");
+    if (!t.path || !*t.path) throw Error(ORR_INVALID_ARGUMENT, "a tap names no path");
+    Tap tap;
+    tap.path = t.path;
+    tap.kind = &registry.find_tap(t.kind ? t.kind : "read");
+    tap.factor = static_cast<float>(t.factor);
+    if (tap.kind->flags & ORR_TAP_NEEDS_COUNT && t.count <= 0) throw Error(ORR_INVALID_ARGUMENT, title(tap) + " has count " + std::to_string(t.count) + ", wanted 1 or more");
+    tap.count = t.count;
+    if (tap.kind->flags & ORR_TAP_NEEDS_OPERAND) {
+        if (!t.operand) throw Error(ORR_INVALID_ARGUMENT, title(tap) + " has no operand");
+        const orr_named_tensor& v = *t.operand;
+        if (v.type != ORR_TYPE_F32) throw Error(ORR_INVALID_ARGUMENT, title(tap) + ": its operand is " + registry.type(v.type).id + ", wanted f32");
+        if (v.rank < 0 || v.rank > ORR_MAX_RANK) throw Error(ORR_INVALID_ARGUMENT, title(tap) + ": its operand has rank " + std::to_string(v.rank));
+        uint64_t n = 1;
+        for (int32_t k = 0; k < v.rank; k++) {
+            if (v.shape[k] <= 0 || n > v.size_bytes / static_cast<uint64_t>(v.shape[k]))
+                throw Error(ORR_INVALID_ARGUMENT, title(tap) + ": its operand of shape " + shape_text({v.shape, v.shape + v.rank}) + " holds " + std::to_string(v.size_bytes) + " bytes");
+            n *= static_cast<uint64_t>(v.shape[k]);
+        }
+        if (!v.data || v.size_bytes != n * sizeof(float))
+            throw Error(ORR_INVALID_ARGUMENT, title(tap) + ": its operand of shape " + shape_text({v.shape, v.shape + v.rank}) + " holds " + std::to_string(v.data ? v.size_bytes : 0) + " bytes, wanted " +
+                                                  std::to_string(n * sizeof(float)));
+        tap.operand_shape.assign(v.shape, v.shape + v.rank);
+        tap.operand.resize(n);
+        std::memcpy(tap.operand.data(), v.data, v.size_bytes);
+    }
+    const auto range = [&](int64_t first, int64_t end, const char* what, int64_t& to_first, int64_t& to_end) {
+        if (first < 0 || end < 0 || (end > 0 && end <= first))
+            throw Error(ORR_INVALID_ARGUMENT, title(tap) + ": " + what + " from " + std::to_string(first) + " to " + std::to_string(end) + " are none");
+        to_first = first;
+        to_end = end > 0 ? end : INT64_MAX;
+    };
+    range(t.first_position, t.end_position, "positions", tap.first_position, tap.end_position);
+    range(t.first_run, t.end_run, "runs", tap.first_run, tap.end_run);
+    if (!tap.edits() && tap.some_positions()) throw Error(ORR_INVALID_ARGUMENT, title(tap) + ": only edits apply to some positions; what is read is read whole");
+    return tap;
+}
+
+}  // namespace
+
+bool path_fits(std::string_view path, std::string_view pattern) {
+    const size_t star = pattern.find('*');
+    if (star == std::string_view::npos) return path == pattern;
+    if (path.substr(0, star) != pattern.substr(0, star)) return false;
+    for (size_t at = star; at <= path.size(); at++) {
+        if (path_fits(path.substr(at), pattern.substr(star + 1))) return true;
+        if (at < path.size() && path[at] == '.') return false;
+    }
+    return false;
+}
+
+std::vector<std::string> tap_paths(const Program& program) {
+    std::vector<std::string> paths;
+    for (const ValueDef& v : program.values)
+        if (v.kind == ValueKind::node && !v.name.empty()) paths.push_back(v.name);
+    for (const OutputDef& o : program.outputs)
+        if (program.values[o.value].kind == ValueKind::node && program.values[o.value].name != o.name && std::find(paths.begin(), paths.end(), o.name) == paths.end()) paths.push_back(o.name);
+    return paths;
+}
+
+TapSet::TapSet(Registry& registry, uint32_t count, const orr_tap* const* given) {
+    if (count > kMostTaps) throw Error(ORR_LIMIT, std::to_string(count) + " taps; the most is " + std::to_string(kMostTaps));
+    for (uint32_t i = 0; i < count; i++) {
+        if (!given[i]) throw Error(ORR_INVALID_ARGUMENT, "taps[" + std::to_string(i) + "] is NULL");
+        taps_.push_back(read_tap(registry, given[i]));
+        const Tap& t = taps_.back();
+        key_ += t.path + "=" + t.kind->id + "," + std::to_string(t.count) + "," + (t.some_positions() ? "some" : "all") + shape_text(t.operand_shape) + ";";
+    }
+}
+
+void TapSet::active(int64_t run, std::string& out) const {
+    out.assign(taps_.size(), '0');
+    for (size_t i = 0; i < taps_.size(); i++)
+        if (run >= taps_[i].first_run && run < taps_[i].end_run) out[i] = '1';
+}
+
+bool TapSet::operator==(const TapSet& o) const {
+    return key_ == o.key_ && std::equal(taps_.begin(), taps_.end(), o.taps_.begin(), o.taps_.end(), [](const Tap& a, const Tap& b) {
+               return a.factor == b.factor && a.operand == b.operand && a.first_position == b.first_position && a.end_position == b.end_position && a.first_run == b.first_run && a.end_run == b.end_run;
+           });
+}
+
+void TapSet::fill(const TapInput& in, const orr_tensor& t, const std::vector<int64_t>& first, int64_t tokens) const {
+    const Tap& tap = taps_[in.tap];
+    if (in.part == TapInput::Part::factor) {
+        *static_cast<float*>(t.data) = tap.factor;
+    } else if (in.part == TapInput::Part::operand) {
+        std::vector<int64_t> have = tap.operand_shape;
+        int64_t inner = elements(t), skip = 0;  // of each block, what is left out in front
+        if (in.last_token) {
+            inner = 1;
+            for (size_t k = static_cast<size_t>(in.token_axis) + 1; k < have.size(); k++) inner *= have[k];
+            skip = (have[static_cast<size_t>(in.token_axis)] - 1) * inner;
+            have[static_cast<size_t>(in.token_axis)] = 1;
+        }
+        if (!std::equal(have.begin(), have.end(), t.shape, t.shape + t.rank))
+            throw Error(ORR_INVALID_ARGUMENT, title(tap) + ": its operand has shape " + shape_text(tap.operand_shape) + ", this run takes " + shape_text({t.shape, t.shape + t.rank}));
+        const float* src = tap.operand.data();
+        for (float *dst = static_cast<float*>(t.data), *end = dst + elements(t); dst < end; dst += inner, src += inner) std::memcpy(dst, src += skip, static_cast<size_t>(inner) * sizeof(float));
+    } else {
+        const int64_t extent = t.shape[in.token_axis], rows = elements(t) / extent;
+        auto* dst = static_cast<uint8_t*>(t.data);
+        for (int64_t r = 0; r < rows; r++)
+            for (int64_t i = 0; i < extent; i++) {
+                const int64_t begin = first.empty() ? 0 : first[std::min<size_t>(static_cast<size_t>(r), first.size() - 1)];
+                const int64_t at = begin + (in.last_token ? tokens - 1 : i);
+                dst[r * extent + i] = at >= tap.first_position && at < tap.end_position;
+            }
+    }
+}
+
+namespace {
+
+class Weaver {
+  public:
+    Weaver(const orr_host* host, Registry& registry, Weights& weights, const Program& source, const TapSet& taps) : host_(host), registry_(registry), weights_(weights), program_(source), taps_(taps) {
+        program_.dims = program_.dims->clone();
+        for (const InputDef& in : program_.inputs)
+            if (in.positions) batch_ = program_.values[in.value].dims[0], tokens_ = program_.values[in.value].dims[1];
+        if (program_.advance) tokens_ = program_.advance;
+    }
+
+    void weave(size_t i) {
+        const Tap& tap = taps_.taps()[i];
+        std::vector<std::string> found;
+        for (const std::string& path : tap_paths(program_)) {
+            const std::string& own = program_.values[program_.find(path)].name;
+            const bool twice = tap.edits() && own != path && path_fits(own, tap.path);  // an output that also has a path
+            if (path_fits(path, tap.path) && !twice) found.push_back(path);
+        }
+        for (const std::string& path : found) weave(i, path);
+    }
+
+    Program done() { return std::move(program_); }
+
+  private:
+    void weave(size_t i, const std::string& path) {
+        const Tap& tap = taps_.taps()[i];
+        const orr_value v = program_.find(path);
+        const auto producer = std::find_if(program_.nodes.begin(), program_.nodes.end(), [&](const NodeDef& n) { return std::count(n.outs.begin(), n.outs.end(), v) != 0; });
+        if (producer == program_.nodes.end()) throw Error(ORR_INTERNAL, program_.model + "." + program_.entry + ": no node makes " + path);
+        std::vector<orr_value> outs(ORR_TAP_MOST_OUTPUTS, 0);
+        try {
+            insert_nodes(host_, registry_, weights_, program_, static_cast<size_t>(producer - program_.nodes.begin()) + 1, [&](GraphBuilder& b) {
+                const orr_tap_point point = make_point(b, i, v);
+                call_plugin([&] { return tap.kind->build(b.table(), &point, outs.data()), ORR_OK; }, [] { return std::string(); });
+            });
+            if (!outs[0] || outs[0] >= program_.values.size()) throw Error(ORR_INVALID_ARGUMENT, "its plugin gives nothing");
+            if (tap.edits() && !same_shape(outs[0], v)) throw Error(ORR_INVALID_ARGUMENT, "it gives " + program_.shape_text(outs[0]) + ", the value is " + program_.shape_text(v));
+        } catch (const Error& e) {
+            throw Error(e.code(), title(tap) + (tap.path == path ? "" : ": " + path) + ": " + e.what());
+        }
+        if (tap.edits())
+            replace(v, outs[0], path);
+        else
+            read(tap, path, outs);
+    }
+
+    orr_tap_point make_point(GraphBuilder& b, size_t i, orr_value v) {
+        const Tap& tap = taps_.taps()[i];
+        orr_tap_point p{};
+        p.header = ORR_HEADER(orr_tap_point);
+        p.value = v;
+        p.count = tap.count;
+        bool last = false;
+        const std::vector<orr_dim> dims = b.graph().values[v].dims;
+        p.token_axis = find_token_axis(dims, last);
+        if (p.token_axis < 0 && (tap.some_positions() || tap.kind->flags & ORR_TAP_NEEDS_TOKENS)) throw Error(ORR_UNSUPPORTED, "the value " + b.graph().shape_text(v) + " has no axis of tokens");
+        if (tap.some_positions()) {
+            std::vector<orr_dim> shape;
+            for (size_t k = 0; k < dims.size(); k++) shape.push_back(static_cast<int32_t>(k) == p.token_axis || (program_advances(b) && dims[k] == batch_) ? dims[k] : 1);
+            p.rows = input(b, i, v, TapInput::Part::rows, ORR_TYPE_BOOL, shape);
+            b.graph().inputs.back().tap.token_axis = p.token_axis;
+            b.graph().inputs.back().tap.last_token = last;
+        }
+        if (tap.kind->flags & ORR_TAP_NEEDS_FACTOR) p.factor = input(b, i, v, TapInput::Part::factor, ORR_TYPE_F32, {1});
+        if (tap.kind->flags & ORR_TAP_NEEDS_OPERAND) {
+            const std::vector<int64_t>& have = tap.operand_shape;
+            if (have.size() > dims.size()) throw Error(ORR_INVALID_ARGUMENT, "its operand has shape " + shape_text(have) + ", the value is " + b.graph().shape_text(v));
+            std::vector<orr_dim> shape;
+            const size_t lead = dims.size() - have.size();
+            const int32_t tokens = p.token_axis - static_cast<int32_t>(lead);
+            const bool cut = last && tokens >= 0 && have[static_cast<size_t>(tokens)] != 1;  // of an operand for all tokens, the last one's
+            for (size_t k = 0; k < have.size(); k++) {
+                const orr_dim d = dims[lead + k];
+                if (cut && static_cast<int32_t>(k) == tokens) {
+                    shape.push_back(1);
+                    continue;
+                }
+                if (have[k] != 1 && d >= 0 && d != have[k]) throw Error(ORR_INVALID_ARGUMENT, "its operand has shape " + shape_text(have) + ", the value is " + b.graph().shape_text(v));
+                shape.push_back(have[k] == 1 ? 1 : d);
+            }
+            p.operand = input(b, i, v, TapInput::Part::operand, ORR_TYPE_F32, shape);
+            b.graph().inputs.back().tap.token_axis = tokens;
+            b.graph().inputs.back().tap.last_token = cut;
+        }
+        return p;
+    }
+
+    static bool program_advances(GraphBuilder& b) { return b.graph().advance != 0; }
+
+    // By the symbol of tokens; of a model without one, or past its last use, axis 1 of three or more.
+    int32_t find_token_axis(const std::vector<orr_dim>& dims, bool& last) const {
+        for (size_t k = 0; k < dims.size(); k++)
+            if (tokens_ && dims[k] == tokens_) return static_cast<int32_t>(k);
+        if (dims.size() < 3) return -1;
+        last = tokens_ != 0 && dims[1] == 1;
+        return last || tokens_ == 0 || dims[1] > 1 ? 1 : -1;
+    }
+
+    orr_value input(GraphBuilder& b, size_t tap, orr_value v, TapInput::Part part, uint32_t type, const std::vector<orr_dim>& dims) {
+        static const char* const names[] = {"", "rows", "factor", "operand"};
+        const orr_value in = b.input("(tap " + std::to_string(tap) + " " + names[static_cast<int>(part)] + " " + std::to_string(v) + ")", type, dims, ORR_INPUT_OPTIONAL, false);
+        b.graph().inputs.back().tap.part = part;
+        b.graph().inputs.back().tap.tap = tap;
+        return in;
+    }
+
+    bool same_shape(orr_value a, orr_value b) const {
+        const ValueDef &x = program_.values[a], &y = program_.values[b];
+        return x.type == y.type && x.layout == y.layout && x.dims == y.dims;
+    }
+
+    // Everything behind the edit reads what it gives; its own nodes read the old value.
+    void replace(orr_value v, orr_value edited, const std::string& path) {
+        const auto made = std::find_if(program_.nodes.begin(), program_.nodes.end(), [&](const NodeDef& n) { return std::count(n.outs.begin(), n.outs.end(), edited) != 0; });
+        for (auto n = made + 1; n < program_.nodes.end(); ++n) std::replace(n->ins.begin(), n->ins.end(), v, edited);
+        for (OutputDef& o : program_.outputs)
+            if (o.value == v) o.value = edited;
+        for (StateDef& s : program_.states)
+            if (s.next == v) s.next = edited;
+        std::string& name = program_.values[v].name;
+        program_.values[edited].name = name;
+        const std::string before = (name.empty() ? path : name) + ".untapped";  // of several edits, before the first
+        name = program_.find(before) ? "" : before;
+    }
+
+    void read(const Tap& tap, const std::string& path, const std::vector<orr_value>& outs) {
+        const std::string name = tap.kind->id == std::string_view("read") ? path : path + ":" + tap.kind->id;
+        for (size_t k = 0; k < outs.size() && outs[k]; k++) {
+            if (tap.kind->outputs && !tap.kind->outputs[k]) break;
+            add_output(tap.kind->outputs ? name + "." + tap.kind->outputs[k] : name, outs[k]);
+            if (!tap.kind->outputs) break;
+        }
+    }
+
+    void add_output(const std::string& name, orr_value v) {
+        for (OutputDef& o : program_.outputs)
+            if (o.name == name) {
+                o.tapped = true;  // read twice, or an output of the model's
+                return;
+            }
+        program_.outputs.push_back({name, v, true});
+    }
+
+    const orr_host* host_;
+    Registry& registry_;
+    Weights& weights_;
+    Program program_;
+    const TapSet& taps_;
+    orr_dim batch_ = 0, tokens_ = 0;
+};
+
+}  // namespace
+
+Program weave_taps(const orr_host* host, Registry& registry, Weights& weights, const Program& source, const TapSet& taps, const std::string& active) {
+    Weaver weaver(host, registry, weights, source, taps);
+    for (const bool edits : {true, false})  // what is read is what the rest of the model sees
+        for (size_t i = 0; i < taps.taps().size(); i++)
+            if (active[i] == '1' && taps.taps()[i].edits() == edits) weaver.weave(i);
+    return weaver.done();
+}
+
+}  // namespace orrery

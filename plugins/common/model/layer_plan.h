@@ -1,0 +1,50 @@
+// The controls "layer_plan" and "bypass" of a stack of layers: which of them run, in what order, which of their parts.
+// Sun et al. 2024, arXiv:2407.09298 (skip, reorder, repeat, side by side) · Zhang et al. 2024, arXiv:2405.18218 (single sub-layers).
+#ifndef ORRERY_COMMON_MODEL_LAYER_PLAN_H
+#define ORRERY_COMMON_MODEL_LAYER_PLAN_H
+
+#include <string>
+#include <vector>
+
+#include "model/arch.h"
+
+namespace orrery {
+
+struct LayerStep {
+    int64_t layer = 0;
+    std::string path;  // "layers.3"; where it runs again "layers.3#2": its values and states have names of their own
+    bool mixer = true, ffn = true;  // false: x passes by
+    bool final = false;             // nothing comes behind it
+};
+
+class LayerPlan {
+  public:
+    // Reads the graph's controls, their names and the paths with `prefix` in front ("encoder."). Throws Error naming the control and what is
+    // wrong with its value.
+    LayerPlan(Graph& g, int64_t layers, const std::string& prefix = "");
+
+    // x after all of it. block(step, x) gives x after one layer. Stops once something has failed.
+    template <class Block>
+    Value run(Graph& g, Value x, Block&& block) const {
+        for (const std::vector<LayerStep>& side_by_side : steps_) {
+            Value sum;
+            for (const LayerStep& step : side_by_side) {
+                if (!x) return x;
+                const Value y = block(step, x);
+                sum = sum ? g.op("orr.add/1", {sum, y}) : y;
+            }
+            const auto n = static_cast<double>(side_by_side.size());
+            x = n > 1 ? g.op("orr.affine/1", {sum}, Attrs().set("scale", 1 / n)) : sum;
+        }
+        return x;
+    }
+
+  private:
+    std::vector<std::vector<LayerStep>> steps_;  // of each, all read the same x and their results are averaged
+};
+
+// Adds both controls to what the model declares. ffn: its blocks have a channel mixer beside the token mixer.
+void declare_layer_controls(Summary& summary, int64_t layers, bool ffn, const std::string& prefix = "");
+
+}  // namespace orrery
+#endif

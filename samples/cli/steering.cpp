@@ -1,0 +1,162 @@
+#include "steering.hpp"
+
+#include <charconv>
+#include <deque>
+#include <regex>
+
+#include "safetensors_io.hpp"
+
+namespace orrery::cli {
+namespace {
+
+// What an orr_tap borrows from.
+struct Held {
+    std::string path, kind;
+    std::vector<float> operand;
+    orr_named_tensor tensor{};
+    orr_tap tap{};
+};
+
+[[noreturn]] void refuse(const std::string& given, const std::string& why) { throw UsageError("--tap " + given + ": " + why); }
+
+double number(const std::string& given, const std::string& text) {
+    size_t used = 0;
+    double value = 0;
+    try {
+        value = std::stod(text, &used);
+    } catch (const std::exception&) {
+        used = 0;
+    }
+    if (text.empty() || used != text.size()) refuse(given, "\"" + text + "\" is no number");
+    return value;
+}
+
+int64_t whole(const std::string& given, const std::string& text) {
+    int64_t value = 0;
+    const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (failed != std::errc() || end != text.data() + text.size()) refuse(given, "\"" + text + "\" is no whole number");
+    return value;
+}
+
+// * stands for any text without a dot.
+bool fits(const std::string& path, const std::string& pattern) {
+    const std::string literal = std::regex_replace(pattern, std::regex(R"([.+?^$(){}|\[\]\\])"), R"(\$&)");
+    return std::regex_match(path, std::regex(std::regex_replace(literal, std::regex(R"(\*)"), "[^.]*")));
+}
+
+class Taps {
+  public:
+    Taps(const host::Model& model, const char* entry) : model_(model), entry_(entry) {}
+
+    void add(const std::string& given) {
+        const size_t equal = given.find('=');
+        if (equal == std::string::npos || equal == 0) refuse(given, "wanted PATTERN=KIND[:ARGUMENT][@FIRST:END]");
+        std::string what = given.substr(equal + 1);
+        orr_tap tap{};
+        tap.header = ORR_HEADER(orr_tap);
+        tap.factor = 1;
+        static const std::regex kPositions(R"(^(.*)@(\d+):(\d*)$)");
+        if (std::smatch m; std::regex_match(what, m, kPositions)) {
+            tap.first_position = whole(given, m[2]);
+            tap.end_position = m[3].length() ? whole(given, m[3]) : 0;
+            what = m[1];
+        }
+        const size_t colon = what.find(':');
+        std::string kind = what.substr(0, colon), argument = colon == std::string::npos ? "" : what.substr(colon + 1);
+        if (kind == "read" && !argument.empty()) {  // read:mean, read:top_k:5
+            const size_t next = argument.find(':');
+            kind = argument.substr(0, next);
+            argument = next == std::string::npos ? "" : argument.substr(next + 1);
+        }
+        const std::string pattern = given.substr(0, equal);
+        if (kind == "set" || kind == "add") return add_files(given, pattern, kind, argument, tap);
+        if (kind == "scale")
+            tap.factor = number(given, argument);
+        else if (kind == "top_k")
+            tap.count = whole(given, argument);
+        else if (!argument.empty())
+            refuse(given, "\"" + kind + "\" takes no \"" + argument + "\"");
+        hold(pattern, kind, tap);
+    }
+
+    void set(host::Session& session) const {
+        std::vector<orr_tap> taps;
+        for (const Held& h : held_) taps.push_back(h.tap);
+        session.set_taps(taps);
+    }
+
+  private:
+    Held& hold(const std::string& path, const std::string& kind, const orr_tap& tap) {
+        Held& h = held_.emplace_back();
+        h.path = path;
+        h.kind = kind;
+        h.tap = tap;
+        h.tap.path = h.path.c_str();
+        h.tap.kind = h.kind.c_str();
+        return h;
+    }
+
+    // FILE, or FILE*FACTOR: for each value that fits, the tensor of its path.
+    void add_files(const std::string& given, const std::string& pattern, const std::string& kind, std::string file, orr_tap tap) {
+        if (kind == "add")
+            if (const size_t star = file.rfind('*'); star != std::string::npos) {
+                tap.factor = number(given, file.substr(star + 1));
+                file.resize(star);
+            }
+        if (file.empty()) refuse(given, "wanted " + kind + ":FILE.safetensors");
+        const std::vector<host::Tensor> tensors = parse_safetensors(read_file(file), file);
+        bool any = false;
+        for (const json& value : parse_json(model_.describe("values", entry_))) {
+            const auto path = value["name"].get<std::string>();
+            if (!fits(path, pattern)) continue;
+            any = true;
+            const auto tensor = std::find_if(tensors.begin(), tensors.end(), [&](const host::Tensor& t) { return t.name() == path; });
+            if (tensor == tensors.end())
+                throw host::Error(ORR_NOT_FOUND, file + ": holds no tensor " + path + ", which --tap " + given + " asks for");
+            Held& h = hold(path, kind, tap);
+            h.operand = to_f32(*tensor);
+            h.tensor = tensor->raw();
+            h.tensor.name = h.path.c_str();
+            h.tensor.type = ORR_TYPE_F32;
+            h.tensor.data = h.operand.data();
+            h.tensor.size_bytes = h.operand.size() * sizeof(float);
+            h.tap.operand = &h.tensor;
+        }
+        if (!any)
+            throw host::Error(ORR_NOT_FOUND,
+                              "--tap " + given + ": no value of the model fits " + pattern + "; `orrery inspect MODEL values` lists them");
+    }
+
+    const host::Model& model_;
+    const char* entry_;
+    std::deque<Held> held_;
+};
+
+}  // namespace
+
+void add_steering(CLI::App& app, Steering& s) {
+    app.add_option(
+           "--tap", s.taps,
+           "PATTERN=KIND[:ARGUMENT][@FIRST:END], repeatable: read, last, mean, norm, entropy, top_k:N, zero, scale:X, set:FILE, add:FILE[*X]; "
+           "values read are outputs; FIRST:END are tokens")
+        ->allow_extra_args(false);
+    app.add_option("--control", s.controls, "NAME=VALUE, repeatable: a control of the model (`orrery inspect MODEL controls`)")
+        ->allow_extra_args(false);
+}
+
+void steer(host::Session& session, const host::Model& model, const Steering& s, const char* entry) {
+    for (const std::string& given : s.controls) {
+        const size_t equal = given.find('=');
+        if (equal == std::string::npos || equal == 0) throw UsageError("--control " + given + ": wanted NAME=VALUE");
+        const std::string value = given.substr(equal + 1);
+        // What is no JSON is a string.
+        const json parsed = json::parse(value, nullptr, false);
+        session.set_control(given.substr(0, equal), parsed.is_discarded() ? json(value).dump() : value);
+    }
+    if (s.taps.empty()) return;
+    Taps taps(model, entry);
+    for (const std::string& given : s.taps) taps.add(given);
+    taps.set(session);
+}
+
+}  // namespace orrery::cli

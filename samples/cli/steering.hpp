@@ -1,0 +1,22 @@
+// --tap and --control: what a command may look at and change inside a model.
+#ifndef ORRERY_CLI_STEERING_HPP
+#define ORRERY_CLI_STEERING_HPP
+
+#include <string>
+#include <vector>
+
+#include "common.hpp"
+
+namespace orrery::cli {
+
+struct Steering {
+    std::vector<std::string> taps;      // PATTERN=KIND[:ARGUMENT][@FIRST:END]
+    std::vector<std::string> controls;  // NAME=VALUE
+};
+
+void add_steering(CLI::App& app, Steering& steering);
+// Throws UsageError for what cannot be read, host::Error for what the engine refuses.
+void steer(host::Session& session, const host::Model& model, const Steering& steering, const char* entry);
+
+}  // namespace orrery::cli
+#endif

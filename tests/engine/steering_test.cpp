@@ -1,0 +1,289 @@
+// Taps and controls: what PyTorch hooks give on the same models (golden/<case>/steering.json), nothing left where there are none, and
+// sequences whose layers come and go.
+#include "support.hpp"
+
+namespace engine_tests {
+namespace {
+
+constexpr double kTolerance = 1e-4;  // of the expected value's standard deviation
+
+struct GivenTap {
+    std::string path, kind = "read";
+    double factor = 1;
+    int64_t count = 0, first_position = 0, end_position = 0, first_run = 0, end_run = 0;
+    const Tensor* operand = nullptr;
+};
+
+void set_taps(const Session& session, const std::vector<GivenTap>& given) {
+    std::deque<orr_named_tensor> operands;
+    std::deque<orr_tap> taps;
+    std::vector<const orr_tap*> pointers;
+    for (const GivenTap& g : given) {
+        orr_tap& t = taps.emplace_back();
+        t = {ORR_HEADER(orr_tap), g.path.c_str(), g.kind.c_str(), g.factor, g.count, nullptr, g.first_position, g.end_position, g.first_run, g.end_run};
+        if (g.operand) t.operand = &operands.emplace_back(named("operand", *g.operand));
+        pointers.push_back(&t);
+    }
+    check(orr_session_set_taps(session.get(), static_cast<uint32_t>(pointers.size()), pointers.data()));
+}
+
+void set_control(const Session& session, const char* name, const char* json) { check(orr_session_set_control(session.get(), name, json)); }
+
+bool has_vulkan() {
+    const Json capabilities = about(shared_engine(), "capabilities");
+    for (const Json& d : capabilities["devices"])
+        if (d["id"] == "vulkan:0" && !d.contains("problem")) return true;
+    return false;
+}
+
+class Steering : public testing::TestWithParam<std::tuple<const char*, const char*>> {
+  protected:
+    void SetUp() override {
+        if (device() == "vulkan" && kThreadSanitizer) GTEST_SKIP() << "drivers are not instrumented";
+        if (device() == "vulkan" && !has_vulkan()) GTEST_SKIP() << "no Vulkan device";
+        folder_ = golden_folder(std::get<0>(GetParam()));
+        model_ = open_golden(std::get<0>(GetParam()), nullptr, std::get<1>(GetParam()));
+        inputs_ = read_tensors(folder_ + "/inputs.safetensors");
+    }
+    std::string device() const { return std::get<1>(GetParam()); }
+    Session session() const {
+        return make_session(model_, [&](orr_session_options& o) { o.batch = inputs_.begin()->second.shape[0]; });
+    }
+    std::string folder_;
+    Model model_;
+    Tensors inputs_;
+};
+
+TEST_P(Steering, GivesWhatHooksGive) {
+    const Json steps = Json::parse(read_file(folder_ + "/steering.json"));
+    const Tensors values = read_tensors(folder_ + "/steering.safetensors");
+    ASSERT_FALSE(steps.empty());
+    for (const Json& step : steps) {
+        const Session s = session();
+        std::vector<GivenTap> taps;
+        for (const Json& t : step["taps"]) {
+            taps.push_back({t["path"], t["kind"], t.value("factor", 1.0), t.value("count", 0), t.value("first", 0), t.value("end", 0)});
+            if (t.contains("operand")) taps.back().operand = &values.at(t["operand"]);
+        }
+        set_taps(s, taps);
+        for (const auto& [name, value] : step["controls"].items()) set_control(s, name.c_str(), value.dump().c_str());
+        const Tensors got = run(s, inputs_);
+        for (const auto& [name, key] : step["outputs"].items()) {
+            ASSERT_TRUE(got.contains(name)) << step["name"] << " gives no " << name;
+            EXPECT_LE(difference(got.at(name), values.at(key)), kTolerance) << step["name"] << ": " << name;
+        }
+    }
+}
+
+TEST_P(Steering, NothingIsLeftOfTapsThatAreTakenOff) {
+    const Session plain = session(), tapped = session();
+    const Tensors want = run(plain, inputs_);
+    set_taps(tapped, {{"layers.*.output"}, {"layers.0.mixer.output", "zero"}});
+    EXPECT_GT(run(tapped, inputs_).size(), want.size());
+    EXPECT_NE(describe(tapped, "plan"), describe(plain, "plan"));
+    set_taps(tapped, {});
+    check(orr_session_reset(tapped.get()));
+    const Tensors got = run(tapped, inputs_);
+    ASSERT_EQ(got.size(), want.size());
+    for (const auto& [name, tensor] : want) EXPECT_EQ(got.at(name).bytes, tensor.bytes) << name;
+    EXPECT_EQ(describe(tapped, "plan"), describe(plain, "plan"));
+}
+
+TEST_P(Steering, NeutralControlsGiveThePlainModel) {
+    const Tensors want = run(session(), inputs_);
+    orr_text* text = nullptr;
+    check(orr_model_describe(model_.get(), "controls", nullptr, &text));
+    const Json controls = Json::parse(orr_text_data(text));
+    orr_text_release(text);
+    ASSERT_FALSE(controls.empty());
+    const Session s = session();
+    for (const Json& control : controls) {
+        set_control(s, control["name"].get<std::string>().c_str(), control["default"].dump().c_str());
+        check(orr_session_reset(s.get()));
+        const Tensors got = run(s, inputs_);
+        for (const auto& [name, tensor] : want) EXPECT_EQ(got.at(name).bytes, tensor.bytes) << control["name"] << ": " << name;
+    }
+    // The neutral plan in other words, and a plan that was taken back.
+    for (const char* value : {"\"0,1\"", "\"1,0\"", static_cast<const char*>(nullptr)}) {
+        set_control(s, "layer_plan", value);
+        check(orr_session_reset(s.get()));
+        const Tensors got = run(s, inputs_);
+        for (const auto& [name, tensor] : want)
+            if (!value || value[1] == '0')
+                EXPECT_EQ(got.at(name).bytes, tensor.bytes) << name;
+            else
+                EXPECT_NE(got.at(name).bytes, tensor.bytes) << name;
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, Steering, testing::Combine(testing::Values("llama", "gpt2", "mamba", "bert", "vit_classifier"), testing::Values("cpu", "vulkan")),
+                         [](const auto& info) { return std::string(std::get<0>(info.param)) + "_" + std::get<1>(info.param); });
+
+class SteeredDecoding : public testing::TestWithParam<const char*> {
+  protected:
+    void SetUp() override {
+        if (std::string(GetParam()) == "vulkan" && kThreadSanitizer) GTEST_SKIP() << "drivers are not instrumented";
+        if (std::string(GetParam()) == "vulkan" && !has_vulkan()) GTEST_SKIP() << "no Vulkan device";
+        model_ = open_golden("llama", nullptr, GetParam());
+    }
+    Model model_;
+    const std::vector<int32_t> ids_ = some_ids(12, 41);
+};
+INSTANTIATE_TEST_SUITE_P(Devices, SteeredDecoding, testing::Values("cpu", "vulkan"), [](const auto& info) { return std::string(info.param); });
+
+TEST_P(SteeredDecoding, PositionsMeanTheSameInAnyNumberOfRuns) {
+    const std::vector<GivenTap> taps = {{"layers.0.output", "scale", -2, 0, 3, 9}, {"layers.1.mixer.output", "zero", 1, 0, 0, 2}};
+    const Session whole = make_session(model_), stepped = make_session(model_), plain = make_session(model_);
+    set_taps(whole, taps);
+    set_taps(stepped, taps);
+    const Tensor want = feed(whole, ids_);
+    Tensor got;
+    for (const int32_t id : ids_) got = feed(stepped, {id});
+    EXPECT_LE(difference(got, want), kTolerance);
+    EXPECT_GT(difference(feed(plain, ids_), want), 0.01);
+}
+
+TEST_P(SteeredDecoding, RunsAreCountedFromWhereTheTapsWereSet) {
+    const Session s = make_session(model_), plain = make_session(model_);
+    feed(s, part(ids_, 0, 4));
+    feed(plain, part(ids_, 0, 4));
+    set_taps(s, {{"logits", "zero", 1, 0, 0, 0, 1, 2}, {"layers.0.output", "norm", 1, 0, 0, 0, 2, 0}});
+    const Tensor want0 = feed(plain, {ids_[4]}), want1 = feed(plain, {ids_[5]}), want2 = feed(plain, {ids_[6]});
+    EXPECT_EQ(feed(s, {ids_[4]}).bytes, want0.bytes);
+    const auto zeroed = feed(s, {ids_[5]}).floats();
+    EXPECT_TRUE(std::all_of(zeroed.begin(), zeroed.end(), [](float x) { return x == 0; }));
+    const Tensors last = run(s, {{"input_ids", ids_tensor({ids_[6]})}}, "next", {"logits"});  // what is read comes beside what is asked for
+    EXPECT_EQ(last.at("logits").bytes, want2.bytes);
+    EXPECT_EQ(last.at("layers.0.output:norm").shape, (std::vector<int64_t>{1, 1}));
+}
+
+TEST_P(SteeredDecoding, WhatWasThereCanBeReadBesideAnEdit) {
+    const Session s = make_session(model_), plain = make_session(model_);
+    set_taps(s, {{"layers.0.output", "scale", 3}});
+    const Tensors got = run(s, {{"input_ids", ids_tensor(ids_)}}, "forward", {"layers.0.output", "layers.0.output.untapped"});
+    const Tensors want = run(plain, {{"input_ids", ids_tensor(ids_)}}, "forward", {"layers.0.output"});
+    EXPECT_LE(difference(got.at("layers.0.output.untapped"), want.at("layers.0.output")), kTolerance);
+    const auto edited = got.at("layers.0.output").floats(), before = got.at("layers.0.output.untapped").floats();
+    for (size_t i = 0; i < edited.size(); i++) EXPECT_FLOAT_EQ(edited[i], 3 * before[i]);
+}
+
+TEST_P(SteeredDecoding, NotANumberIsEditedAway) {
+    const Session s = make_session(model_);
+    const float nan = NAN;
+    Tensor operand{ORR_TYPE_F32, {1}, std::vector<char>(sizeof nan)};
+    std::memcpy(operand.bytes.data(), &nan, sizeof nan);
+    set_taps(s, {{"layers.0.output", "set", 1, 0, 0, 0, 0, 0, &operand}, {"layers.0.output", "zero"}});
+    for (const float x : feed(s, ids_).floats()) EXPECT_TRUE(std::isfinite(x));
+}
+
+TEST_P(SteeredDecoding, ALayerLeftOutMissesTokens) {
+    const Session s = make_session(model_);
+    feed(s, part(ids_, 0, 3));
+    set_control(s, "layer_plan", "0");
+    const Tensor shorter = feed(s, part(ids_, 3, 6));
+    set_control(s, "layer_plan", nullptr);
+    expect_failure([&] { feed(s, {ids_[6]}); }, ORR_INVALID_ARGUMENT, {"layers.1.mixer.", "has seen 3 tokens", "stands at 6"});
+    const Session forked = fork(s);
+    check(orr_session_rollback(forked.get(), 3));  // there both layers know everything
+    const Session plain = make_session(model_);
+    feed(plain, part(ids_, 0, 3));
+    EXPECT_EQ(feed(forked, part(ids_, 3, 6)).bytes, feed(plain, part(ids_, 3, 6)).bytes);
+    set_control(s, "layer_plan", "0");
+    feed(s, {ids_[6]});  // goes on without it
+    check(orr_session_reset(s.get()));
+    set_control(s, "layer_plan", nullptr);
+    check(orr_session_reset(plain.get()));
+    EXPECT_EQ(feed(s, ids_).bytes, feed(plain, ids_).bytes);
+}
+
+TEST_P(SteeredDecoding, AMixerThatIsPassedByKeepsNoState) {
+    const Session s = make_session(model_), plain = make_session(model_);
+    set_control(s, "bypass", "\"0.mixer\"");
+    const Tensor got = feed(s, ids_);
+    for (const Json& state : description(s, "states", "states")) EXPECT_EQ(state["name"].get<std::string>().find("layers.0."), std::string::npos);
+    // The same as a mixer that gives nothing.
+    set_taps(plain, {{"layers.0.mixer.output", "zero"}});
+    EXPECT_LE(difference(got, feed(plain, ids_)), kTolerance);
+}
+
+TEST_P(SteeredDecoding, LayersThatRunAgainHaveStatesOfTheirOwn) {
+    const Session whole = make_session(model_), stepped = make_session(model_);
+    for (const Session* s : {&whole, &stepped}) set_control(*s, "layer_plan", "\"0*2,1|0\"");
+    const Tensor want = feed(whole, ids_);
+    Tensor got;
+    for (const int32_t id : ids_) got = feed(stepped, {id});
+    EXPECT_LE(difference(got, want), kTolerance);
+    const Session forked = fork(stepped);
+    const std::string file = scratch("steered.state");
+    check(orr_session_save(stepped.get(), file.c_str()));
+    const Tensor next = feed(stepped, {7});
+    EXPECT_EQ(feed(forked, {7}).bytes, next.bytes);
+    const Session loaded = make_session(model_);
+    expect_failure([&] { check(orr_session_load(loaded.get(), file.c_str())); }, ORR_CORRUPT, {"8 states", "declares 4"});
+    set_control(loaded, "layer_plan", "\"0*2,1|0\"");
+    check(orr_session_load(loaded.get(), file.c_str()));
+    EXPECT_EQ(feed(loaded, {7}).bytes, next.bytes);
+}
+
+TEST_P(SteeredDecoding, AverageOfOneLayerWithItselfIsThatLayer) {
+    const Session s = make_session(model_), plain = make_session(model_);
+    set_control(s, "layer_plan", "\"0,1|1\"");
+    EXPECT_LE(difference(feed(s, ids_), feed(plain, ids_)), 1e-6);
+}
+
+TEST_P(SteeredDecoding, ABatchOfSessionsHasOneSetOfTaps) {
+    const Session a = make_session(model_), b = make_session(model_), alone = make_session(model_);
+    const std::vector<GivenTap> taps = {{"layers.0.output", "scale", -1, 0, 2, 4}, {"layers.1.output", "last"}};
+    for (const Session* s : {&a, &b, &alone}) set_taps(*s, taps);
+    feed(a, part(ids_, 0, 2));
+    feed(alone, part(ids_, 0, 2));
+    feed(b, part(ids_, 0, 1));  // their positions differ: so do the tokens that the tap applies to
+    Tensor ids{ORR_TYPE_I32, {2, 1}, std::vector<char>(8)};
+    std::memcpy(ids.bytes.data(), &ids_[2], 4);
+    std::memcpy(ids.bytes.data() + 4, &ids_[1], 4);
+    const orr_named_tensor input = named("input_ids", ids);
+    const orr_named_tensor* inputs[] = {&input};
+    orr_session* sessions[] = {a.get(), b.get()};
+    check(orr_session_run_batch(2, sessions, "next", 1, inputs, 0, nullptr));
+    orr_named_tensor logits{};
+    logits.header = ORR_HEADER(orr_named_tensor);
+    check(orr_session_output(a.get(), "logits", &logits));
+    const auto want = feed(alone, {ids_[2]}).floats();
+    EXPECT_EQ(std::memcmp(logits.data, want.data(), want.size() * sizeof(float)), 0);
+    set_taps(b, {{"layers.0.output", "scale", -3, 0, 2, 4}, {"layers.1.output", "last"}});
+    expect_failure([&] { check(orr_session_run_batch(2, sessions, "next", 1, inputs, 0, nullptr)); }, ORR_INVALID_ARGUMENT, {"same controls and taps", "session 1"});
+}
+
+TEST(SteeringErrors, NameWhatIsWrong) {
+    const Model model = open_golden("llama");
+    const Session s = make_session(model);
+    const Tensor wide{ORR_TYPE_F32, {3}, std::vector<char>(12)}, whole{ORR_TYPE_I32, {24}, std::vector<char>(96)}, deep{ORR_TYPE_F32, {1, 1, 1, 24}, std::vector<char>(96)};
+    expect_failure([&] { set_taps(s, {{"layers.5.output"}}); }, ORR_NOT_FOUND, {"llama", "layers.5.output"});
+    expect_failure([&] { set_taps(s, {{"layers.*"}}); }, ORR_NOT_FOUND, {"layers.*"});  // * stops at a dot
+    expect_failure([&] { set_taps(s, {{""}}); }, ORR_INVALID_ARGUMENT, {"names no path"});
+    expect_failure([&] { set_taps(s, {{"logits", "frobnicate"}}); }, ORR_NOT_FOUND, {"frobnicate", "entropy"});
+    expect_failure([&] { set_taps(s, {{"logits", "top_k"}}); }, ORR_INVALID_ARGUMENT, {"top_k", "count 0"});
+    expect_failure([&] { set_taps(s, {{"logits", "top_k", 1, 4000}}); }, ORR_INVALID_ARGUMENT, {"logits", "4000", "41"});
+    expect_failure([&] { set_taps(s, {{"logits", "set"}}); }, ORR_INVALID_ARGUMENT, {"set", "no operand"});
+    expect_failure([&] { set_taps(s, {{"layers.0.output", "add", 1, 0, 0, 0, 0, 0, &wide}}); }, ORR_INVALID_ARGUMENT, {"layers.0.output", "[3]", "24"});
+    expect_failure([&] { set_taps(s, {{"layers.0.output", "add", 1, 0, 0, 0, 0, 0, &deep}}); }, ORR_INVALID_ARGUMENT, {"[1, 1, 1, 24]"});
+    expect_failure([&] { set_taps(s, {{"layers.0.output", "add", 1, 0, 0, 0, 0, 0, &whole}}); }, ORR_INVALID_ARGUMENT, {"i32", "f32"});
+    expect_failure([&] { set_taps(s, {{"layers.0.output", "zero", 1, 0, 5, 3}}); }, ORR_INVALID_ARGUMENT, {"positions", "5", "3"});
+    expect_failure([&] { set_taps(s, {{"layers.0.output", "read", 1, 0, 0, 3}}); }, ORR_INVALID_ARGUMENT, {"positions", "read"});
+    expect_failure([&] { set_taps(s, {{"layers.0.output", "zero", 1, 0, 0, 0, -1, 0}}); }, ORR_INVALID_ARGUMENT, {"runs"});
+    expect_failure([&] { set_control(s, "depth", "1"); }, ORR_NOT_FOUND, {"depth", "layer_plan", "bypass"});
+    for (const char* bad : {"\"2\"", "\"0,,1\"", "\"0-\"", "\"-1\"", "\"0*x\"", "\"0|\"", "\"a\"", "\"0*99999999\"", "[0]", "true", "{"})
+        expect_failure([&] { set_control(s, "layer_plan", bad); }, ORR_INVALID_ARGUMENT, {"layer_plan"});
+    expect_failure([&] { set_control(s, "bypass", "\"0.norm\""); }, ORR_INVALID_ARGUMENT, {"bypass", "0.norm"});
+    // None of it was taken: the session runs as a plain one.
+    EXPECT_EQ(feed(s, {1, 2, 3}).bytes, feed(make_session(model), {1, 2, 3}).bytes);
+    // An operand that fits some runs alone is refused by the others.
+    const Tensor three{ORR_TYPE_F32, {1, 3, 24}, std::vector<char>(288)};
+    set_taps(s, {{"layers.0.output", "set", 1, 0, 0, 0, 0, 0, &three}});
+    expect_failure([&] { feed(s, {4}); }, ORR_INVALID_ARGUMENT, {"layers.0.output", "[1, 3, 24]", "[1, 1, 24]"});
+    EXPECT_EQ(orr_session_position(s.get()), 3);
+    feed(s, {4, 5, 6});
+}
+
+}  // namespace
+}  // namespace engine_tests
