@@ -27,7 +27,8 @@ using Words = std::vector<std::pair<std::string, std::string>>;
 void check_identifier(const char* what, const std::string& text) {
     const auto is_good = [](unsigned char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; };
     if (text.empty() || text.size() > kMostNameBytes || text[0] < 'a' || text[0] > 'z' || !std::all_of(text.begin(), text.end(), is_good))
-        throw UsageError(std::string(what) + " is \"" + text + "\"; it takes small letters, digits and _, a letter first, at most " + std::to_string(kMostNameBytes));
+        throw UsageError(std::string(what) + " is \"" + text + "\"; it takes small letters, digits and _, a letter first, at most " +
+                         std::to_string(kMostNameBytes));
 }
 
 // "fast_gelu" -> "FastGelu"
@@ -114,7 +115,10 @@ void write_files(const std::vector<NewFile>& files, const Words& words) {
 }
 
 Words words_of(const Options& o) {
-    return {{"@name@", o.name}, {"@Name@", pascal_case(o.name)}, {"@plugin@", o.tree.empty() ? o.name : o.family}, {"@prefix@", o.tree.empty() ? o.prefix : "orr"}};
+    return {{"@name@", o.name},
+            {"@Name@", pascal_case(o.name)},
+            {"@plugin@", o.tree.empty() ? o.name : o.family},
+            {"@prefix@", o.tree.empty() ? o.prefix : "orr"}};
 }
 
 int make_new(const Common& common, Options o) {
@@ -124,7 +128,8 @@ int make_new(const Common& common, Options o) {
     if (!o.tree.empty()) {
         check_identifier("--family", o.family);
         if (!o.folder.empty()) throw UsageError("--folder and --tree exclude each other");
-        if (!fs::is_directory(fs::path(o.tree) / "plugins")) throw UsageError(o.tree + " is no tree of Orrery's source: it has no folder \"plugins\"");
+        if (!fs::is_directory(fs::path(o.tree) / "plugins"))
+            throw UsageError(o.tree + " is no tree of Orrery's source: it has no folder \"plugins\"");
     } else if (o.folder.empty()) {
         o.folder = o.name;
     }

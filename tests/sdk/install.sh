@@ -9,3 +9,7 @@ for file in include/orrery/orrery.h include/orrery/plugin.h lib/liborrery.so lib
     share/orrery/templates/model/CMakeLists.txt share/orrery/shaders/common/params.h; do
     [ -e "$prefix/$file" ] || { echo "not installed: $file"; exit 1; }
 done
+# The command in the build folder finds the templates too.
+rm -rf "$prefix.new"
+"$build/bin/orrery" new op from_the_build --folder "$prefix.new" > /dev/null
+[ -f "$prefix.new/ops/from_the_build/from_the_build.cpp" ] || { echo "$build/bin/orrery found no template"; exit 1; }

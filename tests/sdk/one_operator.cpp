@@ -49,7 +49,8 @@ orr_status build(void*, const orr_model_source*, const char*, orr_builder* b) {
     return orrery::guard(b->host, [&] {
         orrery::Graph g(b);
         std::vector<orr_value> inputs;
-        for (const orrery::host::Tensor& t : request.inputs) inputs.push_back(g.input(t.name().c_str(), ORR_TYPE_F32, {t.shape().begin(), t.shape().end()}).id);
+        for (const orrery::host::Tensor& t : request.inputs)
+            inputs.push_back(g.input(t.name().c_str(), ORR_TYPE_F32, {t.shape().begin(), t.shape().end()}).id);
         orr_value output = 0;
         b->node(b, request.op.c_str(), request.attrs.c_str(), static_cast<uint32_t>(inputs.size()), inputs.data(), 1, &output);
         g.output("y", {output});
@@ -61,7 +62,8 @@ void destroy(void*) {}
 const void* extension(const char* id) {
     static const char* const architectures[] = {"OneOperator", nullptr};
     static const char* const none[] = {nullptr};
-    static const orr_model_arch arch = {ORR_HEADER(orr_model_arch), "one_operator", "one node", architectures, none, operators, configure, build, destroy};
+    static const orr_model_arch arch = {
+        ORR_HEADER(orr_model_arch), "one_operator", "one node", architectures, none, operators, configure, build, destroy};
     static const orr_model_arch* const items[] = {&arch};
     static const orr_models models = {ORR_HEADER(orr_models), 1, items};
     return std::strcmp(id, ORR_EXT_MODELS) == 0 ? &models : nullptr;
@@ -82,7 +84,8 @@ int run(const char* folder) {
     // A checkpoint without tensors, in memory.
     static const char config[] = R"({"architectures": ["OneOperator"]})";
     static const char weights[] = "\x08\0\0\0\0\0\0\0{}      ";
-    const orr_blob blobs[] = {{ORR_HEADER(orr_blob), "config.json", config, sizeof config - 1}, {ORR_HEADER(orr_blob), "model.safetensors", weights, sizeof weights - 1}};
+    const orr_blob blobs[] = {{ORR_HEADER(orr_blob), "config.json", config, sizeof config - 1},
+                              {ORR_HEADER(orr_blob), "model.safetensors", weights, sizeof weights - 1}};
     const orr_blob* const list[] = {&blobs[0], &blobs[1]};
     orr_model_options model_options = options<orr_model_options>();
     model_options.blobs = list;

@@ -38,6 +38,13 @@ if [ "$kind" = op ]; then
     "$orrery" plugins operators --plugins "$plugins" --json | grep -q '"example.smooth_sign/1"'
     # w * v / (1 + |v|), v = 2 x
     same "$("$host" "$plugins" example.smooth_sign/1 '{"scale": 2}' 2,2:0.5,-1.5,0,1 2:1,4)" "0.5 -3 0 2.66667"
+    # Without glslang the shader is left out, and the rest works.
+    cp -r smooth_sign no_glslang
+    rm -r no_glslang/build
+    "$cmake" -S no_glslang -B no_glslang/build -DCMAKE_PREFIX_PATH="$prefix" -DORRERY_GLSLANG_SYSTEM= > no_glslang.log
+    grep -q "shaders left out" no_glslang.log || { cat no_glslang.log; exit 1; }
+    "$cmake" --build no_glslang/build > no_glslang.log 2>&1 || { cat no_glslang.log; exit 1; }
+    (cd no_glslang/build && ctest --output-on-failure > ../../no_glslang.log) || { cat no_glslang.log; exit 1; }
     # A fault is found: without the absolute value in the fast kernel.
     sed -i 's/(1 + std::abs(v))/(1 + v)/' smooth_sign/ops/smooth_sign/smooth_sign_cpu.cpp
     "$cmake" --build smooth_sign/build > fault.log
@@ -59,6 +66,10 @@ else
     "$python" "$script" golden
     "$orrery" eval golden --plugins "$plugins" --inputs golden/inputs.safetensors --outputs golden/got.safetensors > eval.log
     "$python" "$script" golden --compare
+    "$orrery" inspect golden graph --plugins "$plugins" > graph.log
+    for path in embed.output layers.1.mixer.output layers.1.ffn.output layers.1.output norm.output; do
+        grep -qF "$path" graph.log || { echo "the graph has no value $path"; exit 1; }
+    done
     # What is not the model is refused by name.
     refuses() { # SED TEXT
         mkdir -p wrong

@@ -1,7 +1,6 @@
 /* example.lerp/1: y[i] = a[i] + t * (b[i] - a[i])
  * a, b, y: one shape, f32. A plugin in C99 from plugin.h alone. */
 #include <orrery/plugin.h>
-
 #include <stdio.h>
 #include <string.h>
 
@@ -129,8 +128,23 @@ static const orr_kernel kCpu = {ORR_HEADER(orr_kernel), "cpu", "cpu", 0, support
 static const orr_kernel kReference = {ORR_HEADER(orr_kernel), "reference", "cpu", ORR_KERNEL_REFERENCE, NULL, NULL, run_reference, NULL};
 static const orr_kernel* const kKernels[] = {&kCpu, &kReference}; /* best first */
 
-static const orr_operator kLerp = {
-    ORR_HEADER(orr_operator), "example.lerp/1", "y = a + t (b - a)", 0, 2, 1, 1, 2, kInputs, kOutputs, kAttrs, kKernels, infer, NULL, flops, NULL, NULL};
+static const orr_operator kLerp = {ORR_HEADER(orr_operator),
+                                   "example.lerp/1",
+                                   "y = a + t (b - a)",
+                                   0,
+                                   2,
+                                   1,
+                                   1,
+                                   2,
+                                   kInputs,
+                                   kOutputs,
+                                   kAttrs,
+                                   kKernels,
+                                   infer,
+                                   NULL,
+                                   flops,
+                                   NULL,
+                                   NULL};
 static const orr_operator* const kItems[] = {&kLerp};
 static const orr_operators kOperators = {ORR_HEADER(orr_operators), 1, kItems};
 
