@@ -31,6 +31,12 @@ void check_identifier(const char* what, const std::string& text) {
                          std::to_string(kMostNameBytes));
 }
 
+// Names that mean something else to the build.
+void check_free(const std::string& name) {
+    for (const char* taken : {"common", "orrery"})
+        if (name == taken) throw UsageError("NAME is \"" + name + "\", which the build uses itself");
+}
+
 // "fast_gelu" -> "FastGelu"
 std::string pascal_case(const std::string& name) {
     std::string out;
@@ -123,10 +129,12 @@ Words words_of(const Options& o) {
 
 int make_new(const Common& common, Options o) {
     check_identifier("NAME", o.name);
+    check_free(o.name);
     check_identifier("--prefix", o.prefix);
     if (o.tree.empty() != o.family.empty()) throw UsageError("--tree and --family come together: plugins/FAMILY below TREE is where it goes");
     if (!o.tree.empty()) {
         check_identifier("--family", o.family);
+        if (o.family == "common") throw UsageError("--family is \"common\", which holds what families share");
         if (!o.folder.empty()) throw UsageError("--folder and --tree exclude each other");
         if (!fs::is_directory(fs::path(o.tree) / "plugins"))
             throw UsageError(o.tree + " is no tree of Orrery's source: it has no folder \"plugins\"");

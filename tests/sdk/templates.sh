@@ -11,6 +11,7 @@ new() { "$orrery" new "$kind" "$@"; }
 
 # Wrong names, and places that are taken.
 for name in Sign 2sign "" sign-x si/gn .. "$(printf 'x%.0s' {1..65})"; do must_fail 2 "NAME is \"$name\"" new "$name"; done
+for name in common orrery; do must_fail 2 "NAME is \"$name\", which the build uses" new $name; done
 must_fail 2 "exists already" new sign --folder "$prefix"
 must_fail 2 "come together" new sign --tree "$work"
 must_fail 2 "is no tree" new sign --tree "$work" --family x
@@ -38,6 +39,9 @@ if [ "$kind" = op ]; then
     "$orrery" plugins operators --plugins "$plugins" --json | grep -q '"example.smooth_sign/1"'
     # w * v / (1 + |v|), v = 2 x
     same "$("$host" "$plugins" example.smooth_sign/1 '{"scale": 2}' 2,2:0.5,-1.5,0,1 2:1,4)" "0.5 -3 0 2.66667"
+    # A name may be a word of C++.
+    new double
+    build_project "$work/double" "$prefix" "$cmake"
     # Without glslang the shader is left out, and the rest works.
     cp -r smooth_sign no_glslang
     rm -r no_glslang/build

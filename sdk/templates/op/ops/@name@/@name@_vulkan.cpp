@@ -19,7 +19,7 @@ bool supports(const orr_prepare* p, char* reason, size_t reason_size) {
     if (stride_bytes < 0 || stride_bytes % 4) return refuse(reason, reason_size, "the rows of x lie " + std::to_string(stride_bytes) + " bytes apart");
     if (elements(x) > kMostElems || (stride_bytes > 0 && rows > kMostElems / (stride_bytes / 4)))
         return refuse(reason, reason_size, describe(x) + " spans 2^31 elements or more");
-    return vk::can_run(vk::device(p), shaders::@name@, reason, reason_size);
+    return vk::can_run(vk::device(p), shaders::@name@_f32, reason, reason_size);
 }
 
 orr_status run(const orr_run* run) {
@@ -34,7 +34,7 @@ orr_status run(const orr_run* run) {
     p.n = static_cast<uint32_t>(x.shape[x.rank - 1]);
     p.x_stride = static_cast<uint32_t>(vk::row_stride_bytes(x) / 4);
     p.scale = static_cast<float>(run->attrs->get_float(run->attrs, "scale"));
-    return vk::dispatch(run, shaders::@name@, {}, p, vk::groups(vk::divide_up(count, kGroup)));
+    return vk::dispatch(run, shaders::@name@_f32, {}, p, vk::groups(vk::divide_up(count, kGroup)));
 }
 
 // A small node of the real one's width, on which the engine compares a new device with the definition.
