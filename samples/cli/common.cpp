@@ -130,6 +130,8 @@ orr_session_options session_options(const Common& c) {
     return options;
 }
 
+std::filesystem::path executable_path() { return std::filesystem::read_symlink("/proc/self/exe"); }
+
 std::string read_file(const std::string& path) {
     if (path == "-") return {std::istreambuf_iterator<char>(std::cin), {}};
     std::ifstream file(path, std::ios::binary);

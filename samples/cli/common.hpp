@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -56,6 +57,9 @@ orr_session_options session_options(const Common& common);
 // Whole contents of a file, of stdin for "-".
 std::string read_file(const std::string& path);
 
+// Where this program lies.
+std::filesystem::path executable_path();
+
 // One JSON value and a newline on stdout. Bytes that are not UTF-8 become U+FFFD.
 void print_json(const json& value);
 // The same value for people: "key: value" lines and tables.
@@ -79,6 +83,7 @@ void add_bench(CLI::App& app, Common& common, Action& action);
 void add_inspect(CLI::App& app, Common& common, Action& action);
 void add_plugins(CLI::App& app, Common& common, Action& action);
 void add_doctor(CLI::App& app, Common& common, Action& action);
+void add_new(CLI::App& app, Common& common, Action& action);
 
 }  // namespace orrery::cli
 #endif

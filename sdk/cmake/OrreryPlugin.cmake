@@ -17,11 +17,17 @@
 # Shaders: SHADERS/<op>/variants.txt, where SHADERS is DIR/shaders or, in this repository, shaders/<FAMILY>. One line is one variant:
 #   <name> <file>.comp [<FEATURE>…] [subgroup=<size>] [newer] [-D<macro>=<value>…]
 # FEATURE: an ORR_VULKAN_* without its prefix that the variant needs; newer: needs a glslang of 2024 or later (ORRERY_GLSLANG), else left out.
-# ops/<op>/ includes "<op>_shaders.hpp", which holds orrery::shaders::<name> (orr_vulkan_shader) for each, and finds SHADERS' parent on its path.
+# ops/<op>/ includes "<op>_shaders.hpp", which holds orrery::shaders::<name> (orr_vulkan_shader) for each, and finds SHADERS and its parent on its path.
+# Shaders and what includes their params.h also find the SDK's shared GLSL, as "common/<file>".
 # DIR/plugin.cmake may set ORRERY_PLUGIN_LIBS (libraries to link) and ORRERY_PLUGIN_PRECOMPILE (headers, as
 # "<string>", that so many of its sources read that compiling them once saves time).
 
 set(_orrery_cmake_dir ${CMAKE_CURRENT_LIST_DIR})
+# Shared GLSL: of this repository, or installed.
+get_filename_component(_orrery_shared_shaders ${CMAKE_CURRENT_LIST_DIR}/../../shaders ABSOLUTE)
+if(NOT EXISTS ${_orrery_shared_shaders}/common)
+    get_filename_component(_orrery_shared_shaders ${CMAKE_CURRENT_LIST_DIR}/../../../share/orrery/shaders ABSOLUTE)
+endif()
 
 function(_orrery_kind dir folder by_file prefix out_names out_sources)
     set(names "")
@@ -118,7 +124,7 @@ function(_orrery_shaders family shaders out_dir out_files)
             endif()
             set(header ${generated}/code/${name}.h)
             add_custom_command(OUTPUT ${header}
-                COMMAND ${compiler} --quiet -V --target-env ${environment} -S comp -I${shaders}/.. ${defines} --vn ${name}_code --depfile ${header}.d -o ${header} ${folder}/${file}
+                COMMAND ${compiler} --quiet -V --target-env ${environment} -S comp -I${shaders}/.. -I${_orrery_shared_shaders} ${defines} --vn ${name}_code --depfile ${header}.d -o ${header} ${folder}/${file}
                 DEPENDS ${folder}/${file} DEPFILE ${header}.d VERBATIM COMMENT "shader ${family}/${name}")
             list(APPEND files ${header})
             string(APPEND text "namespace orrery::shaders::code {\n#include \"code/${name}.h\"\n}\nnamespace orrery::shaders {\n")
@@ -208,7 +214,7 @@ function(orrery_add_plugin family dir)
     if(EXISTS ${shaders})
         _orrery_shaders(${family} ${shaders} shader_dir shader_files)
         target_sources(orrery_${family}_objects PRIVATE ${shader_files})
-        target_include_directories(orrery_${family}_objects PRIVATE ${shader_dir} ${shaders}/..)
+        target_include_directories(orrery_${family}_objects PRIVATE ${shader_dir} ${shaders}/.. ${shaders} ${_orrery_shared_shaders})
     endif()
     target_link_libraries(orrery_${family}_objects PUBLIC ${sdk} ${ORRERY_PLUGIN_LIBS})
     if(ORRERY_PLUGIN_PRECOMPILE)

@@ -86,7 +86,7 @@ class Attrs {
     }
     Attrs& set(std::string_view name, const std::vector<int64_t>& v) {
         std::string list = "[";
-        for (size_t i = 0; i < v.size(); i++) list += (i ? "," : "") + std::to_string(v[i]);
+        for (size_t i = 0; i < v.size(); i++) list.append(i ? "," : "").append(std::to_string(v[i]));
         return put(name, list + "]");
     }
     std::string json() const { return "{" + text_ + "}"; }
