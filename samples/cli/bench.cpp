@@ -6,6 +6,7 @@
 #include "interrupt.hpp"
 #include "profile.hpp"
 #include "safetensors_io.hpp"
+#include "steering.hpp"
 #include "tensor_run.hpp"
 
 namespace orrery::cli {
@@ -18,6 +19,7 @@ struct Options {
     std::string model, inputs, entry, profile;
     int64_t prompt_tokens = 512, generate_tokens = 64, batch = 1;
     int repeat = 3;
+    Steering steering;
 };
 
 void print(const Common& common, const json& result) {
@@ -88,6 +90,7 @@ int bench_generation(const Common& common, const Options& o) {
     options.batch = o.batch;
     options.profile = !o.profile.empty();
     host::Session session = model.session(&options);
+    steer(session, model, o.steering, "next");
     const Interrupt interrupt([&] { session.cancel(); });
     RandomIds random(vocabulary_of(session, o.batch));
     Steps step(session, samples(model), o.batch);
@@ -147,6 +150,7 @@ int bench_entry(const Common& common, const Options& o) {
     fit_session(options, inputs);
     options.profile = !o.profile.empty();
     host::Session session = model.session(&options);
+    steer(session, model, o.steering, o.entry.empty() ? nullptr : o.entry.c_str());
     const double load_s = seconds_since(load_start);
     const Interrupt interrupt([&] { session.cancel(); });
     std::vector<double> times;
@@ -187,6 +191,7 @@ void add_bench(CLI::App& app, Common& common, Action& action) {
     sub->add_option("--repeat", o->repeat, "how often; the median is told")->check(CLI::Range(1, 1000000));
     CLI::Option* inputs = sub->add_option("--inputs", o->inputs, "time an entry on the tensors of this safetensors file");
     sub->add_option("--entry", o->entry, "entry point for --inputs; the model's default when absent")->needs(inputs);
+    add_steering(*sub, o->steering);
     sub->callback(
         [&common, &action, o] { action = [&common, o] { return o->inputs.empty() ? bench_generation(common, *o) : bench_entry(common, *o); }; });
 }

@@ -9,6 +9,7 @@
 #include "interrupt.hpp"
 #include "line_editor.hpp"
 #include "sampling.hpp"
+#include "steering.hpp"
 
 namespace orrery::cli {
 namespace {
@@ -18,6 +19,7 @@ constexpr const char* kHelp = "/reset  forget the conversation\n/exit   leave (s
 struct Options {
     std::string model, system;
     Sampling sampling;
+    Steering steering;
 };
 
 json first_messages(const Options& o) {
@@ -31,7 +33,8 @@ int chat(const Common& common, const Options& o) {
     const host::Model model = open_model(engine, o.model, common);
     model.apply_chat_template(R"([{"role": "user", "content": ""}])");  // no template: told before anything is asked
     const orr_session_options options = session_options(common);
-    const host::Session session = model.session(&options);
+    host::Session session = model.session(&options);
+    steer(session, model, o.steering, "next");
     host::Task task = model.task("text_generation", &session);
     LineEditor editor;
     json messages = first_messages(o);
@@ -86,6 +89,7 @@ void add_chat(CLI::App& app, Common& common, Action& action) {
     sub->add_option("MODEL", o->model, "model folder or file")->required();
     sub->add_option("--system", o->system, "a system message that opens the conversation");
     add_sampling(*sub, o->sampling);
+    add_steering(*sub, o->steering);
     sub->callback([&common, &action, o] { action = [&common, o] { return chat(common, *o); }; });
 }
 

@@ -5,6 +5,7 @@
 
 #include "common.hpp"
 #include "interrupt.hpp"
+#include "steering.hpp"
 
 namespace orrery::cli {
 namespace {
@@ -16,6 +17,7 @@ const std::vector<std::string> kOfSession = {"plan", "memory", "rewrites", "prof
 struct Options {
     std::string model, what = "summary", entry;
     int64_t tokens = 1;
+    Steering steering;
 };
 
 std::vector<std::string> all_topics() {
@@ -32,6 +34,7 @@ json describe(const Common& common, const Options& o) {
     orr_session_options options = session_options(common);
     options.profile = o.what == "profile";
     host::Session session = model.session(&options);
+    steer(session, model, o.steering, entry);
     const Interrupt interrupt([&] { session.cancel(); });
     session.warm_up(entry, o.tokens);
     json value = parse_json(session.describe(o.what, entry));
@@ -71,6 +74,7 @@ void add_inspect(CLI::App& app, Common& common, Action& action) {
     sub->add_option("WHAT", o->what, "what to show")->check(CLI::IsMember(all_topics()));
     sub->add_option("--entry", o->entry, "entry point; the model's default when absent");
     sub->add_option("--tokens", o->tokens, "tokens of the run that plan and memory tell of")->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
+    add_steering(*sub, o->steering);
     sub->callback([&common, &action, o] { action = [&common, o] { return inspect(common, *o); }; });
 }
 

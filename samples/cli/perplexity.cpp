@@ -7,6 +7,7 @@
 
 #include "common.hpp"
 #include "interrupt.hpp"
+#include "steering.hpp"
 
 namespace orrery::cli {
 namespace {
@@ -15,6 +16,7 @@ constexpr size_t kChunk = 64;  // tokens per run: 64 rows of 262,144 logits are 
 
 struct Options {
     std::string model, file;
+    Steering steering;
 };
 
 // -log softmax(row)[id] = log(sum_v exp(row[v] - max)) + max - row[id], in f64
@@ -51,6 +53,7 @@ int perplexity(const Common& common, const Options& o) {
     orr_session_options options = session_options(common);
     options.context = static_cast<int64_t>(ids.size());
     host::Session session = model.session(&options);
+    steer(session, model, o.steering, "forward");
     const Interrupt interrupt([&] { session.cancel(); });
     const size_t threads = common.threads ? common.threads : std::max(1u, std::thread::hardware_concurrency());
     const double start = now_seconds();
@@ -86,6 +89,7 @@ void add_perplexity(CLI::App& app, Common& common, Action& action) {
     auto o = std::make_shared<Options>();
     sub->add_option("MODEL", o->model, "model folder or file")->required();
     sub->add_option("-f,--file", o->file, "file with the text; - for stdin")->required();
+    add_steering(*sub, o->steering);
     sub->callback([&common, &action, o] { action = [&common, o] { return perplexity(common, *o); }; });
 }
 

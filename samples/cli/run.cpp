@@ -6,6 +6,7 @@
 
 #include "common.hpp"
 #include "sampling.hpp"
+#include "steering.hpp"
 
 namespace orrery::cli {
 namespace {
@@ -15,6 +16,7 @@ struct Options {
     std::optional<std::string> positional, prompt, file;
     bool stats = false;
     Sampling sampling;
+    Steering steering;
 };
 
 int run(const Common& common, const Options& o) {
@@ -24,7 +26,8 @@ int run(const Common& common, const Options& o) {
     const host::Engine engine = make_engine(common);
     const host::Model model = open_model(engine, o.model, common);
     const orr_session_options options = session_options(common);
-    const host::Session session = model.session(&options);
+    host::Session session = model.session(&options);
+    steer(session, model, o.steering, "next");
     host::Task task = model.task("text_generation", &session);
     json request = sampling_request(o.sampling);
     request["prompt"] = prompt;
@@ -51,6 +54,7 @@ void add_run(CLI::App& app, Common& common, Action& action) {
     sub->add_option("-f,--file", o->file, "file with the text to continue; - for stdin");
     sub->add_flag("--stats", o->stats, "tell the speed on stderr, also when it is not a terminal");
     add_sampling(*sub, o->sampling);
+    add_steering(*sub, o->steering);
     sub->callback([&common, &action, o] { action = [&common, o] { return run(common, *o); }; });
 }
 
