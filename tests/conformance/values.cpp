@@ -244,6 +244,15 @@ std::vector<uint8_t> Held::content() const {
     return out;
 }
 
+bool Held::negate() const {
+    if (type_->block || !type_->is_float() || !paged_.empty() || !rows_.empty() || tensor_.flags & ORR_TENSOR_CONSTANT) return false;
+    const size_t width = type_->block_bytes;
+    each_row([&](uint8_t* row, size_t, size_t bytes) {
+        for (size_t k = width - 1; k < bytes; k += width) row[k] ^= 0x80;  // little-endian, as all of this
+    });
+    return true;
+}
+
 bool Held::intact() const {
     return std::all_of(memory_.begin(), memory_.end(), [](const auto& m) { return m->intact(); });
 }
