@@ -229,11 +229,11 @@ std::optional<Checker::Outputs> Checker::run_once(const orr_operator& op, const 
 
 void Checker::check_other_data(const orr_kernel& k, const AttrSet& attrs, const Binding& b, Plan& plan, Setting s) {
     bool changed = false;
-    const auto negate = [&] {
+    const auto disturb = [&] {
         for (const auto& in : b.inputs)
-            if (in && in->negate()) changed = true;
+            if (in && in->disturb()) changed = true;
     };
-    negate();
+    disturb();
     if (changed && plan.run() == ORR_OK) {
         Outputs kept;
         for (const auto& o : b.outputs) kept.push_back(o->content());
@@ -243,7 +243,7 @@ void Checker::check_other_data(const orr_kernel& k, const AttrSet& attrs, const 
             for (size_t n = 0; n < kept.size(); n++)
                 expect("repeat", b.outputs[n]->content() == kept[n], "output " + std::to_string(n) + ": with other data a plan that has run gives other bits than a fresh one");
     }
-    negate();
+    disturb();
     host_.take_error();
 }
 

@@ -84,7 +84,9 @@ class Checker {
     void check_empty(const orr_operator& op, const Case& c);
     void check_at_once(const orr_operator& op, const orr_kernel& k, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes, const Outputs& alone, Setting s);
     void check_leak(const orr_operator& op, const orr_kernel& k, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes, Setting s);
-    void check_shaders(const orr_operator& op, const orr_kernel& k, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes, Setting s);
+    // plain: what stood between in the run that gave `one`.
+    void check_shaders(const orr_operator& op, const orr_kernel& k, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes, Setting s, const StandIn& plain,
+                       const Outputs& one);
     // ---- decomposition.cpp
     std::optional<Outputs> decomposed(const orr_operator& op, const AttrSet& attrs, const std::vector<Value>& inputs, const std::vector<Shape>& shapes);
     void check_decomposition(const orr_operator& op, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes);
@@ -125,6 +127,7 @@ class Checker {
     Report& report_;
     std::string op_, case_, where_;
     std::set<std::string> kernels_ran_;
+    std::map<std::string, int> ways_seen_;  // of kernels on a device: shaders, and in how many cases
     uint64_t unit_ = 0;
     bool may_fail_ = false;  // a refusal by run is an answer: the data was made up
     std::mt19937_64 random_;

@@ -112,7 +112,10 @@ void Checker::check_kernel(const orr_operator& op, const orr_kernel& k, const Ca
     for (const uint32_t numerics : c.numerics) {
         for (const uint32_t isa : isas()) {
             Setting s{isa, 1, numerics, options_.device};
+            StandIn plain({}, false, false);
+            if (options_.device) s.stand_in = &plain;
             const auto one = run_once(op, k, attrs, c.inputs, shapes, Form::contiguous, s, true);
+            s.stand_in = nullptr;
             if (!one) continue;
             compare_case("values", c, shapes, *one, numerics);
             for (const uint32_t threads : {2u, 3u}) {
@@ -126,7 +129,7 @@ void Checker::check_kernel(const orr_operator& op, const orr_kernel& k, const Ca
             if (!c.batch_inputs.empty()) check_batch(op, k, c, attrs, *one, s);
             if (!c.in_place.empty()) check_in_place(op, k, c, attrs, shapes, s);
             if (options_.device) {
-                check_shaders(op, k, c, attrs, shapes, s);
+                check_shaders(op, k, c, attrs, shapes, s, plain, *one);
             } else if (isa == isas().back() || k.flags & ORR_KERNEL_REFERENCE) {
                 check_at_once(op, k, c, attrs, shapes, *one, s);
                 check_leak(op, k, c, attrs, shapes, s);

@@ -214,7 +214,7 @@ void one_row(void* arg, int64_t r, uint32_t thread) {
     if (has(Fault::batch)) sum *= 1 + 1e-5f * static_cast<float>(row_count(x));
     if (has(Fault::static_scratch)) {
         static_sum = sum;
-        if (run->threads == 1) sleep_ms(1);
+        if (run->threads == 1 && row_count(x) <= 6) usleep(300);
         sum = static_sum;
     }
     float scale = 1 / std::sqrt(sum / static_cast<float>(rows.n) + rows.eps);
@@ -241,7 +241,7 @@ void misbehave(const orr_run* run, int64_t elements) {
     if (has(Fault::beyond_workspace)) static_cast<char*>(run->workspace)[64 * run->threads] = 0;
     if (has(Fault::leak_host)) (void)run->host->allocate(run->host, 32, 16);
     if (has(Fault::leak_heap)) {
-        static void* volatile lost;
+        [[maybe_unused]] static void* volatile lost;
         lost = std::malloc(48);
     }
     if (has(Fault::exception)) throw std::runtime_error("the run fails");
@@ -381,7 +381,7 @@ const orr_plugin kPlugin = {ORR_HEADER(orr_plugin), "planted", "1.0.0", "MIT", O
 
 extern "C" ORR_EXPORT const orr_plugin* orr_plugin_entry(const orr_host*) {
     if (has(Fault::leak_entry)) {
-        static void* volatile lost;
+        [[maybe_unused]] static void* volatile lost;
         lost = std::malloc(8192);
     }
     return &kPlugin;
