@@ -23,7 +23,7 @@ constexpr const char* kUsage =
     "  --seed S       of everything random, default 1\n"
     "  --reproduce S  does again what a failure of that seed was found in, in this process: for a debugger\n"
     "  --timeout T    seconds that one step of a case may take before the plugin's process is ended, default 120; 0: no limit\n"
-    "  --cases-root   folder with ops/<op>/<op>.cases or <family>/ops/<op>/<op>.cases; default: ./plugins, the current folder, those above the plugin\n"
+    "  --cases-root   folder with ops/<op>/<op>.cases or <family>/ops/<op>/<op>.cases; default: ./plugins, else the current folder, else those above the plugin\n"
     "  --types        another plugin whose block types and operators the cases use; default: the other plugins in the same folder\n"
     "  --derived N    shapes derived from a case, default 12\n"
     "  --drawn N      cases drawn from an operator's descriptor, default 24\n"

@@ -166,26 +166,28 @@ std::string folder_of(const std::string& id) {
 fs::path find_cases(const KitOptions& o, const std::string& id) {
     const std::string op = folder_of(id);
     const fs::path inside = fs::path("ops") / op / (op + ".cases"), family = o.plugin.stem();
+    const auto at = [&](const fs::path& root) -> fs::path {
+        for (const fs::path& folder : {root / family, root, root / "plugins" / family})
+            if (fs::exists(folder / inside)) return folder / inside;
+        return {};
+    };
     const auto below = [&](const fs::path& root) -> fs::path {
-        if (fs::exists(root / family / inside)) return root / family / inside;
-        if (fs::exists(root / inside)) return root / inside;
+        if (const fs::path found = at(root); !found.empty()) return found;
         std::error_code failed;
         for (fs::directory_iterator it(root, failed), end; !failed && it != end; it.increment(failed))
             if (fs::exists(it->path() / inside)) return it->path() / inside;
         return {};
     };
-    std::vector<fs::path> roots = {o.cases_root};
-    if (o.cases_root.empty()) {
-        roots = {"plugins", "."};
-        constexpr int kUp = 5;  // build/<preset>/lib/orrery/<plugin>
-        fs::path folder = fs::absolute(o.plugin).parent_path();
-        for (int n = 0; n < kUp && folder != folder.parent_path(); n++, folder = folder.parent_path()) roots.push_back(folder);
-    }
-    for (const fs::path& root : roots)
-        if (const fs::path found = below(root); !found.empty()) return found;
-    throw std::runtime_error(inside.string() + " is not below " +
-                             (o.cases_root.empty() ? "the current folder nor above the plugin" : fs::absolute(o.cases_root).lexically_normal().string()) +
-                             "; --cases-root names the folder that it is in");
+    const fs::path root = o.cases_root.empty() ? fs::path(fs::is_directory("plugins") ? "plugins" : ".") : o.cases_root;
+    if (const fs::path found = below(root); !found.empty()) return found;
+    constexpr int kUp = 5;  // <project>/build/<preset>/lib/orrery/<plugin>
+    fs::path folder = fs::absolute(o.plugin).parent_path();
+    for (int n = 0; o.cases_root.empty() && n < kUp && folder != folder.parent_path(); n++, folder = folder.parent_path())
+        if (const fs::path found = at(folder); !found.empty()) return found;
+    std::string where = fs::absolute(root).lexically_normal().string();
+    if (where.ends_with("/.")) where.resize(where.size() - 2);
+    if (where.size() > 1 && where.back() == '/') where.pop_back();
+    throw std::runtime_error(inside.string() + " is not below " + where + (o.cases_root.empty() ? ", nor with the plugin" : "") + "; --cases-root names the folder that it is in");
 }
 
 void work(const KitOptions& options, const std::set<std::string>& done, Progress& progress, const std::function<void(const json&)>& emit) {
