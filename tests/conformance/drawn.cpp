@@ -164,6 +164,7 @@ void Checker::check_drawn(const orr_operator& op, const std::vector<Case>& cases
     // As close as the operator's own cases want it; else as is usual for f32 sums.
     Case like;
     like.numerics = {ORR_NUMERICS_EXACT};
+    like.drawn = true;
     like.tol = cases.empty() ? 1e-4 : 0;
     for (const Case& c : cases) like.tol = std::max(like.tol, c.tol);
     like.outputs.resize(op.n_outputs);
