@@ -82,6 +82,7 @@ void check_manifest(const fs::path& file, const orr_plugin& plugin, Plain& plain
     holds["file"] = file.filename().string();
     for (const auto& [key, value] : holds.items()) {
         const auto found = says.find(key);
+        if (found == says.end() && value.is_array() && value.empty()) continue;  // a kind of contents that came after the manifest was written
         const std::string text = found == says.end() ? "nothing" : found->dump();
         // The first difference is what one looks for in a long list.
         size_t at = 0;
