@@ -10,11 +10,8 @@
 #include <stdexcept>
 
 #include "engine/registry/check_tables.hpp"
+#include "engine/registry/manifest.hpp"
 #include "orrery/plugin.h"
-#include "orrery/ext/taps.h"
-#include "orrery/ext/tasks.h"
-
-using nlohmann::ordered_json;
 
 namespace {
 
@@ -25,55 +22,6 @@ void host_log(const orr_host*, int32_t, const char* text) { std::fprintf(stderr,
 orr_status host_fail(const orr_host*, orr_status code, const char* text) {
     std::fprintf(stderr, "%s\n", text);
     return code;
-}
-
-template <class Table>
-const Table* extension(const orr_plugin* plugin, const char* id) {
-    return static_cast<const Table*>(plugin->get_extension(id));
-}
-
-ordered_json strings(const char* const* list) {
-    ordered_json out = ordered_json::array();
-    for (; list && *list; list++) out.push_back(*list);
-    return out;
-}
-
-ordered_json contents(const orr_plugin* plugin) {
-    ordered_json m;
-    m["id"] = plugin->id;
-    m["version"] = plugin->version;
-    m["licence"] = plugin->licence;
-    m["abi"] = {{"major", plugin->header.abi_major}, {"minor", plugin->header.abi_minor}};
-    m["sanitizer"] = plugin->sanitizer;
-    for (const char* key : {"operators", "types", "formats", "models", "rewrites", "tokenizers", "tasks", "taps"}) m[key] = ordered_json::array();
-    if (const auto* t = extension<orr_operators>(plugin, ORR_EXT_OPERATORS))
-        for (uint32_t i = 0; i < t->count; i++) m["operators"].push_back(t->items[i]->id);
-    if (const auto* t = extension<orr_types>(plugin, ORR_EXT_TYPES))
-        for (uint32_t i = 0; i < t->count; i++) m["types"].push_back(t->items[i]->id);
-    if (const auto* t = extension<orr_formats>(plugin, ORR_EXT_FORMATS))
-        for (uint32_t i = 0; i < t->count; i++) {
-            const orr_format& f = *t->items[i];
-            m["formats"].push_back({{"id", f.id}, {"endings", f.endings}, {"folder_files", f.folder_files}, {"magic_hex", f.magic_hex}});
-        }
-    if (const auto* t = extension<orr_models>(plugin, ORR_EXT_MODELS))
-        for (uint32_t i = 0; i < t->count; i++) {
-            const orr_model_arch& a = *t->items[i];
-            m["models"].push_back({{"id", a.id},
-                                   {"summary", a.summary},
-                                   {"architectures", strings(a.architectures)},
-                                   {"gguf_architectures", strings(a.gguf_architectures)},
-                                   {"operators", strings(a.operators)}});
-        }
-    if (const auto* t = extension<orr_rewrites>(plugin, ORR_EXT_REWRITES))
-        for (uint32_t i = 0; i < t->count; i++) m["rewrites"].push_back(t->items[i]->id);
-    if (const auto* t = extension<orr_tokenizers>(plugin, ORR_EXT_TOKENIZERS))
-        for (uint32_t i = 0; i < t->count; i++) m["tokenizers"].push_back(t->items[i]->id);
-    if (const auto* t = extension<orr_tasks>(plugin, ORR_EXT_TASKS))
-        for (uint32_t i = 0; i < t->count; i++)
-            m["tasks"].push_back({{"id", t->items[i]->id}, {"summary", t->items[i]->summary}, {"request", t->items[i]->request_doc}});
-    if (const auto* t = extension<orr_taps>(plugin, ORR_EXT_TAPS))
-        for (uint32_t i = 0; i < t->count; i++) m["taps"].push_back({{"id", t->items[i]->id}, {"summary", t->items[i]->summary}});
-    return m;
 }
 
 }  // namespace
@@ -95,13 +43,13 @@ int main(int argc, char** argv) {
         return 1;
     }
     const orr_host host = {ORR_HEADER(orr_host), no_extension, host_allocate, host_release, host_log, host_fail};
-    ordered_json manifest;
+    nlohmann::ordered_json manifest;
     try {
         const orr_plugin* plugin = entry(&host);
         if (!plugin) throw std::runtime_error(file.string() + ": its entry returned NULL");
         orrery::check_plugin(*plugin, file.string());
         orrery::check_tables(*plugin, file.string());
-        manifest = contents(plugin);
+        manifest = orrery::manifest_of(*plugin);
     } catch (const std::exception& e) {
         std::fprintf(stderr, "orrery-manifest: %s\n", e.what());
         return 1;

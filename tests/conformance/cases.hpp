@@ -35,6 +35,7 @@ struct Case {
     std::vector<Expected> outputs;
     double tol = 0, tol_default = 0;
     double tol_rms = -1;  // below 0: not given
+    bool drawn = false;   // from the descriptor: values may be of any size, and tol is of their rms where that is more than 1
     std::vector<uint32_t> numerics;
     std::string error;
     bool fails = false;

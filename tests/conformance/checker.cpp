@@ -28,37 +28,68 @@ const orr_port* port_of(const orr_operator& op, size_t input) {
 Checker::Checker(Host& host, Pool& pool, const Types& types, const Options& options, Report& report)
     : host_(host), pool_(pool), types_(types), options_(options), report_(report), random_(options.seed) {}
 
+uint64_t unit_seed(uint64_t seed, const std::string& op, const std::string& unit) {
+    uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a, 64 bits
+    for (const char c : op + "#" + unit) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3u;
+    return seed << 24 | ((hash ^ hash >> 24 ^ hash >> 48) & 0xffffff);
+}
+
+bool Checker::begin(const std::string& name) {
+    unit_ = unit_seed(options_.seed, op_, name);
+    if (options_.only && *options_.only != unit_) return false;
+    random_.seed(unit_);
+    case_ = name;
+    at(case_);
+    report_.cases++;
+    return true;
+}
+
+void Checker::contain(const std::function<void()>& unit) {
+    host_.arm(-1);
+    may_fail_ = false;
+    try {
+        unit();
+    } catch (const Escaped& e) {
+        fail("exception", e.what());
+    } catch (const std::exception& e) {
+        fail("case", e.what());
+    }
+    host_.arm(-1);
+}
+
 void Checker::check(const orr_operator& op, const std::vector<Case>& cases) {
     op_ = op.id;
     kernels_ran_.clear();
     int number = 0;
     for (const Case& c : cases) {
-        case_ = "case " + std::to_string(number++) + " (line " + std::to_string(c.line) + (c.name.empty() ? "" : ", " + c.name) + ")";
-        where_ = case_;
-        report_.cases++;
-        try {
-            c.fails ? check_error(op, c) : check_case(op, c);
-        } catch (const std::exception& e) {
-            fail(e.what());
-        }
+        if (begin("case " + std::to_string(number++) + " (line " + std::to_string(c.line) + (c.name.empty() ? "" : ", " + c.name) + ")"))
+            contain([&] { c.fails ? check_error(op, c) : check_case(op, c); });
     }
-    where_ = "";
+    check_drawn(op, cases);
+    unit_ = 0;
+    case_ = "";
+    at("");
+    if (options_.only) return;
     for (uint32_t n = 0; n < op.n_kernels; n++) {
         const std::string name = op.kernels[n]->name;
-        if (chosen(*op.kernels[n])) expect(kernels_ran_.count(name) > 0, "kernel " + name + " refused every case");
+        if (chosen(*op.kernels[n])) expect("coverage", kernels_ran_.count(name) > 0, "kernel " + name + " refused every case");
     }
     const bool has_reference = op.n_kernels > 0 && (op.kernels[op.n_kernels - 1]->flags & ORR_KERNEL_REFERENCE);
-    expect(has_reference || op.decompose, "there is neither a reference kernel, last in the list, nor a decomposition");
+    expect("coverage", has_reference || op.decompose, "there is neither a reference kernel, last in the list, nor a decomposition");
 }
 
 bool Checker::chosen(const orr_kernel& k) const { return std::string(k.device) == (options_.device ? options_.device->kind() : "cpu"); }
 std::vector<uint32_t> Checker::isas() const { return options_.device ? std::vector<uint32_t>{options_.isas.back()} : options_.isas; }
 
-void Checker::expect(bool good, const std::string& what) {
+void Checker::expect(const char* check, bool good, const std::string& what) {
     report_.checks++;
-    if (!good) fail(what);
+    if (!good) fail(check, what);
 }
-void Checker::fail(const std::string& what) { report_.failures.push_back({op_, where_, what}); }
+void Checker::fail(const char* check, const std::string& what) { report_.failures.push_back({check, op_, where_, what, unit_}); }
+void Checker::at(const std::string& where) {
+    where_ = where;
+    if (options_.on_step) options_.on_step(op_, where_, unit_);
+}
 
 std::string Checker::setting_text(const orr_kernel& k, Setting s) const {
     if (s.device) return case_ + ", " + k.name + ", " + s.device->id() + ", " + numerics_name(s.numerics);
@@ -95,10 +126,10 @@ std::optional<std::vector<Checker::Shape>> Checker::infer(const orr_operator& op
     const orr_infer request = {ORR_HEADER(orr_infer), &host_.table,      dims.table(),        attrs.table(), static_cast<uint32_t>(in_pointers.size()),
                                static_cast<uint32_t>(n_outputs), in_pointers.data(), out_pointers.data()};
     host_.take_error();
-    const orr_status status = op.infer(&request);
+    const orr_status status = contained("infer", [&] { return op.infer(&request); });
     if (status != ORR_OK) {
         *error = host_.take_error();
-        expect(!error->empty(), "the shape function fails without a text");
+        expect("error", !error->empty(), "the shape function fails without a text");
         return std::nullopt;
     }
     std::vector<Shape> shapes;
@@ -150,8 +181,8 @@ Binding Checker::bind(const orr_operator& op, const std::vector<Value>& inputs, 
 }
 
 std::optional<Checker::Outputs> Checker::run_once(const orr_operator& op, const orr_kernel& k, const AttrSet& attrs, const std::vector<Value>& inputs,
-                                                  const std::vector<Shape>& shapes, Form form, Setting s, bool twice, bool* refused) {
-    where_ = setting_text(k, s);
+                                                  const std::vector<Shape>& shapes, Form form, Setting s, bool twice) {
+    at(setting_text(k, s));
     Binding b = bind(op, inputs, shapes, form);
     std::vector<std::vector<uint8_t>> before;
     for (const auto& in : b.inputs) before.push_back(in && in->tensor()->layout != intern(ORR_LAYOUT_PAGED) ? in->content() : std::vector<uint8_t>());
@@ -162,38 +193,58 @@ std::optional<Checker::Outputs> Checker::run_once(const orr_operator& op, const 
         Plan plan(host_, pool_, k, attrs, b, s);
         std::string reason;
         if (!plan.supports(&reason)) {
-            expect(plan.misuse().empty(), plan.misuse());
-            expect(!(k.flags & ORR_KERNEL_REFERENCE), "the reference refuses: " + reason);
-            if (refused) *refused = true;
+            expect("abi", plan.misuse().empty(), plan.misuse());
+            expect("supports", may_fail_ || !(k.flags & ORR_KERNEL_REFERENCE), "the reference refuses: " + reason);
             return std::nullopt;
         }
         host_.take_error();
-        if (plan.prepare() != ORR_OK) {
-            fail("prepare: " + host_.take_error());
-            return std::nullopt;
-        }
-        if (plan.run() != ORR_OK) {
-            fail("run: " + host_.take_error());
+        for (const bool running : {false, true}) {
+            if ((running ? plan.run() : plan.prepare()) == ORR_OK) continue;
+            const std::string text = host_.take_error();
+            expect("error", !text.empty(), std::string(running ? "run" : "prepare") + " fails without a text");
+            expect("run", may_fail_, (running ? "run: " : "prepare: ") + text);
             return std::nullopt;
         }
         for (const auto& o : b.outputs) out.push_back(o->content());
         if (twice) {
-            if (plan.run() != ORR_OK) fail("second run: " + host_.take_error());
-            for (size_t n = 0; n < out.size(); n++) expect(b.outputs[n]->content() == out[n], "output " + std::to_string(n) + ": a second run gives other bits");
+            if (plan.run() != ORR_OK) fail("repeat", "second run: " + host_.take_error());
+            for (size_t n = 0; n < out.size(); n++)
+                expect("repeat", b.outputs[n]->content() == out[n], "output " + std::to_string(n) + ": a second run gives other bits");
+            if (!s.device) check_other_data(k, attrs, b, plan, s);
         }
-        expect(plan.misuse().empty(), plan.misuse());
-        expect(plan.intact(), "guard bytes of workspace, plan memory or packed weights were written");
+        expect("abi", plan.misuse().empty(), plan.misuse());
+        expect("guards", plan.intact(), "guard bytes of workspace, plan memory or packed weights were written");
         kernels_ran_.insert(k.name);
         report_.ran.insert(op_ + " " + k.name + "/" + (s.device ? s.device->id() : isa_name(s.isa)) + (plan.variant().empty() ? "" : ": " + plan.variant()));
     }
-    expect(host_.outstanding == outstanding, std::to_string(host_.outstanding - outstanding) + " allocations of the host's memory were not released");
+    expect("leak", host_.outstanding == outstanding, std::to_string(host_.outstanding - outstanding) + " allocations of the host's memory were not released");
     for (size_t n = 0; n < b.inputs.size(); n++) {
         if (!b.inputs[n]) continue;
-        expect(b.inputs[n]->intact(), "guard bytes round input " + std::to_string(n) + " were written");
-        if (!before[n].empty()) expect(b.inputs[n]->content() == before[n], "input " + std::to_string(n) + " was changed");
+        expect("guards", b.inputs[n]->intact(), "guard bytes round input " + std::to_string(n) + " were written");
+        if (!before[n].empty()) expect("inputs", b.inputs[n]->content() == before[n], "input " + std::to_string(n) + " was changed");
     }
-    for (size_t n = 0; n < b.outputs.size(); n++) expect(b.outputs[n]->intact(), "guard bytes round output " + std::to_string(n) + " were written");
+    for (size_t n = 0; n < b.outputs.size(); n++) expect("guards", b.outputs[n]->intact(), "guard bytes round output " + std::to_string(n) + " were written");
     return out;
+}
+
+void Checker::check_other_data(const orr_kernel& k, const AttrSet& attrs, const Binding& b, Plan& plan, Setting s) {
+    bool changed = false;
+    const auto disturb = [&] {
+        for (const auto& in : b.inputs)
+            if (in && in->disturb()) changed = true;
+    };
+    disturb();
+    if (changed && plan.run() == ORR_OK) {
+        Outputs kept;
+        for (const auto& o : b.outputs) kept.push_back(o->content());
+        Plan fresh(host_, pool_, k, attrs, b, s);
+        std::string reason;
+        if (fresh.supports(&reason) && fresh.prepare() == ORR_OK && fresh.run() == ORR_OK)
+            for (size_t n = 0; n < kept.size(); n++)
+                expect("repeat", b.outputs[n]->content() == kept[n], "output " + std::to_string(n) + ": with other data a plan that has run gives other bits than a fresh one");
+    }
+    disturb();
+    host_.take_error();
 }
 
 std::string Checker::difference(const Shape& shape, const std::vector<uint8_t>& got, const std::vector<uint8_t>& want, double tol) const {
@@ -207,7 +258,7 @@ std::string Checker::difference(const Shape& shape, const std::vector<uint8_t>& 
     return first_difference(a.numbers(), b.numbers(), tol);
 }
 
-void Checker::compare_case(const Case& c, const std::vector<Shape>& shapes, const Outputs& got, uint32_t numerics) {
+void Checker::compare_case(const char* check, const Case& c, const std::vector<Shape>& shapes, const Outputs& got, uint32_t numerics) {
     for (size_t n = 0; n < c.outputs.size(); n++) {
         const Expected& want = c.outputs[n];
         if (!want.compare) continue;
@@ -218,7 +269,7 @@ void Checker::compare_case(const Case& c, const std::vector<Shape>& shapes, cons
         v.bytes = got[n];
         const std::string name = "output " + std::to_string(n) + ": ";
         if (!want.integers.empty() && !v.type->is_float()) {
-            expect(encode_integers(*v.type, want.integers) == got[n],
+            expect(check, encode_integers(*v.type, want.integers) == got[n],
                    name + first_difference(v.numbers(), want.numbers, 0));
             continue;
         }
@@ -249,7 +300,7 @@ void Checker::compare_case(const Case& c, const std::vector<Shape>& shapes, cons
                 }
         const bool by_rms = c.tol_rms >= 0 && numerics != ORR_NUMERICS_EXACT;
         const std::string text = by_rms ? rms_difference(have, expected, c.tol_rms) : first_difference(have, expected, c.tolerance(numerics));
-        expect(text.empty(), name + text);
+        expect(check, text.empty(), name + text);
     }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <random>
 #include <set>
@@ -13,16 +14,19 @@
 namespace orrery::conformance {
 
 struct Failure {
+    std::string check;  // which one found it: "values", "guards", … (README.md lists them)
     std::string op;
     std::string where;  // "case 3 (line 7), cpu, avx2, 2 threads, exact"
     std::string what;
+    uint64_t seed = 0;  // of the unit of work that it was found in; 0: of none
 };
 
 struct Report {
     std::vector<Failure> failures;
     int64_t checks = 0;
     int64_t cases = 0;
-    std::set<std::string> ran;  // "cpu/avx2: avx2", for every kernel, instruction set and variant that ran
+    std::set<std::string> ran;    // "cpu/avx2: avx2", for every kernel, instruction set and variant that ran
+    std::set<std::string> notes;  // what was not checked, and why
 };
 
 struct Options {
@@ -30,17 +34,23 @@ struct Options {
     std::shared_ptr<Device> device;  // whose kernels are checked, instead of the processor's
     uint64_t seed = 1;
     int derived_per_case = 12;
+    int drawn_per_operator = 24;                // cases out of the descriptor alone
+    std::optional<uint64_t> only;               // this unit alone
     const orr_expressions* formulas = nullptr;  // of the plugin; NULL: none
+    std::map<std::string, const orr_operator*> operators;  // that a decomposition may name
+    std::function<void(const std::string& op, const std::string& where, uint64_t seed)> on_step;  // told before anything of a plugin is called
 };
+
+// A unit of work is one case of one operator, or one drawn from its descriptor. Its seed holds the run's in its upper 40 bits, so that it alone
+// is enough to do the same again.
+uint64_t unit_seed(uint64_t seed, const std::string& op, const std::string& unit);
+inline uint64_t seed_of_unit(uint64_t unit) { return unit >> 24; }
 
 class Checker {
   public:
     Checker(Host& host, Pool& pool, const Types& types, const Options& options, Report& report);
-    // Every check over the operator's cases.
+    // Every check over the operator's cases, and over those drawn from its descriptor.
     void check(const orr_operator& op, const std::vector<Case>& cases);
-    // What is being checked now, for a crash.
-    const std::string& op() const { return op_; }
-    const std::string& where() const { return where_; }
 
   private:
     struct Shape {  // what the shape function says of one output
@@ -65,6 +75,23 @@ class Checker {
     void check_elementwise(const orr_operator& op, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes);
     void check_formula(const orr_operator& op, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes, const std::vector<const float*>& src, int64_t n);
     void check_derived(const orr_operator& op, const Case& c);
+    // ---- derived.cpp
+    std::optional<Outputs> run_reference(const orr_operator& op, const AttrSet& attrs, const std::vector<Value>& inputs, const std::vector<Shape>& shapes);
+    void compare_reference(const char* check, const Case& c, const std::vector<Shape>& shapes, const Outputs& got, const Outputs& want, uint32_t numerics);
+    void check_against_reference(const orr_operator& op, const Case& c, const nlohmann::json& attr_values, const std::vector<Value>& inputs);
+    // ---- special.cpp
+    void check_special(const orr_operator& op, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes);
+    void check_empty(const orr_operator& op, const Case& c);
+    void check_at_once(const orr_operator& op, const orr_kernel& k, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes, const Outputs& alone, Setting s);
+    void check_leak(const orr_operator& op, const orr_kernel& k, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes, Setting s);
+    // plain: what stood between in the run that gave `one`.
+    void check_shaders(const orr_operator& op, const orr_kernel& k, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes, Setting s, const StandIn& plain,
+                       const Outputs& one);
+    // ---- decomposition.cpp
+    std::optional<Outputs> decomposed(const orr_operator& op, const AttrSet& attrs, const std::vector<Value>& inputs, const std::vector<Shape>& shapes);
+    void check_decomposition(const orr_operator& op, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes);
+    // ---- drawn.cpp
+    void check_drawn(const orr_operator& op, const std::vector<Case>& cases);
 
     // ---- parts
     // Ports against inputs; empty when they fit.
@@ -74,12 +101,20 @@ class Checker {
     Binding bind(const orr_operator& op, const std::vector<Value>& inputs, const std::vector<Shape>& shapes, Form form) const;
     // Prepares and runs once; reports misuse and broken guards. Nothing when the kernel refuses or fails (which is reported).
     std::optional<Outputs> run_once(const orr_operator& op, const orr_kernel& k, const AttrSet& attrs, const std::vector<Value>& inputs,
-                                    const std::vector<Shape>& shapes, Form form, Setting s, bool twice = false, bool* refused = nullptr);
-    void compare_case(const Case& c, const std::vector<Shape>& shapes, const Outputs& got, uint32_t numerics);
+                                    const std::vector<Shape>& shapes, Form form, Setting s, bool twice = false);
+    // Other data in the same plan: nothing of an earlier run may be left.
+    void check_other_data(const orr_kernel& k, const AttrSet& attrs, const Binding& b, Plan& plan, Setting s);
+    void compare_case(const char* check, const Case& c, const std::vector<Shape>& shapes, const Outputs& got, uint32_t numerics);
     std::string difference(const Shape& shape, const std::vector<uint8_t>& got, const std::vector<uint8_t>& want, double tol) const;
 
-    void expect(bool good, const std::string& what);
-    void fail(const std::string& what);
+    void expect(const char* check, bool good, const std::string& what);
+    void fail(const char* check, const std::string& what);
+    // What is done next, in words.
+    void at(const std::string& where);
+    // Begins a unit of work; false when it is not to be done.
+    bool begin(const std::string& name);
+    // Runs it; whatever is thrown is a failure.
+    void contain(const std::function<void()>& unit);
     std::string setting_text(const orr_kernel& k, Setting s) const;
     // Whether the kernel is one of those to be checked.
     bool chosen(const orr_kernel& k) const;
@@ -92,6 +127,9 @@ class Checker {
     Report& report_;
     std::string op_, case_, where_;
     std::set<std::string> kernels_ran_;
+    std::map<std::string, int> ways_seen_;  // of kernels on a device: shaders, and in how many cases
+    uint64_t unit_ = 0;
+    bool may_fail_ = false;  // a refusal by run is an answer: the data was made up
     std::mt19937_64 random_;
 };
 

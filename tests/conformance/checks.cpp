@@ -9,34 +9,35 @@ namespace orrery::conformance {
 
 void Checker::check_case(const orr_operator& op, const Case& c) {
     const std::string ports = check_ports(op, c.inputs);
-    expect(ports.empty(), ports);
+    expect("ports", ports.empty(), ports);
     if (!ports.empty()) return;
     const AttrSet attrs(op, c.attrs);
     std::string error;
     const auto shapes = infer(op, attrs, c.inputs, c.outputs.size(), &error);
-    expect(shapes.has_value(), "the shape function: " + error);
+    expect("shape", shapes.has_value(), "the shape function: " + error);
     if (!shapes) return;
     check_shapes(op, c, attrs, *shapes);
     for (uint32_t n = 0; n < op.n_kernels; n++)
         if (chosen(*op.kernels[n])) check_kernel(op, *op.kernels[n], c, attrs, *shapes);
-    where_ = case_;
-    if (options_.device) {
-        if (!c.sizes.empty()) check_derived(op, c);
-        return;
-    }
+    at(case_);
+    check_special(op, c, attrs, *shapes);
+    if (!c.sizes.empty()) check_derived(op, c);
+    if (!c.sizes.empty()) check_empty(op, c);
+    if (options_.device) return;
+    at(case_);
+    if (op.decompose) check_decomposition(op, c, attrs, *shapes);
     if (op.traits & ORR_TRAIT_VIEW) check_view(op, c, attrs, *shapes);
     if (op.traits & ORR_TRAIT_ELEMENTWISE) check_elementwise(op, c, attrs, *shapes);
-    if (!c.sizes.empty()) check_derived(op, c);
 }
 
 void Checker::check_shapes(const orr_operator& op, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes) {
     for (size_t n = 0; n < shapes.size(); n++) {
         const Expected& want = c.outputs[n];
         if (!want.compare) continue;
-        expect(shapes[n].dims == want.value.shape, "output " + std::to_string(n) + ": the shape function gives " + shape_text(shapes[n].dims) +
+        expect("shape", shapes[n].dims == want.value.shape, "output " + std::to_string(n) + ": the shape function gives " + shape_text(shapes[n].dims) +
                                                        ", the case has " + shape_text(want.value.shape));
         if (want.typed)
-            expect(shapes[n].type == want.value.type,
+            expect("shape", shapes[n].type == want.value.type,
                    "output " + std::to_string(n) + ": the shape function gives " + shapes[n].type->id + ", the case has " + want.value.type->id);
     }
     check_symbolic(op, c, attrs, shapes);
@@ -67,19 +68,19 @@ void Checker::check_symbolic(const orr_operator& op, const Case& c, const AttrSe
     const orr_infer request = {ORR_HEADER(orr_infer), &host_.table,      dims.table(),        attrs.table(), static_cast<uint32_t>(in_pointers.size()),
                                static_cast<uint32_t>(out.size()), in_pointers.data(), out_pointers.data()};
     host_.take_error();
-    const bool good = op.infer(&request) == ORR_OK;
-    expect(good, "the shape function with symbols: " + host_.take_error());
+    const bool good = contained("infer", [&] { return op.infer(&request); }) == ORR_OK;
+    expect("shape", good, "the shape function with symbols: " + host_.take_error());
     for (size_t n = 0; good && n < out.size(); n++) {
         std::vector<int64_t> bound;
         for (int32_t k = 0; k < out[n].rank; k++) bound.push_back(dims.evaluate(out[n].dims[k]));
-        expect(bound == shapes[n].dims, "output " + std::to_string(n) + ": the shape function with symbols gives " + shape_text(bound) + " when bound, not " +
+        expect("shape", bound == shapes[n].dims, "output " + std::to_string(n) + ": the shape function with symbols gives " + shape_text(bound) + " when bound, not " +
                                             shape_text(shapes[n].dims));
     }
 }
 
 void Checker::check_error(const orr_operator& op, const Case& c) {
     const auto mentions = [&](const std::string& text, const std::string& stage) {
-        expect(text.find(c.error) != std::string::npos, stage + " fails with \"" + text + "\", which does not mention \"" + c.error + "\"");
+        expect("error", text.find(c.error) != std::string::npos, stage + " fails with \"" + text + "\", which does not mention \"" + c.error + "\"");
     };
     const std::string ports = check_ports(op, c.inputs);
     if (!ports.empty()) return mentions(ports, "the port check");
@@ -92,7 +93,7 @@ void Checker::check_error(const orr_operator& op, const Case& c) {
         // What data alone can show, a device finds out while it runs: it has no way to tell.
         if (!chosen(k) || options_.device) continue;
         const Setting s{options_.isas.back(), 2, c.numerics.at(0)};
-        where_ = setting_text(k, s);
+        at(setting_text(k, s));
         Binding b = bind(op, c.inputs, *shapes, Form::contiguous);
         Plan plan(host_, pool_, k, attrs, b, s);
         std::string reason;
@@ -101,9 +102,9 @@ void Checker::check_error(const orr_operator& op, const Case& c) {
         host_.arm(-1);
         host_.take_error();
         const bool failed = plan.prepare() != ORR_OK || plan.run() != ORR_OK;
-        expect(failed, "succeeds, where the case wants the failure \"" + c.error + "\"");
+        expect("error", failed, "succeeds, where the case wants the failure \"" + c.error + "\"");
         if (failed) mentions(host_.take_error(), "it");
-        for (const auto& o : b.outputs) expect(o->intact(), "guard bytes round an output were written");
+        for (const auto& o : b.outputs) expect("guards", o->intact(), "guard bytes round an output were written");
     }
 }
 
@@ -111,19 +112,28 @@ void Checker::check_kernel(const orr_operator& op, const orr_kernel& k, const Ca
     for (const uint32_t numerics : c.numerics) {
         for (const uint32_t isa : isas()) {
             Setting s{isa, 1, numerics, options_.device};
+            StandIn plain({}, false, false);
+            if (options_.device) s.stand_in = &plain;
             const auto one = run_once(op, k, attrs, c.inputs, shapes, Form::contiguous, s, true);
+            s.stand_in = nullptr;
             if (!one) continue;
-            compare_case(c, shapes, *one, numerics);
+            compare_case("values", c, shapes, *one, numerics);
             for (const uint32_t threads : {2u, 3u}) {
                 if (options_.device) break;
                 s.threads = threads;
                 const auto more = run_once(op, k, attrs, c.inputs, shapes, Form::contiguous, s);
-                if (more) expect(*more == *one, "the number of threads changes the bits");
+                if (more) expect("threads", *more == *one, "the number of threads changes the bits");
             }
             s.threads = 2;
             check_forms(op, k, c, attrs, shapes, s);
             if (!c.batch_inputs.empty()) check_batch(op, k, c, attrs, *one, s);
             if (!c.in_place.empty()) check_in_place(op, k, c, attrs, shapes, s);
+            if (options_.device) {
+                check_shaders(op, k, c, attrs, shapes, s, plain, *one);
+            } else if (isa == isas().back() || k.flags & ORR_KERNEL_REFERENCE) {
+                check_at_once(op, k, c, attrs, shapes, *one, s);
+                check_leak(op, k, c, attrs, shapes, s);
+            }
             if (k.flags & ORR_KERNEL_REFERENCE) break;
         }
         if (numerics == c.numerics[0]) {
@@ -135,11 +145,10 @@ void Checker::check_kernel(const orr_operator& op, const orr_kernel& k, const Ca
 
 void Checker::check_forms(const orr_operator& op, const orr_kernel& k, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes, Setting s) {
     for (const Form form : {Form::gaps, Form::swapped}) {
-        bool refused = false;
-        const auto got = run_once(op, k, attrs, c.inputs, shapes, form, s, false, &refused);
+        const auto got = run_once(op, k, attrs, c.inputs, shapes, form, s);
         if (!got) continue;
-        where_ += form == Form::gaps ? ", shifted, rows with gaps" : ", axes swapped";
-        compare_case(c, shapes, *got, s.numerics);
+        at(where_ + (form == Form::gaps ? ", shifted, rows with gaps" : ", axes swapped"));
+        compare_case("strides", c, shapes, *got, s.numerics);
     }
 }
 
@@ -147,7 +156,7 @@ void Checker::check_forms(const orr_operator& op, const orr_kernel& k, const Cas
 void Checker::check_refusals(const orr_operator& op, const orr_kernel& k, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes, Setting s) {
     constexpr int64_t kMost = 50;
     for (int64_t n = 0; n < kMost; n++) {
-        where_ = setting_text(k, s) + ", request " + std::to_string(n) + " for memory refused";
+        at(setting_text(k, s) + ", request " + std::to_string(n) + " for memory refused");
         const Binding b = bind(op, c.inputs, shapes, Form::contiguous);
         const int64_t outstanding = host_.outstanding;
         bool asked = false;
@@ -165,15 +174,15 @@ void Checker::check_refusals(const orr_operator& op, const orr_kernel& k, const 
             if (status == ORR_OK) {
                 Outputs got;
                 for (const auto& o : b.outputs) got.push_back(o->content());
-                compare_case(c, shapes, got, s.numerics);
+                compare_case("allocation", c, shapes, got, s.numerics);
             } else {
-                expect(asked, "fails though nothing was refused: " + text);
-                expect(status == ORR_OUT_OF_MEMORY || !text.empty(), "fails with status " + std::to_string(status) + " and no text");
+                expect("allocation", asked, "fails though nothing was refused: " + text);
+                expect("allocation", status == ORR_OUT_OF_MEMORY || !text.empty(), "fails with status " + std::to_string(status) + " and no text");
             }
-            expect(plan.intact(), "guard bytes of workspace, plan memory or packed weights were written");
+            expect("guards", plan.intact(), "guard bytes of workspace, plan memory or packed weights were written");
         }
-        expect(host_.outstanding == outstanding, std::to_string(host_.outstanding - outstanding) + " allocations of the host's memory were not released");
-        for (const auto& o : b.outputs) expect(o->intact(), "guard bytes round an output were written");
+        expect("leak", host_.outstanding == outstanding, std::to_string(host_.outstanding - outstanding) + " allocations of the host's memory were not released");
+        for (const auto& o : b.outputs) expect("guards", o->intact(), "guard bytes round an output were written");
         if (!asked) return;
     }
 }
@@ -203,13 +212,13 @@ void Checker::check_batch(const orr_operator& op, const orr_kernel& k, const Cas
     int64_t count = 0;
     for (size_t n = 0; n < c.inputs.size(); n++)
         if (c.inputs[n].present && c.batch_inputs[n] >= 0) count = c.inputs[n].shape.at(static_cast<size_t>(c.batch_inputs[n]));
-    for (int64_t at = 0; at < count; at++) {
+    for (int64_t row = 0; row < count; row++) {
         std::vector<Value> inputs;
-        for (size_t n = 0; n < c.inputs.size(); n++) inputs.push_back(slice(c.inputs[n], c.batch_inputs[n], at));
+        for (size_t n = 0; n < c.inputs.size(); n++) inputs.push_back(slice(c.inputs[n], c.batch_inputs[n], row));
         std::string error;
-        where_ = setting_text(k, s);
+        at(setting_text(k, s));
         const auto shapes = infer(op, attrs, inputs, c.outputs.size(), &error);
-        expect(shapes.has_value(), "batch " + std::to_string(at) + " alone: the shape function: " + error);
+        expect("batch", shapes.has_value(), "batch " + std::to_string(row) + " alone: the shape function: " + error);
         if (!shapes) return;
         const auto got = run_once(op, k, attrs, inputs, *shapes, Form::contiguous, s);
         if (!got) continue;
@@ -220,34 +229,34 @@ void Checker::check_batch(const orr_operator& op, const orr_kernel& k, const Cas
             v.type = (*shapes)[n].type;
             v.shape = c.outputs[n].value.shape;
             v.bytes = whole[n];
-            expect(slice(v, c.batch_outputs[n], at).bytes == (*got)[n],
-                   "output " + std::to_string(n) + ": batch " + std::to_string(at) + " alone gives other bits than within the batch");
+            expect("batch", slice(v, c.batch_outputs[n], row).bytes == (*got)[n],
+                   "output " + std::to_string(n) + ": batch " + std::to_string(row) + " alone gives other bits than within the batch");
         }
     }
 }
 
 void Checker::check_in_place(const orr_operator& op, const orr_kernel& k, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes, Setting s) {
-    where_ = setting_text(k, s) + ", in place";
+    at(setting_text(k, s) + ", in place");
     const Binding b = bind(op, c.inputs, shapes, Form::contiguous);
     for (const auto& [output, input] : c.in_place) b.outputs.at(static_cast<size_t>(output))->share_rows(*b.inputs.at(static_cast<size_t>(input)));
     Plan plan(host_, pool_, k, attrs, b, s);
     std::string reason;
     if (!plan.supports(&reason)) return;
     const bool good = plan.prepare() == ORR_OK && plan.run() == ORR_OK;
-    expect(good, host_.take_error());
+    expect("in_place", good, host_.take_error());
     if (!good) return;
     Outputs got;
     for (const auto& o : b.outputs) got.push_back(o->content());
-    compare_case(c, shapes, got, s.numerics);
+    compare_case("in_place", c, shapes, got, s.numerics);
     for (const auto& in : b.inputs)
-        if (in) expect(in->intact(), "guard bytes round an input were written");
+        if (in) expect("guards", in->intact(), "guard bytes round an input were written");
 }
 
 void Checker::check_view(const orr_operator& op, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes) {
-    expect(op.view != nullptr, "has the trait VIEW but no view()");
+    expect("view", op.view != nullptr, "has the trait VIEW but no view()");
     if (!op.view) return;
     for (const Form form : {Form::contiguous, Form::gaps, Form::swapped}) {
-        where_ = case_ + ", view" + (form == Form::contiguous ? "" : form == Form::gaps ? ", rows with gaps" : ", axes swapped");
+        at(case_ + ", view" + (form == Form::contiguous ? "" : form == Form::gaps ? ", rows with gaps" : ", axes swapped"));
         const Binding b = bind(op, c.inputs, shapes, form);
         std::vector<orr_tensor> in;
         std::vector<const orr_tensor*> in_pointers;
@@ -272,7 +281,7 @@ void Checker::check_view(const orr_operator& op, const Case& c, const AttrSet& a
         p.numerics = ORR_NUMERICS_EXACT;
         orr_tensor view = planned;
         view.offset = 0;
-        if (!op.view(&p, &view)) continue;
+        if (!contained("view", [&] { return op.view(&p, &view); })) continue;
         const orr_tensor& x = *b.inputs[0]->tensor();
         // The view lies within the memory of input 0, and its last axis is contiguous.
         int64_t low = static_cast<int64_t>(view.offset), high = low + view.block_bytes;
@@ -281,9 +290,9 @@ void Checker::check_view(const orr_operator& op, const Case& c, const AttrSet& a
         for (int32_t a = 0; a < view.rank; a++) (view.stride_bytes[a] < 0 ? low : high) += (view.shape[a] - 1) * view.stride_bytes[a];
         if (count == 0) continue;
         const bool inside = low >= 0 && high <= static_cast<int64_t>(x.size_bytes);
-        expect(inside, "the view covers bytes " + std::to_string(low) + " to " + std::to_string(high) + " of " + std::to_string(x.size_bytes));
-        expect(view.rank == 0 || view.shape[view.rank - 1] == 1 || view.stride_bytes[view.rank - 1] == view.block_bytes, "the view's last axis is not contiguous");
-        expect(std::vector<int64_t>(view.shape, view.shape + view.rank) == shapes[0].dims, "the view has another shape than the shape function gives");
+        expect("view", inside, "the view covers bytes " + std::to_string(low) + " to " + std::to_string(high) + " of " + std::to_string(x.size_bytes));
+        expect("view", view.rank == 0 || view.shape[view.rank - 1] == 1 || view.stride_bytes[view.rank - 1] == view.block_bytes, "the view's last axis is not contiguous");
+        expect("view", std::vector<int64_t>(view.shape, view.shape + view.rank) == shapes[0].dims, "the view has another shape than the shape function gives");
         if (!inside) continue;
         std::vector<uint8_t> content;
         const auto* base = static_cast<const uint8_t*>(x.data) + view.offset;
@@ -295,17 +304,17 @@ void Checker::check_view(const orr_operator& op, const Case& c, const AttrSet& a
             }
             content.insert(content.end(), base + offset, base + offset + view.block_bytes);
         }
-        compare_case(c, shapes, {content}, ORR_NUMERICS_EXACT);
+        compare_case("view", c, shapes, {content}, ORR_NUMERICS_EXACT);
         report_.ran.insert(op_ + " view");
     }
 }
 
 void Checker::check_elementwise(const orr_operator& op, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes) {
-    expect(op.elementwise != nullptr, "has the trait ELEMENTWISE but no elementwise()");
+    expect("elementwise", op.elementwise != nullptr, "has the trait ELEMENTWISE but no elementwise()");
     if (!op.elementwise || shapes.size() != 1 || shapes[0].type->number != ORR_TYPE_F32) return;
     for (const Value& v : c.inputs)
         if (!v.present || v.type->number != ORR_TYPE_F32 || v.shape != shapes[0].dims) return;
-    where_ = case_ + ", elementwise";
+    at(case_ + ", elementwise");
     const int64_t n = c.inputs[0].elems();
     std::vector<std::unique_ptr<Guarded>> memory;
     std::vector<const float*> src;
@@ -315,18 +324,18 @@ void Checker::check_elementwise(const orr_operator& op, const Case& c, const Att
         src.push_back(reinterpret_cast<const float*>(memory.back()->data()));
     }
     Guarded dst(c.inputs[0].bytes.size());
-    op.elementwise(attrs.table(), src.data(), reinterpret_cast<float*>(dst.data()), n);
-    compare_case(c, shapes, {{dst.data(), dst.data() + dst.size()}}, ORR_NUMERICS_EXACT);
+    contained("elementwise", [&] { op.elementwise(attrs.table(), src.data(), reinterpret_cast<float*>(dst.data()), n); });
+    compare_case("elementwise", c, shapes, {{dst.data(), dst.data() + dst.size()}}, ORR_NUMERICS_EXACT);
     // Over each source in turn.
     for (size_t s = 0; s < memory.size(); s++) {
         std::vector<uint8_t> kept(memory[s]->data(), memory[s]->data() + memory[s]->size());
         op.elementwise(attrs.table(), src.data(), reinterpret_cast<float*>(memory[s]->data()), n);
-        expect(std::memcmp(memory[s]->data(), dst.data(), dst.size()) == 0, "writing over source " + std::to_string(s) + " gives other bits");
+        expect("elementwise", std::memcmp(memory[s]->data(), dst.data(), dst.size()) == 0, "writing over source " + std::to_string(s) + " gives other bits");
         std::memcpy(memory[s]->data(), kept.data(), kept.size());
     }
     bool good = dst.intact();
     for (const auto& m : memory) good = good && m->intact();
-    expect(good, "guard bytes were written");
+    expect("guards", good, "guard bytes were written");
     report_.ran.insert(op_ + " elementwise");
     check_formula(op, c, attrs, shapes, src, n);
 }
@@ -336,7 +345,7 @@ void Checker::check_formula(const orr_operator& op, const Case& c, const AttrSet
     for (uint32_t f = 0; options_.formulas && f < options_.formulas->count; f++) {
         const orr_formula& formula = *options_.formulas->items[f];
         if (std::string_view(formula.op) != op.id) continue;
-        where_ = case_ + ", formula";
+        at(case_ + ", formula");
         ExpressionBuilder builder;
         std::vector<uint32_t> inputs;
         for (size_t i = 0; i < src.size(); i++) inputs.push_back(builder.input(static_cast<uint32_t>(i)));
@@ -344,7 +353,7 @@ void Checker::check_formula(const orr_operator& op, const Case& c, const AttrSet
         if (result == 0) continue;  // not for these attributes
         const std::vector<float> values = evaluate(builder.take(result), src, static_cast<size_t>(n));
         const auto* bytes = reinterpret_cast<const uint8_t*>(values.data());
-        compare_case(c, shapes, {{bytes, bytes + values.size() * sizeof(float)}}, ORR_NUMERICS_EXACT);
+        compare_case("formula", c, shapes, {{bytes, bytes + values.size() * sizeof(float)}}, ORR_NUMERICS_EXACT);
         report_.ran.insert(op_ + " formula");
     }
 }

@@ -212,7 +212,12 @@ Pool::~Pool() {
 
 void Pool::chunks_of(uint32_t thread) {
     inside = true;
-    for (int64_t chunk = next_++; chunk < chunks_; chunk = next_++) fn_(arg_, chunk, thread);
+    try {
+        for (int64_t chunk = next_++; chunk < chunks_; chunk = next_++) contained("a chunk of parallel_for", [&] { fn_(arg_, chunk, thread); });
+    } catch (const Escaped& e) {
+        const std::lock_guard lock(mutex_);
+        escaped_ = e.what();
+    }
     inside = false;
 }
 
@@ -238,6 +243,15 @@ void Pool::run(uint32_t threads, int64_t chunks, orr_chunk_fn fn, void* arg) {
         return;
     }
     if (chunks <= 0) return;
+    if (threads <= 1) {  // by itself: several threads may do this at once
+        struct Inside {
+            Inside() { inside = true; }
+            ~Inside() { inside = false; }
+        } within;
+        for (int64_t chunk = 0; chunk < chunks; chunk++) contained("a chunk of parallel_for", [&] { fn(arg, chunk, 0); });
+        return;
+    }
+    const std::lock_guard turn(turn_);
     {
         const std::lock_guard lock(mutex_);
         fn_ = fn;
@@ -252,6 +266,7 @@ void Pool::run(uint32_t threads, int64_t chunks, orr_chunk_fn fn, void* arg) {
     chunks_of(0);
     std::unique_lock lock(mutex_);
     done_.wait(lock, [&] { return running_ == 0; });
+    if (!escaped_.empty()) throw Escaped(std::exchange(escaped_, ""));
 }
 
 // ---------------------------------------------------------------- instruction sets

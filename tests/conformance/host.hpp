@@ -7,6 +7,7 @@
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -14,6 +15,24 @@
 #include "orrery/plugin.h"
 
 namespace orrery::conformance {
+
+// An exception came out of a plugin's function.
+class Escaped : public std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+// Calls a plugin's function; an exception out of it becomes an Escaped that names the function.
+template <class Call>
+auto contained(const char* function, Call&& call) {
+    try {
+        return call();
+    } catch (const Escaped&) {
+        throw;
+    } catch (const std::exception& e) {
+        throw Escaped(std::string(function) + " let an exception out: " + e.what());
+    } catch (...) {
+        throw Escaped(std::string(function) + " let an exception out that is no std::exception");
+    }
+}
 
 // The host table. Allocations are counted; one of them can be made to fail.
 struct Host {
@@ -91,7 +110,7 @@ class Pool {
   public:
     Pool();
     ~Pool();
-    // Chunks are handed out in order to `threads` threads, the caller among them.
+    // Chunks are handed out in order to `threads` threads, the caller among them. Any thread.
     void run(uint32_t threads, int64_t chunks, orr_chunk_fn fn, void* arg);
     static constexpr uint32_t kMost = 4;
     // Nested calls seen so far: the plugin API forbids them.
@@ -101,6 +120,7 @@ class Pool {
     void work(uint32_t thread);
     void chunks_of(uint32_t thread);
     std::vector<std::thread> threads_;
+    std::mutex turn_;  // one call of run at a time
     std::mutex mutex_;
     std::condition_variable start_, done_;
     uint64_t round_ = 0;
@@ -108,6 +128,7 @@ class Pool {
     bool stop_ = false;
     std::atomic<int64_t> next_{0}, nested_{0};
     int64_t chunks_ = 0;
+    std::string escaped_;  // of an exception in a chunk
     orr_chunk_fn fn_ = nullptr;
     void* arg_ = nullptr;
 };

@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <stdexcept>
+#include <string_view>
 
 #include "engine/registry/error_text.hpp"
 
@@ -55,9 +56,10 @@ Plan::Plan(Host& host, Pool& pool, const orr_kernel& kernel, const AttrSet& attr
     p.threads = setting.threads;
     p.numerics = setting.numerics;
     p.device = setting.device ? setting.device->kernel_table() : nullptr;
+    if (setting.stand_in) p.device = setting.stand_in->device(p.device);
     p.workspace = [](orr_prepare* q, uint64_t bytes) {
         Plan& plan = of(q);
-        if (!plan.preparing_) plan.misuse_ = "workspace called outside prepare";
+        plan.check_thread("workspace");
         if (plan.mirror_)
             plan.workspace_bytes_ = std::max(plan.workspace_bytes_, bytes);
         else
@@ -65,7 +67,10 @@ Plan::Plan(Host& host, Pool& pool, const orr_kernel& kernel, const AttrSet& attr
     };
     p.plan_memory = [](orr_prepare* q, uint64_t bytes) { return of(q).plan_memory(bytes); };
     p.prepack = [](orr_prepare* q, uint32_t input, const orr_pack* pack) { return of(q).prepack(input, *pack); };
-    p.variant = [](orr_prepare* q, const char* name) { of(q).variant_ = name; };
+    p.variant = [](orr_prepare* q, const char* name) {
+        of(q).check_thread("variant");
+        of(q).variant_ = name;
+    };
 
     run_.plan = this;
     orr_run& r = run_.base;
@@ -79,19 +84,27 @@ Plan::Plan(Host& host, Pool& pool, const orr_kernel& kernel, const AttrSet& attr
     r.threads = setting.threads;
     if (!mirror_) r.parallel_for = [](const orr_run* q, int64_t chunks, orr_chunk_fn fn, void* arg) {
         Plan& plan = *reinterpret_cast<const Run*>(q)->plan;
+        plan.check_thread("parallel_for");
         plan.pool_.run(plan.setting_.threads, chunks, fn, arg);
     };
 }
 
+void Plan::check_thread(const char* function) {
+    const bool wanted = std::string_view(function) == "parallel_for" ? running_ : preparing_;
+    if (wanted && caller_ == std::this_thread::get_id()) return;
+    const std::lock_guard lock(misuse_mutex_);
+    misuse_ = std::string(function) + (wanted ? " called on another thread than the one that the kernel was called on" : " called outside the call that it is valid in");
+}
+
 void* Plan::plan_memory(uint64_t bytes) {
-    if (!preparing_) misuse_ = "plan_memory called outside prepare";
+    check_thread("plan_memory");
     if (host_.refuses()) return nullptr;
     memory_.push_back(std::make_unique<Guarded>(bytes, uint8_t{0}));
     return memory_.back()->data();
 }
 
 orr_status Plan::prepack(uint32_t input, const orr_pack& pack) {
-    if (!preparing_) misuse_ = "prepack called outside prepare";
+    check_thread("prepack");
     if (input >= bound_in_.size() || !plan_inputs_[input]) {
         misuse_ = "prepack of input " + std::to_string(input) + ", which is absent";
         return host_.table.fail(&host_.table, ORR_INVALID_ARGUMENT, misuse_.c_str());
@@ -115,10 +128,10 @@ orr_status Plan::prepack(uint32_t input, const orr_pack& pack) {
         2, pack.chunks,
         [](void* arg, int64_t chunk, uint32_t) {
             const Job& j = *static_cast<Job*>(arg);
-            j.pack.pack(&j.source, j.dst, chunk);
+            contained("pack", [&] { j.pack.pack(&j.source, j.dst, chunk); });
         },
         &job);
-    for (int64_t chunk = pack.chunks - 1; chunk >= 0; chunk--) pack.pack(&source, again->data(), chunk);
+    for (int64_t chunk = pack.chunks - 1; chunk >= 0; chunk--) contained("pack", [&] { pack.pack(&source, again->data(), chunk); });
     if (std::memcmp(packed->data(), again->data(), pack.bytes) != 0) misuse_ = "prepack: the parts depend on their order";
     orr_tensor& bound = mirror_ ? placed_in_[input] : bound_in_[input];
     if (mirror_)
@@ -134,7 +147,7 @@ orr_status Plan::prepack(uint32_t input, const orr_pack& pack) {
 bool Plan::supports(std::string* reason) {
     if (!kernel_.supports) return true;
     char text[512] = "";
-    if (kernel_.supports(&prepare_.base, text, sizeof text)) return true;
+    if (contained("supports", [&] { return kernel_.supports(&prepare_.base, text, sizeof text); })) return true;
     if (!*text) misuse_ = "supports refuses without a reason";
     *reason = text;
     return false;
@@ -143,7 +156,8 @@ bool Plan::supports(std::string* reason) {
 orr_status Plan::prepare() {
     if (!kernel_.prepare) return ORR_OK;
     preparing_ = true;
-    const orr_status status = kernel_.prepare(&prepare_.base);
+    caller_ = std::this_thread::get_id();
+    const orr_status status = contained("prepare", [&] { return kernel_.prepare(&prepare_.base); });
     preparing_ = false;
     return status;
 }
@@ -154,8 +168,9 @@ void Plan::record() {
     for (const bool collect : {true, false}) {
         program_->begin(collect);
         program_->step({}, {}, workspace, 0);
-        run_.base.device = program_->recorder();
-        const orr_status status = kernel_.run(&run_.base);
+        run_.base.device = setting_.stand_in ? setting_.stand_in->recorder(program_->recorder()) : program_->recorder();
+        const orr_status status = contained("run", [&] { return kernel_.run(&run_.base); });
+        if (status == ORR_OK && setting_.stand_in) setting_.stand_in->flush();
         if (status != ORR_OK) throw std::runtime_error("recording fails with status " + std::to_string(status) + ": " + error_text() + host_.take_error());
         parts_ = program_->cut();
         program_->end();
@@ -174,7 +189,11 @@ orr_status Plan::run() {
     run_.base.data = memory_.empty() ? nullptr : memory_[0]->data();
     if (workspace_) std::memset(workspace_->data(), 0xff, workspace_->size());
     run_.base.workspace = workspace_ ? workspace_->data() : nullptr;
-    return kernel_.run(&run_.base);
+    running_ = true;
+    caller_ = std::this_thread::get_id();
+    const orr_status status = contained("run", [&] { return kernel_.run(&run_.base); });
+    running_ = false;
+    return status;
 }
 
 bool Plan::intact() const {

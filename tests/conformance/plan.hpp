@@ -3,10 +3,12 @@
 
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "host.hpp"
 #include "mirror.hpp"
+#include "stand_in.hpp"
 #include "values.hpp"
 
 namespace orrery::conformance {
@@ -16,6 +18,7 @@ struct Setting {
     uint32_t threads = 1;
     uint32_t numerics = ORR_NUMERICS_EXACT;
     std::shared_ptr<Device> device = nullptr;  // of kernels that run on one
+    StandIn* stand_in = nullptr;               // between it and the kernel
 };
 
 // The tensors of one run. Absent inputs are null.
@@ -49,6 +52,8 @@ class Plan {
     };
     static Plan& of(orr_prepare* p) { return *reinterpret_cast<Prepare*>(p)->plan; }
     void record();
+    // The tables given to prepare and run are for the thread that is in them.
+    void check_thread(const char* function);
     void* plan_memory(uint64_t bytes);
     orr_status prepack(uint32_t input, const orr_pack& pack);
 
@@ -68,7 +73,9 @@ class Plan {
     std::unique_ptr<DeviceProgram> program_;
     size_t parts_ = 0;
     uint64_t workspace_bytes_ = 0;
-    bool preparing_ = false;
+    bool preparing_ = false, running_ = false;
+    std::thread::id caller_;
+    std::mutex misuse_mutex_;
     std::string variant_, misuse_;
 };
 

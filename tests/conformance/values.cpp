@@ -244,6 +244,19 @@ std::vector<uint8_t> Held::content() const {
     return out;
 }
 
+bool Held::disturb() const {
+    if (type_->block || !type_->is_float() || !paged_.empty() || !rows_.empty() || tensor_.flags & ORR_TENSOR_CONSTANT) return false;
+    const size_t width = type_->block_bytes;
+    const size_t exponent = type_->number == ORR_TYPE_F64 ? 52 : type_->number == ORR_TYPE_F32 ? 23 : type_->number == ORR_TYPE_F16 ? 10 : 7;  // its lowest bit
+    each_row([&](uint8_t* row, size_t, size_t bytes) {
+        for (size_t k = 0; k < bytes; k += width) {  // little-endian, as all of this
+            row[k + width - 1] ^= 0x80;
+            row[k + exponent / 8] ^= static_cast<uint8_t>(1 << exponent % 8);
+        }
+    });
+    return true;
+}
+
 bool Held::intact() const {
     return std::all_of(memory_.begin(), memory_.end(), [](const auto& m) { return m->intact(); });
 }

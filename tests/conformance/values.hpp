@@ -70,6 +70,8 @@ class Held {
     // The content now, in logical order. Tokens of paged tensors before `first` read as zeros.
     std::vector<uint8_t> content() const;
     bool intact() const;
+    // Turns the sign and the lowest bit of the exponent of every element, of plain activations in floating point; false for others. Twice: as before.
+    bool disturb() const;
     const std::vector<std::unique_ptr<Guarded>>& memory() const { return memory_; }
     // Layout "rows": takes the other's rows instead of its own.
     void share_rows(const Held& other) { tensor_.data = other.tensor_.data; }

@@ -91,6 +91,7 @@ bool supports(const orr_prepare* p, char* reason, size_t size) {
     if (mask && !takes_rows(mask, "key_mask", reason, size)) return false;
     if (!is_contiguous(*p->outputs[0])) return refuse(reason, size, "y has gaps");
     if (!takes_size(p->outputs[0], "y", reason, size)) return false;
+    if (q.shape[3] == 0 || v.shape[3] == 0) return refuse(reason, size, "heads of width 0");
     if (v.shape[3] > 512) return refuse(reason, size, "values are " + std::to_string(v.shape[3]) + " wide, the shaders take 512");
     const Shape s(q, k, v);
     const orr_vulkan_device& d = vk::device(p);

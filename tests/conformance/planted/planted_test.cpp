@@ -1,0 +1,185 @@
+// A copy of an operator with one fault passes not: the kit must find each, by the check that looks for it. A copy without one passes.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+#include "kit.hpp"
+#include "orrery/plugin.h"
+
+namespace fs = std::filesystem;
+using namespace orrery::conformance;
+
+namespace {
+
+struct Planted {
+    std::string name, device, check, what;
+};
+void PrintTo(const Planted& p, std::ostream* out) { *out << p.name; }
+
+std::vector<Planted> read_faults() {
+    std::vector<Planted> out;
+    std::ifstream in(PLANTED_FAULTS);
+    for (std::string line; std::getline(in, line);) {
+        if (line.empty() || line[0] == '#') continue;
+        std::istringstream words(line);
+        Planted p;
+        words >> p.name >> p.device >> p.check >> std::ws;
+        std::getline(words, p.what);
+        out.push_back(p);
+    }
+    return out;
+}
+std::vector<Planted> faults_of(const std::string& device) {
+    std::vector<Planted> out;
+    for (const Planted& p : read_faults())
+        if (p.device == device) out.push_back(p);
+    return out;
+}
+
+KitOptions options_for(const std::string& name, const std::string& device) {
+    KitOptions o;
+    o.plugin = fs::path(PLANTED_FOLDER) / (name + ".so");
+    o.types = {PLANTED_CORE};
+    o.cases_root = PLANTED_CASES;
+    o.device = device;
+    o.timeout_s = name == "hangs" ? 1 : 60;
+    return o;
+}
+
+std::string all(const KitResult& r) {
+    std::string out;
+    for (size_t n = 0; n < std::min<size_t>(r.failures.size(), 20); n++) out += line_of(r.failures[n]) + "\n";
+    return out;
+}
+bool found_by(const KitResult& r, const std::string& check) {
+    return std::any_of(r.failures.begin(), r.failures.end(), [&](const Finding& f) { return f.check == check; });
+}
+bool has_vulkan() {
+    try {
+        KitOptions o = options_for("none", "vulkan");
+        o.op = "rms_norm";
+        o.derived = o.drawn = 0;
+        return validate(o).checks > 0;
+    } catch (const std::exception&) {
+        return false;
+    }
+}
+
+TEST(Planted, CopyWithoutFaultPasses) {
+    const KitResult r = validate(options_for("none", ""));
+    EXPECT_TRUE(r.good()) << all(r);
+    EXPECT_GT(r.checks, 1000);
+    EXPECT_EQ(r.operators.size(), 1u);
+    const auto ran = [&](const std::string& text) { return std::any_of(r.ran.begin(), r.ran.end(), [&](const std::string& s) { return s.find(text) != std::string::npos; }); };
+    EXPECT_TRUE(ran("cpu/generic: eight_lanes"));
+    EXPECT_TRUE(ran("decomposition"));
+    EXPECT_TRUE(ran("drawn cases"));
+}
+
+class PlantedCpu : public testing::TestWithParam<Planted> {};
+TEST_P(PlantedCpu, IsFound) {
+    const KitResult r = validate(options_for(GetParam().name, ""));
+    EXPECT_TRUE(found_by(r, GetParam().check)) << GetParam().what << "; found instead:\n" << all(r);
+}
+INSTANTIATE_TEST_SUITE_P(All, PlantedCpu, testing::ValuesIn(faults_of("cpu")), [](const auto& i) { return i.param.name; });
+
+TEST(Planted, VulkanCopyWithoutFaultPasses) {
+    if (!has_vulkan()) GTEST_SKIP() << "Vulkan: this machine has no device";
+    const KitResult r = validate(options_for("none", "vulkan"));
+    EXPECT_TRUE(r.good()) << all(r);
+    const auto ran = [&](const std::string& text) { return std::any_of(r.ran.begin(), r.ran.end(), [&](const std::string& s) { return s.find(text) != std::string::npos; }); };
+    EXPECT_TRUE(ran("shaders planted_wide"));
+    EXPECT_TRUE(ran("shaders planted_narrow"));
+}
+
+class PlantedVulkan : public testing::TestWithParam<Planted> {};
+TEST_P(PlantedVulkan, IsFound) {
+    if (!has_vulkan()) GTEST_SKIP() << "Vulkan: this machine has no device";
+    const KitResult r = validate(options_for(GetParam().name, "vulkan"));
+    EXPECT_TRUE(found_by(r, GetParam().check)) << GetParam().what << "; found instead:\n" << all(r);
+}
+INSTANTIATE_TEST_SUITE_P(All, PlantedVulkan, testing::ValuesIn(faults_of("vulkan")), [](const auto& i) { return i.param.name; });
+
+// What died names operator, case, kernel and seed; the seed alone brings the same unit of work back.
+TEST(Planted, CrashNamesItsSeed) {
+    const KitResult r = validate(options_for("aborts", ""));
+    const auto crash = std::find_if(r.failures.begin(), r.failures.end(), [](const Finding& f) { return f.check == "crash"; });
+    ASSERT_NE(crash, r.failures.end()) << all(r);
+    EXPECT_EQ(crash->op, "planted.rms_norm/1");
+    EXPECT_NE(crash->where.find("case 0 (line 2), cpu, "), std::string::npos) << crash->where;
+    EXPECT_GT(crash->seed, 0u);
+    ASSERT_EQ(r.operators.size(), 1u);
+    EXPECT_FALSE(r.operators[0].finished);
+
+    KitOptions again = options_for("sign", "");
+    const KitResult first = validate(again);
+    ASSERT_FALSE(first.failures.empty());
+    again.reproduce = first.failures[0].seed;
+    const KitResult second = validate(again);
+    ASSERT_FALSE(second.failures.empty());
+    EXPECT_EQ(line_of(second.failures[0]), line_of(first.failures[0]));
+    EXPECT_EQ(second.cases, 1);
+}
+
+TEST(Planted, OptionsThatMakeNoSense) {
+    KitOptions o = options_for("none", "");
+    o.op = "rms";
+    EXPECT_THROW(validate(o), std::runtime_error);
+    o = options_for("none", "");
+    o.isa = "sse9";
+    EXPECT_THROW(validate(o), std::runtime_error);
+    o = options_for("nothing", "");
+    EXPECT_THROW(validate(o), std::runtime_error);
+}
+
+// ---------------------------------------------------------------- the two lists
+
+class Lists : public testing::Test {
+  protected:
+    void SetUp() override {
+        char name[] = "/tmp/orrery-lists-XXXXXX";
+        folder_ = mkdtemp(name);
+        fs::create_directories(folder_ / "ops/rms_norm");
+        fs::copy(fs::path(PLANTED_CASES) / "core/ops/rms_norm/rms_norm.cases", folder_ / "ops/rms_norm/rms_norm.cases");
+    }
+    void TearDown() override { fs::remove_all(folder_); }
+    KitResult check(const std::string& fault, const char* list, const std::string& entry) {
+        std::ofstream(folder_ / "ops/rms_norm" / (std::string("rms_norm.") + list)) << "# a test\n" << entry << "\n";
+        KitOptions o = options_for(fault, "");
+        o.cases_root = folder_;
+        return validate(o);
+    }
+    fs::path folder_;
+};
+
+constexpr const char* kEntry = R"({"op": "planted.rms_norm/1", "select": "special: *NaN*", "reason": "NaN counts as 0"})";
+
+TEST_F(Lists, Unsupported) {
+    const KitResult r = check("hides_nan", "unsupported", kEntry);
+    EXPECT_TRUE(r.good()) << all(r);
+    ASSERT_FALSE(r.unsupported.empty());
+    EXPECT_EQ(r.unsupported[0].reason, "NaN counts as 0");
+    EXPECT_TRUE(to_json(r, KitOptions())["unsupported"][0].contains("reason"));
+    EXPECT_TRUE(check("none", "unsupported", kEntry).good()) << "what is listed as unsupported may work";
+}
+TEST_F(Lists, ExpectedFailure) {
+    const KitResult r = check("hides_nan", "expected_failures", kEntry);
+    EXPECT_TRUE(r.good()) << all(r);
+    EXPECT_FALSE(r.expected.empty());
+}
+TEST_F(Lists, ExpectedFailureThatPassesFails) {
+    const KitResult r = check("none", "expected_failures", kEntry);
+    ASSERT_EQ(r.failures.size(), 1u) << all(r);
+    EXPECT_EQ(r.failures[0].check, "expected");
+    EXPECT_NE(r.failures[0].what.find("NaN counts as 0"), std::string::npos);
+}
+TEST_F(Lists, EntriesAreRead) {
+    EXPECT_TRUE(found_by(check("none", "unsupported", R"({"op": "planted.rms_norm/1", "select": "*"})"), "list"));
+    EXPECT_TRUE(found_by(check("none", "unsupported", R"({"op": "planted.other/1", "select": "*", "reason": "none"})"), "list"));
+    EXPECT_TRUE(found_by(check("sign", "unsupported", R"({"op": "planted.rms_norm/1", "select": "*", "device": "vulkan", "reason": "elsewhere"})"), "values"));
+}
+
+}  // namespace
