@@ -382,6 +382,36 @@ TEST_F(VulkanTrust, OnlyWhatAModelNeedsIsTested) {
     EXPECT_GE(log.with("self-test of orr.moe_ffn", "passed"), 1u);
 }
 
+// What a host shows while they are made; a host that has enough of them ends the run.
+TEST_F(VulkanTrust, ProgressTellsOfSelfTests) {
+    struct Told {
+        std::map<std::string, int> times;
+        bool stop = false;
+        static bool progress(void* user, double fraction, const char* what) {
+            auto& told = *static_cast<Told*>(user);
+            const bool testing = std::strstr(what, "testing");
+            told.times[testing ? "testing" : what]++;
+            EXPECT_TRUE(fraction >= 0 && fraction <= 1) << fraction;
+            return !(told.stop && testing);
+        }
+    };
+    const Engine e = engine();
+    const Model model = open(e.get());
+    const auto session = [&](Told& told) { return make_session(model, [&](orr_session_options& o) { o.progress = Told::progress, o.progress_user = &told; }); };
+    Told stopped;
+    stopped.stop = true;
+    expect_failure([&] { feed(session(stopped), kIds); }, ORR_CANCELLED, {"cancelled"});
+    EXPECT_EQ(stopped.times["testing"], 1);
+    EXPECT_EQ(tests_made(e.get()), 0u);
+    Told told;
+    feed(session(told), kIds);
+    EXPECT_EQ(told.times["testing"], static_cast<int>(tests_made(e.get())));
+    EXPECT_GT(told.times["planning"], 0);
+    Told later;
+    feed(session(later), kIds);
+    EXPECT_EQ(later.times["testing"], 0);
+}
+
 // ---------------------------------------------------------------- what is kept
 
 TEST_F(VulkanTrust, ResultsAreKept) {

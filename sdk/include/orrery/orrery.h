@@ -206,8 +206,9 @@ typedef struct orr_session_options {
     uint32_t numerics;
     const char* cache_type; /* "f16" (default), "f32", "bf16", "q8_0" */
     uint32_t isa;           /* ORR_ISA_*; AUTO: the engine's */
-    /* Called between nodes of long runs, and while a plan is made ("planning": the first repacks weights, and uploads them to
-     * a device, in the course of which it is called too); returning false cancels. NULL: none. */
+    /* Called between nodes of long runs ("running"), and while a plan is made ("planning": the first repacks weights, and uploads
+     * them to a device, in the course of which it is called too, and before each self-test of a kernel, of which the text then
+     * tells; fractions begin anew with each plan and each run); returning false cancels. NULL: none. */
     orr_progress_fn progress;
     void* progress_user;
     int32_t priority;       /* among asynchronous runs of one engine: higher first */
