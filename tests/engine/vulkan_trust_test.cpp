@@ -484,6 +484,36 @@ TEST_F(VulkanTrust, AFolderThatCannotBeWrittenIsIgnored) {
     EXPECT_GT(tests_made(e.get()), 0u);
 }
 
+// What killed processes left half written goes after an hour; what another process is writing stays, and so does what is not the engine's.
+TEST_F(VulkanTrust, AbandonedFilesAreRemoved) {
+    namespace fs = std::filesystem;
+    const std::string folder = scratch("trust_abandoned");
+    fs::create_directories(folder + "/vulkan-folder.partial");
+    const auto old = fs::file_time_type::clock::now() - std::chrono::hours(2);
+    const auto put = [&](const std::string& name, bool aged) {
+        std::ofstream(folder + "/" + name) << "half";
+        if (aged) fs::last_write_time(folder + "/" + name, old);
+    };
+    for (int i = 0; i < 40; i++) put("vulkan-10005-0000.bin." + std::to_string(i) + ".partial", true), put("vulkan-10005-0000.tests." + std::to_string(i) + "-0.partial", true);
+    const std::vector<std::string> kept = {"vulkan-10005-0000.bin.1-3.partial", "vulkan-1.bin", "their.partial", "vulkan-.partial.bin"};
+    for (const std::string& name : kept) put(name, name != kept[0]);
+    fs::create_symlink("their.partial", folder + "/vulkan-link.partial");
+    fs::last_write_time(folder + "/vulkan-folder.partial", old);
+    std::vector<std::thread> threads;  // as processes that start together
+    std::vector<Engine> engines(3);
+    for (Engine& e : engines) threads.emplace_back([&] { feed(make_session(open((e = engine(folder)).get())), kIds); });
+    for (auto& t : threads) t.join();
+    std::vector<std::string> partial;
+    for (const auto& f : fs::directory_iterator(folder))
+        if (f.path().extension() == ".partial") partial.push_back(f.path().filename().string());
+    std::sort(partial.begin(), partial.end());
+    EXPECT_EQ(partial, (std::vector<std::string>{"their.partial", kept[0], "vulkan-folder.partial", "vulkan-link.partial"}));
+    for (const std::string& name : kept) EXPECT_TRUE(fs::exists(folder + "/" + name)) << name;
+    const Engine after = engine(folder);
+    feed(make_session(open(after.get())), kIds);
+    EXPECT_EQ(tests_made(after.get()), 0u);
+}
+
 // Ends in the middle of the tests, after the second.
 const RegisterChild killed_child("killed in self-tests", [](const std::vector<std::string>& arguments) {
     const auto count = [](void* user, int32_t, const char* text) {
