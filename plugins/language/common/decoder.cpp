@@ -3,7 +3,7 @@
 #include <climits>
 #include <cmath>
 
-#include "common/sampling_graph.h"
+#include "model/sampling_graph.h"
 
 namespace orrery {
 

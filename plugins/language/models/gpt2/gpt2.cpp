@@ -3,9 +3,9 @@
 #include <climits>
 #include <cmath>
 
-#include "common/sampling_graph.h"
 #include "model/arch.h"
 #include "model/config.h"
+#include "model/sampling_graph.h"
 
 namespace orrery {
 
