@@ -30,7 +30,8 @@ struct PlanOptions {
     bool profile = false;
     // Asked between nodes and between chunks of a repacked weight, from any thread of the team: true ends planning with ORR_CANCELLED.
     const std::atomic<bool>* cancel = nullptr;
-    std::function<bool(double fraction)> progress;  // between nodes, on the planning thread; false cancels
+    // Between nodes and before self-tests, on the planning thread; false cancels.
+    std::function<bool(double fraction, const char* what)> progress;
 };
 
 class Plan;

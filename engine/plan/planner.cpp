@@ -17,7 +17,7 @@ std::unique_ptr<Plan> Planner::make() {
     for (size_t n = 0; n < g_.nodes.size(); n++) {
         if (!live_[n]) continue;
         node_ = n;
-        if (options_.progress && !options_.progress(static_cast<double>(n) / static_cast<double>(g_.nodes.size()))) throw_cancelled();
+        tell(0);
         plan_node(n);
         if (cancelled()) throw_cancelled();
     }

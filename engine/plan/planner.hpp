@@ -50,6 +50,10 @@ class Planner {
 
     std::string where() const { return g_.model + "." + g_.entry; }
     bool cancelled() const { return options_.cancel && options_.cancel->load(std::memory_order_relaxed); }
+    // Tells how far planning is: `part` of the node at hand is done.
+    void tell(double part, const char* what = "planning") const {
+        if (options_.progress && !options_.progress((static_cast<double>(node_) + part) / static_cast<double>(g_.nodes.size()), what)) throw_cancelled();
+    }
     [[noreturn]] void throw_cancelled() const { throw Error(ORR_CANCELLED, where() + ": the run was cancelled while its plan was made"); }
 
     void find_present();

@@ -314,8 +314,8 @@ void Planner::place_constants(PlanStep& step) {
 // Asks for leave to go on in the course of an upload of `bytes`.
 DeviceProgress Planner::uploading(uint64_t bytes) {
     return [this, bytes](uint64_t done) {
-        const double part = static_cast<double>(done) / static_cast<double>(std::max<uint64_t>(bytes, 1));
-        if (cancelled() || (options_.progress && !options_.progress((static_cast<double>(node_) + part) / static_cast<double>(g_.nodes.size())))) throw_cancelled();
+        if (cancelled()) throw_cancelled();
+        tell(static_cast<double>(done) / static_cast<double>(std::max<uint64_t>(bytes, 1)));
     };
 }
 

@@ -474,6 +474,7 @@ SelfTestResult make(const SelfTestTools& tools, Test& test, const std::string& t
     Device& device = *tools.device;
     if (!test.prepare()) return device.remember_test(text), SelfTestResult();
     if (test.trust() == Trust::untested) {
+        tools.starts();
         const std::lock_guard lock(*device.self_testing());
         if (test.trust() == Trust::untested) {
             const auto start = Clock::now();

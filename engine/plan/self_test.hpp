@@ -1,5 +1,6 @@
 // Compares a device's kernel with the operator's definition on a small node, before a plan trusts the device with it.
 #pragma once
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -15,6 +16,7 @@ struct SelfTestTools {
     Registry& registry;
     std::shared_ptr<Memory> memory;
     std::shared_ptr<Device> device;
+    std::function<void()> starts;  // told before each test that is made, or that another session is making; may throw to end planning
 };
 
 struct SelfTestResult {

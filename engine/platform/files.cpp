@@ -8,10 +8,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <string_view>
 
 #include "orrery/plugin.hpp"
 
@@ -122,13 +126,29 @@ void* vulkan_loader() {
 }
 
 bool replace_file(const std::string& path, const void* data, uint64_t bytes) {
-    const std::string partial = path + "." + std::to_string(::getpid()) + ".partial";
+    static std::atomic<uint32_t> files{0};
+    const std::string partial = path + "." + std::to_string(::getpid()) + "-" + std::to_string(files++) + kPartial;
     std::FILE* f = std::fopen(partial.c_str(), "wbe");
     if (!f) return false;
     const bool whole = std::fwrite(data, 1, bytes, f) == bytes;
     if (std::fclose(f) == 0 && whole && std::rename(partial.c_str(), path.c_str()) == 0) return true;
     std::remove(partial.c_str());
     return false;
+}
+
+void remove_abandoned(const std::string& folder, const std::string& prefix) {
+    namespace fs = std::filesystem;
+    std::error_code none;
+    const auto latest = fs::file_time_type::clock::now() - std::chrono::hours(1);
+    for (fs::directory_iterator i(folder, none), end; !none && i != end; i.increment(none)) {
+        const std::string name = i->path().filename().string();
+        const std::string_view last = kPartial;
+        if (name.compare(0, prefix.size(), prefix) != 0 || name.size() < last.size() || name.compare(name.size() - last.size(), last.size(), last) != 0) continue;
+        std::error_code error;
+        if (!fs::is_regular_file(i->symlink_status(error)) || error) continue;
+        const auto written = i->last_write_time(error);
+        if (!error && written < latest) fs::remove(i->path(), error);
+    }
 }
 
 bool is_elevated() { return ::getauxval(AT_SECURE) != 0; }

@@ -42,8 +42,13 @@ std::string own_folder();
 std::string cache_folder();
 // vkGetInstanceProcAddr of the system's Vulkan loader, nullptr when there is none. The loader stays loaded.
 void* vulkan_loader();
-// Writes a file whole or not at all; false when it could not.
+// Writes a file whole or not at all; false when it could not. Until it is whole it has a name of its own, which ends in kPartial.
 bool replace_file(const std::string& path, const void* data, uint64_t bytes);
+constexpr const char* kPartial = ".partial";
+// Removes what processes that were killed in replace_file have left in a folder, of files whose names begin with `prefix`. Whether a process still lives
+// cannot be told where several machines or containers share the folder, so age decides: nothing is written for an hour. What another removes
+// meanwhile, or what cannot be removed, is passed over.
+void remove_abandoned(const std::string& folder, const std::string& prefix);
 // Whether the process runs with raised rights, where environment overrides are ignored.
 bool is_elevated();
 void name_thread(const char* name);

@@ -224,7 +224,7 @@ Session::PlanEntry& Session::make_entry(const RunRequest& r, const Share& share,
     po.reference = options_.reference;
     po.profile = options_.profile;
     po.cancel = &cancel_;
-    if (options_.progress) po.progress = [this](double fraction) { return options_.progress(options_.progress_user, fraction, "planning"); };
+    if (options_.progress) po.progress = [this](double fraction, const char* what) { return options_.progress(options_.progress_user, fraction, what); };
     entry->plan = make_plan(model_->engine().host(), model_->engine().registry(), model_->engine().memory(), model_->weights(),
                             model_->prepared(r.entry, variant_, binding.wanted, options_.rewrites, options_.numerics), binding, po, team_);
     for (const Share::Output& o : share.outputs)

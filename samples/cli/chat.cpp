@@ -32,7 +32,9 @@ int chat(const Common& common, const Options& o) {
     const host::Engine engine = make_engine(common);
     const host::Model model = open_model(engine, o.model, common);
     model.apply_chat_template(R"([{"role": "user", "content": ""}])");  // no template: told before anything is asked
-    const orr_session_options options = session_options(common);
+    ProgressLine progress;
+    orr_session_options options = session_options(common);
+    progress.follow(options);
     host::Session session = model.session(&options);
     steer(session, model, o.steering, "next");
     host::Task task = model.task("text_generation", &session);
@@ -59,7 +61,7 @@ int chat(const Common& common, const Options& o) {
         Interrupt::forget();
         json result;
         try {
-            result = generate(task, request, common.json, cancelled);
+            result = generate(task, request, common.json, progress, cancelled);
         } catch (const host::Error& e) {
             // The conversation has outgrown the context, say: the turn is dropped, the command goes on.
             std::fprintf(stderr, "orrery: %s\n", e.what());

@@ -44,43 +44,62 @@ void log_to_stderr(void*, int32_t level, const char* text) {
     std::fprintf(stderr, "orrery: %s: %s\n", level >= 0 && level < 4 ? names[level] : "log", text);
 }
 
-// One line that is rewritten in place, only on a terminal and only when a load takes its time.
-struct ProgressLine {
-    const Interrupt* interrupt = nullptr;
-    double start = now_seconds();
-    double last = 0;
-    bool shown = false;
-
-    bool show(double fraction, const char* what) {
-        const double now = now_seconds();
-        if (isatty(STDERR_FILENO) && now - start > 0.5 && (now - last > 0.1 || fraction >= 1)) {
-            std::fprintf(stderr, "\r\033[K%3d %% %s", static_cast<int>(fraction * 100), what ? what : "");
-            std::fflush(stderr);
-            last = now;
-            shown = true;
-        }
-        return !(interrupt && interrupt->seen());
-    }
-    ~ProgressLine() {
-        if (shown) std::fputs("\r\033[K", stderr);
-    }
-};
-
 template <class Open>
 host::Model open_with_progress(const std::string& path, const Common& common, Open open) {
-    const Interrupt interrupt([] {});
-    ProgressLine line;
-    line.interrupt = &interrupt;
+    struct Opening {
+        Interrupt interrupt{[] {}};
+        ProgressLine line;
+        ProgressLine::Scope shown{line};
+    } opening;
     orr_model_options options = host::options<orr_model_options>();
     options.path = path.c_str();
     options.device = common.device.c_str();
-    options.progress = [](void* user, double fraction, const char* what) { return static_cast<ProgressLine*>(user)->show(fraction, what); };
-    options.progress_user = &line;
+    options.progress = [](void* user, double fraction, const char* what) {
+        auto& o = *static_cast<Opening*>(user);
+        o.line.show(fraction, what);
+        return !o.interrupt.seen();
+    };
+    options.progress_user = &opening;
     options.allow_extra_tensors = common.allow_extra_tensors;
     return open(options);
 }
 
+constexpr double kLineDelay = 0.5, kLineInterval = 0.1, kPlainInterval = 10;  // seconds
+
 }  // namespace
+
+void ProgressLine::show(double fraction, const char* what) {
+    const double now = now_seconds();
+    if (!on_) return;
+    const bool terminal = isatty(STDERR_FILENO);
+    if (now - last_ < (shown_ && terminal ? kLineInterval : terminal ? kLineDelay : kPlainInterval)) return;
+    const int percent = static_cast<int>(fraction * 100);
+    if (terminal)
+        std::fprintf(stderr, "\r\033[K%3d %% %s", percent, what ? what : "");
+    else
+        std::fprintf(stderr, "orrery: %s, %d %%, for %.0f s so far\n", what ? what : "working", percent, now - start_);
+    std::fflush(stderr);
+    last_ = now;
+    shown_ = terminal;
+}
+
+void ProgressLine::begin() {
+    start_ = last_ = now_seconds();
+    on_ = true;
+}
+
+void ProgressLine::end() {
+    if (shown_) std::fputs("\r\033[K", stderr);
+    on_ = shown_ = false;
+}
+
+void ProgressLine::follow(orr_session_options& options) {
+    options.progress = [](void* user, double fraction, const char* what) {
+        static_cast<ProgressLine*>(user)->show(fraction, what);
+        return true;
+    };
+    options.progress_user = this;
+}
 
 void add_common(CLI::App& app, Common& c) {
     const std::string group = "Common options";

@@ -46,6 +46,32 @@ void add_common(CLI::App& app, Common& common);
 
 host::Engine make_engine(const Common& common);
 
+// One line on stderr about what takes its time: on a terminal rewritten in place, else a new one every 10 s.
+class ProgressLine {
+  public:
+    // Shown within, unless it has ended before.
+    struct Scope {
+        explicit Scope(ProgressLine& l) : line(l) { line.begin(); }
+        ~Scope() { line.end(); }
+        Scope(const Scope&) = delete;
+        Scope& operator=(const Scope&) = delete;
+        ProgressLine& line;
+    };
+    ProgressLine() = default;
+    ProgressLine(const ProgressLine&) = delete;
+    ProgressLine& operator=(const ProgressLine&) = delete;
+    void show(double fraction, const char* what);
+    void begin();
+    // Takes it away: text may follow.
+    void end();
+    // Makes a session with these options tell its progress here, as long as this object lives.
+    void follow(orr_session_options& options);
+
+  private:
+    double start_ = 0, last_ = 0;
+    bool on_ = false, shown_ = false;
+};
+
 // Opens a model with progress on a terminal; Ctrl-C cancels it.
 host::Model open_model(const host::Engine& engine, const std::string& path, const Common& common);
 // A tokeniser alone: a GGUF, a model folder, or a folder with only a tokenizer.json.

@@ -25,14 +25,16 @@ int run(const Common& common, const Options& o) {
     const std::string prompt = o.file ? read_file(*o.file) : o.prompt ? *o.prompt : *o.positional;
     const host::Engine engine = make_engine(common);
     const host::Model model = open_model(engine, o.model, common);
-    const orr_session_options options = session_options(common);
+    ProgressLine progress;
+    orr_session_options options = session_options(common);
+    progress.follow(options);
     host::Session session = model.session(&options);
     steer(session, model, o.steering, "next");
     host::Task task = model.task("text_generation", &session);
     json request = sampling_request(o.sampling);
     request["prompt"] = prompt;
     bool cancelled = false;
-    const json result = generate(task, request, common.json, cancelled);
+    const json result = generate(task, request, common.json, progress, cancelled);
     if (!common.json)
         std::printf("\n");
     else if (!result.is_null())

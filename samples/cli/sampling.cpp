@@ -50,10 +50,12 @@ json sampling_request(const Sampling& s) {
             {"ignore_eog", s.ignore_eog}};
 }
 
-json generate(host::Task& task, const json& request, bool quiet, bool& cancelled) {
+json generate(host::Task& task, const json& request, bool quiet, ProgressLine& progress, bool& cancelled) {
+    const ProgressLine::Scope shown(progress);
     const Interrupt interrupt([&] { task.cancel(); });
     json summary;
     const auto on_event = [&](const orr_event& e) {
+        progress.end();
         if (std::strcmp(e.kind, "done") == 0) {
             summary = parse_json({e.text, static_cast<size_t>(e.text_size)});
         } else if (!quiet && e.text_size && (std::strcmp(e.kind, "token") == 0 || std::strcmp(e.kind, "text") == 0)) {

@@ -29,8 +29,8 @@ void add_sampling(CLI::App& app, Sampling& sampling);
 json sampling_request(const Sampling& sampling);
 
 // Runs a text_generation request; pieces of text go to stdout as they come unless `quiet`. Ctrl-C ends it: `cancelled`
-// is set and the result is what had come.
-json generate(host::Task& task, const json& request, bool quiet, bool& cancelled);
+// is set and the result is what had come. progress: of the task's session; shown until the first text.
+json generate(host::Task& task, const json& request, bool quiet, ProgressLine& progress, bool& cancelled);
 // "12 prompt tokens at 1234/s, 34 tokens at 56.7/s"
 std::string speed_line(const json& result);
 

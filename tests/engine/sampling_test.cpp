@@ -112,7 +112,8 @@ TEST_P(Sampling, ParametersWithoutRandomAreRefused) {
     expect_failure([&] { run(session, {{"input_ids", ids}, {"sampling", parameters}}, "next", {"token"}); }, ORR_INVALID_ARGUMENT, {"parameters without random"});
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Sampling, testing::Values(Where{"llama", "cpu"}, Where{"gpt2", "cpu"}, Where{"gemma3", "cpu"}, Where{"llama", "vulkan"}, Where{"gpt2", "vulkan"}, Where{"gemma3", "vulkan"}));
+INSTANTIATE_TEST_SUITE_P(Models, Sampling, testing::Values(Where{"llama", "cpu"}, Where{"gpt2", "cpu"}, Where{"gemma3", "cpu"}, Where{"mamba", "cpu"}, Where{"llama", "vulkan"}, Where{"gpt2", "vulkan"}, Where{"gemma3", "vulkan"},
+                                                              Where{"mamba", "vulkan"}));
 
 }  // namespace
 }  // namespace engine_tests

@@ -35,6 +35,7 @@ inline Fault fault;
 inline std::string absent;            // a function that the device or the instance is said to lack
 inline std::set<std::string> asked;   // functions that were looked up
 inline std::atomic<bool> like_a_card{false};
+inline std::atomic<int> late_ms{8};  // of LateQueue
 
 // What lives of each kind.
 struct Live {
@@ -183,7 +184,7 @@ class LateQueue {
             Late next = std::move(waiting_.front());
             waiting_.pop_front();
             lock.unlock();
-            std::this_thread::sleep_for(std::chrono::milliseconds(8));
+            std::this_thread::sleep_for(std::chrono::milliseconds(late_ms));
             next.run();
             lock.lock();
         }

@@ -461,6 +461,39 @@ TEST_F(Vulkan, SubmissionsAreCutToTheirBound) {
     EXPECT_EQ(plan["recorded"], 1);
 }
 
+// Something else on the device is slow for a while: plans are cut for it, and not for ever.
+TEST_F(VulkanFaults, SubmissionsGrowAgain) {
+    const auto many = some_ids(100, kVocabulary);
+    const Engine bounded = make_engine([&](orr_engine_options& o) { o.device_submission_ms = 200, o.vulkan = &host; });
+    const Model model = open_on("llama", "vulkan", bounded.get());
+    const auto parts = [](const Session& s) { return Json::parse(describe(s, "plan", "next"))["submissions"].get<int>(); };
+    const auto again = [&](const Session& s) {
+        check(orr_session_reset(s.get()));
+        return feed(s, many);
+    };
+    const Session s = make_session(model);
+    const Tensor want = feed(s, many);
+    again(s);  // by now the driver has compiled everything
+    {
+        vulkan_loader::LateQueue queue;
+        vulkan_loader::late_ms = 250;
+        vulkan_loader::late = &queue;
+        again(s);
+        vulkan_loader::late = nullptr;
+        vulkan_loader::late_ms = 8;
+    }
+    EXPECT_SAME_BITS(again(s), want);
+    const int cut = parts(s);
+    EXPECT_GT(cut, 1);
+    for (int i = 0; i < 300 && parts(s) == cut; i++) again(s);
+    EXPECT_LT(parts(s), cut);  // one, unless the machine is busy
+    EXPECT_LE(Json::parse(describe(s, "plan", "next"))["recorded"].get<int>(), 3);
+    EXPECT_SAME_BITS(again(s), want);
+    const Session fresh = make_session(model);
+    EXPECT_SAME_BITS(feed(fresh, many), want);
+    EXPECT_LT(parts(fresh), cut);
+}
+
 TEST_F(Vulkan, RunsAreCancelledBetweenSubmissions) {
     const auto ids = some_ids(100, kVocabulary);
     const Engine engine = make_engine([](orr_engine_options& o) { o.device_submission_ms = 1; });

@@ -382,6 +382,36 @@ TEST_F(VulkanTrust, OnlyWhatAModelNeedsIsTested) {
     EXPECT_GE(log.with("self-test of orr.moe_ffn", "passed"), 1u);
 }
 
+// What a host shows while they are made; a host that has enough of them ends the run.
+TEST_F(VulkanTrust, ProgressTellsOfSelfTests) {
+    struct Told {
+        std::map<std::string, int> times;
+        bool stop = false;
+        static bool progress(void* user, double fraction, const char* what) {
+            auto& told = *static_cast<Told*>(user);
+            const bool testing = std::strstr(what, "testing");
+            told.times[testing ? "testing" : what]++;
+            EXPECT_TRUE(fraction >= 0 && fraction <= 1) << fraction;
+            return !(told.stop && testing);
+        }
+    };
+    const Engine e = engine();
+    const Model model = open(e.get());
+    const auto session = [&](Told& told) { return make_session(model, [&](orr_session_options& o) { o.progress = Told::progress, o.progress_user = &told; }); };
+    Told stopped;
+    stopped.stop = true;
+    expect_failure([&] { feed(session(stopped), kIds); }, ORR_CANCELLED, {"cancelled"});
+    EXPECT_EQ(stopped.times["testing"], 1);
+    EXPECT_EQ(tests_made(e.get()), 0u);
+    Told told;
+    feed(session(told), kIds);
+    EXPECT_EQ(told.times["testing"], static_cast<int>(tests_made(e.get())));
+    EXPECT_GT(told.times["planning"], 0);
+    Told later;
+    feed(session(later), kIds);
+    EXPECT_EQ(later.times["testing"], 0);
+}
+
 // ---------------------------------------------------------------- what is kept
 
 TEST_F(VulkanTrust, ResultsAreKept) {
@@ -452,6 +482,36 @@ TEST_F(VulkanTrust, AFolderThatCannotBeWrittenIsIgnored) {
     const Engine e = engine(file + "/below");
     expect_right(open(e.get()));
     EXPECT_GT(tests_made(e.get()), 0u);
+}
+
+// What killed processes left half written goes after an hour; what another process is writing stays, and so does what is not the engine's.
+TEST_F(VulkanTrust, AbandonedFilesAreRemoved) {
+    namespace fs = std::filesystem;
+    const std::string folder = scratch("trust_abandoned");
+    fs::create_directories(folder + "/vulkan-folder.partial");
+    const auto old = fs::file_time_type::clock::now() - std::chrono::hours(2);
+    const auto put = [&](const std::string& name, bool aged) {
+        std::ofstream(folder + "/" + name) << "half";
+        if (aged) fs::last_write_time(folder + "/" + name, old);
+    };
+    for (int i = 0; i < 40; i++) put("vulkan-10005-0000.bin." + std::to_string(i) + ".partial", true), put("vulkan-10005-0000.tests." + std::to_string(i) + "-0.partial", true);
+    const std::vector<std::string> kept = {"vulkan-10005-0000.bin.1-3.partial", "vulkan-1.bin", "their.partial", "vulkan-.partial.bin"};
+    for (const std::string& name : kept) put(name, name != kept[0]);
+    fs::create_symlink("their.partial", folder + "/vulkan-link.partial");
+    fs::last_write_time(folder + "/vulkan-folder.partial", old);
+    std::vector<std::thread> threads;  // as processes that start together
+    std::vector<Engine> engines(3);
+    for (Engine& e : engines) threads.emplace_back([&] { feed(make_session(open((e = engine(folder)).get())), kIds); });
+    for (auto& t : threads) t.join();
+    std::vector<std::string> partial;
+    for (const auto& f : fs::directory_iterator(folder))
+        if (f.path().extension() == ".partial") partial.push_back(f.path().filename().string());
+    std::sort(partial.begin(), partial.end());
+    EXPECT_EQ(partial, (std::vector<std::string>{"their.partial", kept[0], "vulkan-folder.partial", "vulkan-link.partial"}));
+    for (const std::string& name : kept) EXPECT_TRUE(fs::exists(folder + "/" + name)) << name;
+    const Engine after = engine(folder);
+    feed(make_session(open(after.get())), kIds);
+    EXPECT_EQ(tests_made(after.get()), 0u);
 }
 
 // Ends in the middle of the tests, after the second.

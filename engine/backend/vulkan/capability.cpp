@@ -233,7 +233,7 @@ std::string cache_name(const Capability& c) {
     uint64_t h = 1469598103934665603u;  // FNV-1a
     for (const uint8_t b : c.cache_uuid) h = (h ^ b) * 1099511628211u;
     char name[96];
-    std::snprintf(name, sizeof name, "vulkan-%04x-%04x-%08x-%016llx", c.table.vendor_id, c.table.device_id, c.table.driver_version, static_cast<unsigned long long>(h));
+    std::snprintf(name, sizeof name, "%s%04x-%04x-%08x-%016llx", kCachePrefix, c.table.vendor_id, c.table.device_id, c.table.driver_version, static_cast<unsigned long long>(h));
     return name;
 }
 

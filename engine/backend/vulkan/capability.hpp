@@ -51,6 +51,7 @@ struct Capability {
 };
 
 // Part of file names: the same for the same device and driver.
+constexpr const char* kCachePrefix = "vulkan-";  // of its files
 std::string cache_name(const Capability& capability);
 // For people: "cooperative matrices (KHR), integer dot products".
 std::string feature_names(uint64_t features);

@@ -52,6 +52,7 @@ Pipelines::~Pipelines() {
 void Pipelines::load_cache(const std::string& cache_dir) {
     std::vector<char> initial;
     if (!cache_dir.empty()) {
+        platform::remove_abandoned(cache_dir, kCachePrefix);
         cache_file_ = cache_dir + "/" + cache_name(capability_) + ".bin";
         // Damaged or of another version: left out, and written anew with the next pipeline.
         try {

@@ -55,7 +55,7 @@ void Recorder::begin(bool collect) {
         owner_->fill_zero(*zeros_, 0, zeros_wanted_);
     }
     zeros_wanted_ = zeros_given_ = 0;
-    if (!collect && too_long_) cut_again_++, too_long_ = false;
+    if (!collect && cut_anew_) cut_again_++, cut_anew_ = false;
     scale_ = parts_.pace.scale();
     loads_.clear();
     expected_ns_.clear();
@@ -264,12 +264,17 @@ VkCommandBuffer Recorder::copies(size_t which, const std::vector<DeviceCopy>& li
     return commands;
 }
 
-// A part that took too long is worth recording again where that can cut it.
+// A part that took too long is worth recording again where that can cut it; once, parts that were cut for a device that proves faster.
 void Recorder::check_length(size_t part, uint64_t took_ns) {
     const Load& load = loads_[part];
-    if (took_ns <= parts_.pace.bound_ns() || load.steps < 2 || cut_again_ >= kMostCutAgain) return;
-    parts_.pace.learn(load.guess_ns, took_ns);
-    too_long_ = true;
+    parts_.pace.watch(load.guess_ns, took_ns);
+    if (cut_again_ >= kMostCutAgain) return;
+    if (took_ns > parts_.pace.bound_ns() && load.steps > 1) {
+        parts_.pace.learn(load.guess_ns, took_ns);
+        cut_anew_ = true;
+    } else if (!joined_ && buffers_.size() > 1 && scale_ >= 2 * parts_.pace.scale()) {
+        joined_ = cut_anew_ = true;
+    }
 }
 
 uint64_t Recorder::span_ns(size_t part) const {

@@ -43,7 +43,7 @@ class Recorder : public DeviceProgram {
     size_t cut() override;
     void end() override;
     void run(size_t part, const DeviceExchange* exchange) override;
-    bool wants_recording() const override { return too_long_; }
+    bool wants_recording() const override { return cut_anew_; }
     const std::vector<uint64_t>& step_ns() const override { return step_ns_; }
     Trust trust() const override { return parts_.trust.of(wanted_); }
     bool judge(const std::string& why, uint64_t ns) override { return parts_.trust.judge(wanted_, why, ns); }
@@ -78,7 +78,7 @@ class Recorder : public DeviceProgram {
     std::vector<Load> loads_;  // of each part
     double scale_ = 1;         // of the guesses, for this recording
     int cut_again_ = 0;
-    bool too_long_ = false;
+    bool cut_anew_ = false, joined_ = false;  // wanted; was once so for fewer parts
     std::vector<PipelineKey> wanted_;  // as collected last
     bool collect_ = false;
     VkPipeline bound_ = VK_NULL_HANDLE;

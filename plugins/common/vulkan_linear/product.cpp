@@ -16,6 +16,7 @@ constexpr int64_t kPreparedRows = 3;  // of x, from where on every workgroup wou
 constexpr int64_t kUnpackRows = 256, kUnpackFloatRows = 768;  // of x, from where on weights are worth unpacking first
 constexpr uint64_t kUnpackBytes = 320 << 20;                  // that unpacked weights may take
 constexpr double kHalfTile = 0.76;                            // time of a tile of 64 rows of x beside one of 128, measured on an H200
+constexpr uint32_t kSoftwareGroups = 64;  // more only put x into shared memory more often
 constexpr uint32_t kGemvShared = 31 * 1024, kGemvWideShared = 48 * 1024;
 
 enum class Form : uint32_t { gemv, gemm, f16_32, f16_64, f16_128 };
@@ -221,11 +222,13 @@ struct Gemv {
         lanes = !d.software && (2 * tiles <= cores || (fixed && tiles <= cores && p.k >= 8192)) ? 16 : 32;
         rows = 1;
         while (rows < p.tokens && rows < kGemvRows) rows *= 2;
-        each = rows < 4 ? 1 : c.gated ? 2 : 4;
+        each = d.software || rows < 4 ? 1 : c.gated ? 2 : 4;  // what unrolls so much takes a processor's compiler seconds
         const uint32_t parts = group / lanes, slots = fixed && d.shared_bytes >= 40 * 1024 ? 8192 : 4096, least = 32 * (c.gated || rows > 2 ? 1 : 2) * parts;
         span = std::min<uint32_t>(static_cast<uint32_t>(divide_up(p.k, least)), std::max(1u, slots / rows / least)) * least;
+        // Fewer pipelines for that compiler: sizes share them, self-tests too.
+        if (d.software) span = std::min(std::bit_ceil(std::max(span, 1024u)), std::bit_floor(slots / rows));
         const uint64_t all = tiles_of(c, p, false, lanes);
-        groups = static_cast<uint32_t>(d.software ? all : std::min<uint64_t>(all, cores * (wide ? 2 : 4)));
+        groups = static_cast<uint32_t>(std::min<uint64_t>(all, d.software ? kSoftwareGroups : cores * (wide ? 2 : 4)));
         group /= each;
         lanes /= each;
     }

@@ -3,8 +3,8 @@
 #include <climits>
 #include <cmath>
 
-#include "common/sampling_graph.h"
 #include "model/layer_plan.h"
+#include "model/sampling_graph.h"
 
 namespace orrery {
 

@@ -89,9 +89,10 @@ typedef struct orr_engine_options {
     const struct orr_vulkan_host* vulkan;
     /* Folder for compiled pipelines and the results of self-tests; NULL: the user's cache folder, "": none. */
     const char* cache_dir;
-    /* Milliseconds that one submission to a device may take; 0: 100. Plans are cut into submissions by guesses of what
-     * their steps cost; where one took longer, the guesses are corrected and the plan is cut anew, at most twice. A run is
-     * cancelled, paused and reports progress between submissions. One step is never cut. Has no say in results. */
+    /* Milliseconds that one submission to a device may take; 0: 100. Plans are cut into submissions by guesses of what their steps cost. The
+     * guesses are corrected where a submission took longer, and where hundreds in a row took far less than they say, since something else on the
+     * device may have been slow; a plan is cut anew at most twice. A run is cancelled, paused and reports progress between submissions. One step
+     * is never cut. Has no say in results. */
     uint32_t device_submission_ms;
     /* Trust devices: do not compare a kernel with its definition where a model first uses it on a device. */
     bool no_self_test;
@@ -206,8 +207,9 @@ typedef struct orr_session_options {
     uint32_t numerics;
     const char* cache_type; /* "f16" (default), "f32", "bf16", "q8_0" */
     uint32_t isa;           /* ORR_ISA_*; AUTO: the engine's */
-    /* Called between nodes of long runs, and while a plan is made ("planning": the first repacks weights, and uploads them to
-     * a device, in the course of which it is called too); returning false cancels. NULL: none. */
+    /* Called between nodes of long runs ("running"), and while a plan is made ("planning": the first repacks weights, and uploads
+     * them to a device, in the course of which it is called too, and before each self-test of a kernel, of which the text then
+     * tells; fractions begin anew with each plan and each run); returning false cancels. NULL: none. */
     orr_progress_fn progress;
     void* progress_user;
     int32_t priority;       /* among asynchronous runs of one engine: higher first */

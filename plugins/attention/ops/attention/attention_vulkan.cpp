@@ -16,6 +16,7 @@ namespace {
 enum : uint32_t { kPaged = 1, kWideK = 2, kWideV = 4, kBiased = 8 };
 constexpr int64_t kSplitTokens = 8;  // with more query tokens, tiles read the cache less often
 constexpr uint32_t kSplitRows = 8;
+constexpr int64_t kSubgroupWidth = 256, kSubgroupSoftwareWidth = 32;
 
 struct Shape {
     uint32_t batch, tokens, keys, heads, kv_heads, group, width, value_width;
@@ -62,8 +63,11 @@ bool takes_cache(const orr_tensor& t, const char* name, char* reason, size_t siz
     return is_paged(t) ? takes_pages(t, name, reason, size) : takes_rows(&t, name, reason, size);
 }
 
+// Shaders with subgroups are unrolled over rows and widths: a processor's compiler takes 10 s for wide
+// heads, and what it makes is no faster than the plain one.
 const Split& pick_split(const orr_vulkan_device& d, const orr_tensor& k, const orr_tensor& v) {
-    const auto takes = [](const orr_tensor& t) { return t.shape[3] % 8 == 0 && t.shape[3] <= 256 && wide(t); };
+    const int64_t widest = d.software ? kSubgroupSoftwareWidth : kSubgroupWidth;
+    const auto takes = [&](const orr_tensor& t) { return t.shape[3] % 8 == 0 && t.shape[3] <= widest && wide(t); };
     for (const Split& s : kSplits)
         if (s.split.subgroup == 0 || (takes(k) && takes(v) && vk::can_run(d, s.split, nullptr, 0))) return s;
     return kSplits[2];

@@ -3,10 +3,10 @@
 #include <climits>
 #include <cmath>
 
-#include "common/sampling_graph.h"
 #include "model/arch.h"
 #include "model/config.h"
 #include "model/layer_plan.h"
+#include "model/sampling_graph.h"
 
 namespace orrery {
 

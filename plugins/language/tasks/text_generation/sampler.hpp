@@ -3,7 +3,7 @@
 //   2. repetition penalty p (Keskar et al. 2019, arXiv:1909.05858; transformers RepetitionPenaltyLogitsProcessor):
 //      logits of ids seen in prompt or answer become l < 0 ? l * p : l / p
 //   3. presence a and frequency f penalty (as in OpenAI's API), over the answer alone: l -= (n > 0) * a + n * f, n = times seen
-//   4. the choice of common/sampling.h: temperature, top-k (Fan et al. 2018, arXiv:1805.04833), top-p (Holtzman et al. 2019,
+//   4. the choice of sampling/sampling.h: temperature, top-k (Fan et al. 2018, arXiv:1805.04833), top-p (Holtzman et al. 2019,
 //      arXiv:1904.09751), min-p (Nguyen et al. 2024, arXiv:2407.01082), one draw. The operator orr.sample/1 makes the same one.
 // The generator is SplitMix64 (Steele, Lea, Flood 2014, doi:10.1145/2660193.2660195), one number for each token that is drawn.
 #ifndef ORRERY_TASKS_SAMPLER_HPP
@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/sampling.h"
+#include "sampling/sampling.h"
 
 namespace orrery::text_generation {
 

@@ -5,6 +5,7 @@
 #include "model/arch.h"
 #include "model/config.h"
 #include "model/layer_plan.h"
+#include "model/sampling_graph.h"
 
 namespace orrery {
 
@@ -98,7 +99,8 @@ Mamba read(const orr_model_source& source) {
     if (m.tied) m.summary.ignored_tensors = {"lm_head.weight"};
     Json info = {{"layers", m.layers},         {"hidden", m.hidden},      {"inner", m.inner},
                  {"state", m.state},           {"conv_kernel", m.kernel}, {"time_step_rank", m.rank},
-                 {"vocabulary", m.vocabulary}, {"tied", m.tied},          {"parameters", parameter_count(source)}};
+                 {"vocabulary", m.vocabulary}, {"tied", m.tied},          {"parameters", parameter_count(source)},
+                 {"samples", true}};
     if (!c.gguf()) info["ignored"] = c.unused();
     m.summary.info_json = json_text(info);
     declare_layer_controls(m.summary, m.layers, false);
@@ -127,6 +129,7 @@ class Builder {
         Value logits = g_.op("orr.linear/1", {x, m_.tied ? table : g_.weight(m_.head + ".weight", {m_.vocabulary, m_.hidden})});
         if (last_only_) logits = g_.op("orr.reshape/1", {logits}, Attrs().set("shape", std::vector<int64_t>{0, m_.vocabulary}));
         g_.output("logits", g_.named("logits", logits));
+        if (last_only_) name_token(g_, logits, batch_);
         g_.advance(tokens_);
     }
 
@@ -210,6 +213,7 @@ const orr_model_arch* orr_model_mamba() {
                                             "orr.slice/1",
                                             "orr.cast/1",
                                             "orr.affine/1",
+                                            "orr.sample/1",
                                             nullptr};
     static const orr_model_arch arch =
         orrery::ModelArch<orrery::Mamba, orrery::read, orrery::build>::describe("mamba", "Mamba language models", names, gguf, operators);

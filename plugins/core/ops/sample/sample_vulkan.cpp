@@ -1,12 +1,12 @@
-// orr.sample/1 on a Vulkan device, in integers as common/sampling.cpp: thresholds by searching the digits of keys from the top,
-// sums of weights without order. Device half: shaders/language/sample/*.comp
-#include "language/sample/params.h"
-#include "language/sample/work.h"
+// orr.sample/1 on a Vulkan device, in integers as plugins/common/sampling: thresholds by searching the digits of keys from the top,
+// sums of weights without order. Device half: shaders/core/sample/*.comp
+#include "core/sample/params.h"
+#include "core/sample/work.h"
 #include "ops/sample/sample.hpp"
 #include "orrery/vulkan.hpp"
 #include "sample_shaders.hpp"
 
-namespace orrery::language {
+namespace orrery::core {
 namespace {
 
 constexpr int64_t kMostRows = 65535;  // workgroups along an axis
@@ -70,4 +70,4 @@ orr_status run(const orr_run* run) {
 
 const KernelDef kSampleVulkan = {"vulkan", "vulkan", 0, supports, prepare, run};
 
-}  // namespace orrery::language
+}  // namespace orrery::core

@@ -1,7 +1,7 @@
 // What entries that predict a next token have beside "logits": the value "token", chosen by orr.sample/1 where the logits lie.
 // The models' info says "samples": true. Inputs "sampling" [B, 4] and "random" [B, 2] may both be absent: the likeliest token.
-#ifndef ORRERY_LANGUAGE_SAMPLING_GRAPH_H
-#define ORRERY_LANGUAGE_SAMPLING_GRAPH_H
+#ifndef ORRERY_MODEL_SAMPLING_GRAPH_H
+#define ORRERY_MODEL_SAMPLING_GRAPH_H
 
 #include "orrery/plugin.hpp"
 

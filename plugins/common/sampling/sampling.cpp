@@ -1,4 +1,4 @@
-#include "common/sampling.h"
+#include "sampling/sampling.h"
 
 #include <algorithm>
 #include <bit>

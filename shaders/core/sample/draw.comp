@@ -1,8 +1,8 @@
-// Device half of plugins/language/ops/sample/sample_vulkan.cpp
+// Device half of plugins/core/ops/sample/sample_vulkan.cpp
 // The token: the likeliest, or the first whose running sum of weights exceeds the target: its chunk, then its place there.
 #version 460
 #extension GL_GOOGLE_include_directive : require
-#include "language/sample/sample.glsl"
+#include "core/sample/sample.glsl"
 
 shared uint found_item;
 shared uint found_seen;    // equals before it

@@ -1,10 +1,10 @@
 // The choice of a token from a row of logits, in integers from the exponent on: every device and every order of summing gives the same token.
 //   key     logits as numbers that order as they do; NaN and -inf: 0, which is never chosen
 //   weight  floor(2^40 2^-y) with y = (max - l) * rate in f32, rate = log2(e) / temperature; 0 from y = 41 on
-//   kept    top-k, then top-p, then min-p, as sample/README.md says
+//   kept    top-k, then top-p, then min-p, as plugins/core/ops/sample/README.md says
 //   draw    the first id, in ascending order, where the running sum of weights exceeds floor(random * sum / 2^64)
-#ifndef ORRERY_LANGUAGE_SAMPLING_H
-#define ORRERY_LANGUAGE_SAMPLING_H
+#ifndef ORRERY_COMMON_SAMPLING_H
+#define ORRERY_COMMON_SAMPLING_H
 
 #include <cstdint>
 

@@ -1,9 +1,9 @@
-// Device half of plugins/language/ops/sample/sample_vulkan.cpp
+// Device half of plugins/core/ops/sample/sample_vulkan.cpp
 // Top-p: the weight of those logits that top-k keeps, for each value of a digit of their key, below the digits found so far.
 #version 460
 #extension GL_GOOGLE_include_directive : require
-#include "language/sample/sample.glsl"
-#include "language/sample/search.glsl"
+#include "core/sample/sample.glsl"
+#include "core/sample/search.glsl"
 
 const uint PART = 0x1fffffu;  // 21 bits
 shared uint low[SAMPLE_BINS];

@@ -1,10 +1,10 @@
-// What the passes of orr.sample/1 share: plugins/language/common/sampling.cpp in words of 32 bits, bit for bit.
+// What the passes of orr.sample/1 share: plugins/common/sampling/sampling.cpp in words of 32 bits, bit for bit.
 #define ORR_GROUP 256
 layout(local_size_x = ORR_GROUP) in;
 #include "common/memory.glsl"
 #include "common/wide.glsl"
-#include "language/sample/params.h"
-#include "language/sample/work.h"
+#include "core/sample/params.h"
+#include "core/sample/work.h"
 
 const uint INF_BITS = 0x7f800000u, SIGN = 0x80000000u, TOP_KEY = INF_BITS | SIGN;
 // ln(2)^k / k! * 2^32, k = 1 … 9: the series of 2^-f

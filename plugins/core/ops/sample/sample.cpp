@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "common/sampling.h"
+#include "sampling/sampling.h"
 
 using namespace orrery;
 using sampling::Candidate;
@@ -121,7 +121,7 @@ const orr_operator* orr_op_sample() {
                                    .input("random", "i32", "[B, 2]: 64 random bits, the low word first; there with parameters", ORR_PORT_OPTIONAL)
                                    .output("token", "[B]; -1 where no logit is above -inf", "i32")
                                    .infer(infer_guard<infer>)
-                                   .kernel(language::kSampleVulkan)
+                                   .kernel(core::kSampleVulkan)
                                    .kernel({"cpu", "cpu", 0, supports, prepare, run_cpu})
                                    .kernel({"reference", "cpu", ORR_KERNEL_REFERENCE, nullptr, nullptr, run_reference});
     return op.table();

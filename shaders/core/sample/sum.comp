@@ -1,9 +1,9 @@
-// Device half of plugins/language/ops/sample/sample_vulkan.cpp
+// Device half of plugins/core/ops/sample/sample_vulkan.cpp
 // The threshold that top-k and top-p leave; for each chunk the weight above it and how many equal it, min-p taken off.
 #version 460
 #extension GL_GOOGLE_include_directive : require
-#include "language/sample/sample.glsl"
-#include "language/sample/search.glsl"
+#include "core/sample/sample.glsl"
+#include "core/sample/search.glsl"
 
 // The fewest of that weight that make what is needed.
 uint fewest(uvec2 weight, uvec2 needed) {

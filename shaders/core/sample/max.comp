@@ -1,8 +1,8 @@
-// Device half of plugins/language/ops/sample/sample_vulkan.cpp
+// Device half of plugins/core/ops/sample/sample_vulkan.cpp
 // The largest logit of each chunk; makes the counts of the later passes zero.
 #version 460
 #extension GL_GOOGLE_include_directive : require
-#include "language/sample/sample.glsl"
+#include "core/sample/sample.glsl"
 
 void main() {
     const uint chunk = gl_WorkGroupID.x, begin = chunk * SAMPLE_CHUNK, end = min(n, begin + SAMPLE_CHUNK);

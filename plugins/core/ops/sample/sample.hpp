@@ -3,6 +3,6 @@
 
 #include "orrery/plugin.hpp"
 
-namespace orrery::language {
+namespace orrery::core {
 extern const KernelDef kSampleVulkan;
-}  // namespace orrery::language
+}  // namespace orrery::core
