@@ -1,5 +1,5 @@
 #!/bin/bash
-# guides.sh ROOT PREFIX WORK CMAKE PYTHON: the operator, the format and the task of the guides as one plugin: what they say does not only compile.
+# guides.sh ROOT PREFIX WORK CMAKE PYTHON: the operator, the format, the task and the tap of the guides as one plugin: what they say does not only compile.
 set -euo pipefail
 root=$1 prefix=$2 work=$3 cmake=$4 python=$5
 source "$(dirname "$0")/lib.sh"
@@ -9,7 +9,7 @@ cd "$work/project"
 # The first C++ block of each guide, where the build looks for it.
 "$python" - "$root/sdk/docs" << 'PYTHON'
 import pathlib, re, sys
-for guide, place in (("add_operator", "ops/scaled_sum/scaled_sum"), ("add_format", "formats/raw/raw"), ("add_task", "tasks/count/count")):
+for guide, place in (("add_operator", "ops/scaled_sum/scaled_sum"), ("add_format", "formats/raw/raw"), ("add_task", "tasks/count/count"), ("taps_and_controls", "taps/negate")):
     text = (pathlib.Path(sys.argv[1]) / f"{guide}.md").read_text(encoding="utf-8")
     file = pathlib.Path(place + ".cpp")
     file.parent.mkdir(parents=True)
@@ -30,7 +30,7 @@ add_test(NAME validate COMMAND ${ORRERY_VALIDATE} $<TARGET_FILE:orrery_plugin_gu
 END
 build_project "$work/project" "$prefix" "$cmake"
 plugins=$work/project/build/orrery
-for what in 'operators "example.scaled_sum/1"' 'formats "raw"' 'tasks "count"'; do
+for what in 'operators "example.scaled_sum/1"' 'formats "raw"' 'tasks "count"' 'taps "negate"'; do
     "$prefix/bin/orrery" plugins ${what% *} --plugins "$plugins" --json | grep -qF -- "${what#* }" || { echo "no ${what#* } among ${what% *}"; exit 1; }
 done
 # The format is chosen by the file's ending, reads the file, and refuses what is none.
@@ -38,3 +38,9 @@ printf 'four four ' > bad.f32
 must_fail 1 "raw: 10 bytes are no multiple of 4" "$prefix/bin/orrery" inspect bad.f32 config --plugins "$plugins"
 printf 'four' > good.f32
 must_fail 1 "RawVector" "$prefix/bin/orrery" inspect good.f32 config --plugins "$plugins"
+# The tap does what its formula says.
+model=$root/tests/models/golden/llama
+for tap in negate scale:-1; do
+    "$prefix/bin/orrery" eval "$model" --inputs "$model/inputs.safetensors" --outputs "${tap%:*}.safetensors" --plugins "$plugins" --tap "layers.0.output=$tap" > /dev/null
+done
+cmp negate.safetensors scale.safetensors
