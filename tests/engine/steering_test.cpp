@@ -254,6 +254,33 @@ TEST_P(SteeredDecoding, ABatchOfSessionsHasOneSetOfTaps) {
     expect_failure([&] { check(orr_session_run_batch(2, sessions, "next", 1, inputs, 0, nullptr)); }, ORR_INVALID_ARGUMENT, {"same controls and taps", "session 1"});
 }
 
+// Of architectures whose norms stand before their sub-layers: passing one by is silencing what it hands on.
+class Bypass : public testing::TestWithParam<std::pair<const char*, const char*>> {};
+INSTANTIATE_TEST_SUITE_P(Models, Bypass,
+                         testing::Values(std::pair("llama", ""), std::pair("gpt2", ""), std::pair("qwen3_moe", ""), std::pair("gemma3", ""), std::pair("vit_classifier", ""), std::pair("patchtst_model", ""),
+                                         std::pair("clip_text", "text."), std::pair("clip_vision_projected", "vision."), std::pair("whisper", "encoder."), std::pair("whisper", "decoder.")),
+                         [](const auto& info) { return std::string(info.param.first) + "_" + std::to_string(info.index); });
+
+TEST_P(Bypass, IsASilencedSubLayer) {
+    const auto& [name, prefix] = GetParam();
+    const Model model = open_golden(name);
+    const Tensors inputs = read_tensors(golden_folder(name) + "/inputs.safetensors");
+    const auto session = [&] { return make_session(model, [&](orr_session_options& o) { o.batch = inputs.begin()->second.shape[0]; }); };
+    const Tensors plain = run(session(), inputs);
+    for (const char* part : {"mixer", "ffn"}) {
+        const Session passed = session(), silenced = session();
+        set_control(passed, (std::string(prefix) + "bypass").c_str(), ("\"0." + std::string(part) + "\"").c_str());
+        set_taps(silenced, {{std::string(prefix) + "layers.0." + part + ".output", "zero"}});
+        const Tensors got = run(passed, inputs), want = run(silenced, inputs);
+        bool changes = false;
+        for (const auto& [output, tensor] : want) {
+            EXPECT_LE(difference(got.at(output), tensor), kTolerance) << part << ": " << output;
+            changes = changes || tensor.bytes != plain.at(output).bytes;
+        }
+        EXPECT_TRUE(changes) << part << " has no say in the outputs";
+    }
+}
+
 TEST(SteeringErrors, NameWhatIsWrong) {
     const Model model = open_golden("llama");
     const Session s = make_session(model);

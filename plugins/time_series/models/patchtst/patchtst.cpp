@@ -29,7 +29,7 @@ class PatchTst {
     // x + f(norm(x)), or norm(x + f(x)). x: [rows, tokens, E]
     template <class Sublayer>
     Value sublayer(Net& net, const std::string& norm_name, Value x, Sublayer&& f) const;
-    Value block(Net& net, int64_t layer, Value x) const;
+    Value block(Net& net, const LayerStep& step, Value x) const;
     Value predict(Net& net, Value hidden, const Scaled& scaled) const;
 
     int64_t channels_, length_, patch_, stride_, patches_, layers_, width_, heads_, inner_, horizon_;
@@ -134,6 +134,7 @@ void PatchTst::describe_sizes(const orr_model_source& source, const ModelConfig&
     info["parameters"] = parameter_count(source);
     info["ignored"] = c.unused();
     summary.info_json = json_text(info);
+    declare_layer_controls(summary, layers_, true);
     summary.ignored_tensors = {"*num_batches_tracked"};
     if (!prediction_) summary.ignored_tensors.push_back("head.*");
 }
@@ -216,8 +217,9 @@ Value PatchTst::sublayer(Net& net, const std::string& norm_name, Value x, Sublay
     return norm(net, norm_name, net.add(x, f(x)));
 }
 
-Value PatchTst::block(Net& net, int64_t layer, Value x) const {
-    const std::string name = "encoder.layers." + std::to_string(layer) + ".", path = "layers." + std::to_string(layer);
+Value PatchTst::block(Net& net, const LayerStep& step, Value x) const {
+    const std::string name = "encoder.layers." + std::to_string(step.layer) + ".";
+    const std::string& path = step.path;
     const int64_t tokens = patches_ + cls_;
     Attention a;
     a.width = width_;
@@ -234,15 +236,15 @@ Value PatchTst::block(Net& net, int64_t layer, Value x) const {
     f.activation = activation_;
     f.bias = bias_;
     x = net.reshape(x, {-1, tokens, width_});
-    x = sublayer(net, name + "norm_sublayer1", x, [&](Value v) { return attend(net, path + ".mixer", a, v); });
-    if (channel_attention_) {  // the same weights, over channels at each time step
+    if (step.mixer) x = sublayer(net, name + "norm_sublayer1", x, [&](Value v) { return attend(net, path + ".mixer", a, v); });
+    if (step.mixer && channel_attention_) {  // the same weights, over channels at each time step
         x = net.transpose(net.reshape(x, {-1, channels_, tokens, width_}), {0, 2, 1, 3});
         x = net.reshape(x, {-1, channels_, width_});
         x = sublayer(net, name + "norm_sublayer2", x, [&](Value v) { return attend(net, path + ".channel_mixer", a, v); });
         x = net.transpose(net.reshape(x, {-1, tokens, channels_, width_}), {0, 2, 1, 3});
         x = net.reshape(x, {-1, tokens, width_});
     }
-    x = sublayer(net, name + "norm_sublayer3", x, [&](Value v) { return feed_forward(net, path + ".ffn", f, v); });
+    if (step.ffn) x = sublayer(net, name + "norm_sublayer3", x, [&](Value v) { return feed_forward(net, path + ".ffn", f, v); });
     return net.g.named(path + ".output", net.reshape(x, {-1, channels_, tokens, width_}));
 }
 
@@ -284,7 +286,7 @@ void PatchTst::build(std::string_view, const orr_model_source& source, Graph& g)
     const Value observed = scaling_ == "none" ? Value{} : g.op("orr.cast/1", {mask}, Attrs().set("type", "f32"));
     const Scaled scaled = scale(net, values, observed);
     Value x = embed(net, g.named("scaler.output", scaled.data));
-    for (int64_t i = 0; i < layers_; i++) x = block(net, i, x);
+    x = LayerPlan(g, layers_).run(g, x, [&](const LayerStep& step, Value in) { return block(net, step, in); });
     if (prediction_)
         g.output("prediction_outputs", predict(head, x, scaled));
     else
