@@ -25,7 +25,7 @@ Tap read_tap(Registry& registry, const orr_tap* given) {
     tap.count = t.count;
     if (tap.kind->flags & ORR_TAP_NEEDS_OPERAND) {
         if (!t.operand) throw Error(ORR_INVALID_ARGUMENT, title(tap) + " has no operand");
-        const orr_named_tensor& v = *t.operand;
+        const orr_named_tensor v = copy_options(t.operand, "orr_tap.operand");
         if (v.type != ORR_TYPE_F32) throw Error(ORR_INVALID_ARGUMENT, title(tap) + ": its operand is " + registry.type(v.type).id + ", wanted f32");
         if (v.rank < 0 || v.rank > ORR_MAX_RANK) throw Error(ORR_INVALID_ARGUMENT, title(tap) + ": its operand has rank " + std::to_string(v.rank));
         uint64_t n = 1;
@@ -55,15 +55,39 @@ Tap read_tap(Registry& registry, const orr_tap* given) {
 
 }  // namespace
 
-bool path_fits(std::string_view path, std::string_view pattern) {
-    const size_t star = pattern.find('*');
-    if (star == std::string_view::npos) return path == pattern;
-    if (path.substr(0, star) != pattern.substr(0, star)) return false;
-    for (size_t at = star; at <= path.size(); at++) {
-        if (path_fits(path.substr(at), pattern.substr(star + 1))) return true;
-        if (at < path.size() && path[at] == '.') return false;
+namespace {
+
+// Of one part of a path; * stands for any text. Goes back to the last * alone, so it takes no longer than the product of both lengths.
+bool part_fits(std::string_view part, std::string_view pattern) {
+    size_t at = 0, p = 0, star = std::string_view::npos, from = 0;
+    while (at < part.size()) {
+        if (p < pattern.size() && pattern[p] == '*') {
+            star = p++;
+            from = at;
+        } else if (p < pattern.size() && pattern[p] == part[at]) {
+            p++;
+            at++;
+        } else if (star != std::string_view::npos) {
+            p = star + 1;
+            at = ++from;
+        } else {
+            return false;
+        }
     }
-    return false;
+    while (p < pattern.size() && pattern[p] == '*') p++;
+    return p == pattern.size();
+}
+
+}  // namespace
+
+bool path_fits(std::string_view path, std::string_view pattern) {
+    for (;;) {
+        const size_t a = path.find('.'), b = pattern.find('.');
+        if (!part_fits(path.substr(0, a), pattern.substr(0, b)) || (a == std::string_view::npos) != (b == std::string_view::npos)) return false;
+        if (a == std::string_view::npos) return true;
+        path.remove_prefix(a + 1);
+        pattern.remove_prefix(b + 1);
+    }
 }
 
 std::vector<std::string> tap_paths(const Program& program) {
@@ -93,7 +117,8 @@ void TapSet::active(int64_t run, std::string& out) const {
 
 bool TapSet::operator==(const TapSet& o) const {
     return key_ == o.key_ && std::equal(taps_.begin(), taps_.end(), o.taps_.begin(), o.taps_.end(), [](const Tap& a, const Tap& b) {
-               return a.factor == b.factor && a.operand == b.operand && a.first_position == b.first_position && a.end_position == b.end_position && a.first_run == b.first_run && a.end_run == b.end_run;
+               return std::memcmp(&a.factor, &b.factor, sizeof a.factor) == 0 && a.operand.size() == b.operand.size() &&
+                      (a.operand.empty() || std::memcmp(a.operand.data(), b.operand.data(), a.operand.size() * sizeof(float)) == 0) && a.first_position == b.first_position && a.end_position == b.end_position && a.first_run == b.first_run && a.end_run == b.end_run;
            });
 }
 
@@ -216,11 +241,11 @@ class Weaver {
 
     static bool program_advances(GraphBuilder& b) { return b.graph().advance != 0; }
 
-    // By the symbol of tokens; of a model without one, or past its last use, axis 1 of three or more.
+    // By the symbol of tokens. Where it is past its last use axis 1; of a model without one axis 1 of three: with more, it may be channels or windows.
     int32_t find_token_axis(const std::vector<orr_dim>& dims, bool& last) const {
         for (size_t k = 0; k < dims.size(); k++)
             if (tokens_ && dims[k] == tokens_) return static_cast<int32_t>(k);
-        if (dims.size() < 3) return -1;
+        if (dims.size() < 3 || (tokens_ == 0 && dims.size() > 3)) return -1;
         last = tokens_ != 0 && dims[1] == 1;
         return last || tokens_ == 0 || dims[1] > 1 ? 1 : -1;
     }

@@ -238,10 +238,13 @@ void Model::check_taps(const Variant& variant) {
     std::vector<bool> fits(taps.size(), false);
     for (const char* const* e = info_.entries; *e; e++) {
         const std::shared_ptr<const Program> p = program(*e, plain);
-        const std::vector<std::string> paths = tap_paths(*p);
+        std::vector<std::string> paths = tap_paths(*p);
+        if (e == info_.entries) {
+            // Of the default entry at once; what does not suit another is told when that one runs. What edits leave can be read: PATH.untapped.
+            const Program woven = weave_taps(engine_->host(), engine_->registry(), *weights_, *p, *variant.taps, std::string(taps.size(), '1'));
+            for (std::string& path : tap_paths(woven)) paths.push_back(std::move(path));
+        }
         for (size_t i = 0; i < taps.size(); i++) fits[i] = fits[i] || std::any_of(paths.begin(), paths.end(), [&](const std::string& path) { return path_fits(path, taps[i].path); });
-        // Of the default entry at once; what does not suit another is told when that one runs.
-        if (e == info_.entries) weave_taps(engine_->host(), engine_->registry(), *weights_, *p, *variant.taps, std::string(taps.size(), '1'));
     }
     for (size_t i = 0; i < taps.size(); i++)
         if (!fits[i]) throw Error(ORR_NOT_FOUND, std::string(arch_->id) + " has no value that fits the path " + taps[i].path + " of a tap; \"values\" of its description lists them");

@@ -62,6 +62,8 @@ class Taps {
             what = m[1];
         }
         const size_t colon = what.find(':');
+        if (what.empty() || colon == 0) refuse(given, "names no kind");
+        if (what.substr(0, colon).find('@') != std::string::npos) refuse(given, "wanted @FIRST:END, whole numbers; END may be left out");
         std::string kind = what.substr(0, colon), argument = colon == std::string::npos ? "" : what.substr(colon + 1);
         if (kind == "read" && !argument.empty()) {  // read:mean, read:top_k:5
             const size_t next = argument.find(':');

@@ -78,6 +78,7 @@ set(ORRERY_GLSLANG "" CACHE FILEPATH "glslangValidator of 2024 or later, for sha
 # Compiles the variants of all operators of a family; sets the generated headers' folder and files.
 function(_orrery_shaders family shaders out_dir out_files)
     set(generated ${CMAKE_CURRENT_BINARY_DIR}/shaders_${family})
+    file(MAKE_DIRECTORY ${generated}/code)  # Makefiles make no folder for what a command writes
     set(files "")
     set(left_out "")
     find_program(ORRERY_GLSLANG_SYSTEM NAMES glslangValidator glslang)

@@ -163,6 +163,9 @@ TEST_P(SteeredDecoding, WhatWasThereCanBeReadBesideAnEdit) {
     const Tensors got = run(s, {{"input_ids", ids_tensor(ids_)}}, "forward", {"layers.0.output", "layers.0.output.untapped"});
     const Tensors want = run(plain, {{"input_ids", ids_tensor(ids_)}}, "forward", {"layers.0.output"});
     EXPECT_LE(difference(got.at("layers.0.output.untapped"), want.at("layers.0.output")), kTolerance);
+    set_taps(s, {{"layers.0.output", "scale", 3}, {"layers.0.output.untapped"}});
+    check(orr_session_reset(s.get()));
+    EXPECT_EQ(run(s, {{"input_ids", ids_tensor(ids_)}}).at("layers.0.output.untapped").bytes, got.at("layers.0.output.untapped").bytes);
     const auto edited = got.at("layers.0.output").floats(), before = got.at("layers.0.output.untapped").floats();
     for (size_t i = 0; i < edited.size(); i++) EXPECT_FLOAT_EQ(edited[i], 3 * before[i]);
 }
@@ -229,6 +232,16 @@ TEST_P(SteeredDecoding, AverageOfOneLayerWithItselfIsThatLayer) {
     const Session s = make_session(model_), plain = make_session(model_);
     set_control(s, "layer_plan", "\"0,1|1\"");
     EXPECT_LE(difference(feed(s, ids_), feed(plain, ids_)), 1e-6);
+}
+
+TEST_P(SteeredDecoding, TapsWithNotANumberAreTheSame) {
+    const Session a = make_session(model_), b = make_session(model_);
+    for (const Session* s : {&a, &b}) set_taps(*s, {{"layers.0.output", "scale", NAN}});
+    Tensor ids{ORR_TYPE_I32, {2, 1}, std::vector<char>(8)};
+    const orr_named_tensor input = named("input_ids", ids);
+    const orr_named_tensor* inputs[] = {&input};
+    orr_session* sessions[] = {a.get(), b.get()};
+    check(orr_session_run_batch(2, sessions, "next", 1, inputs, 0, nullptr));
 }
 
 TEST_P(SteeredDecoding, ABatchOfSessionsHasOneSetOfTaps) {
@@ -298,12 +311,22 @@ TEST(SteeringErrors, NameWhatIsWrong) {
     expect_failure([&] { set_taps(s, {{"layers.0.output", "zero", 1, 0, 5, 3}}); }, ORR_INVALID_ARGUMENT, {"positions", "5", "3"});
     expect_failure([&] { set_taps(s, {{"layers.0.output", "read", 1, 0, 0, 3}}); }, ORR_INVALID_ARGUMENT, {"positions", "read"});
     expect_failure([&] { set_taps(s, {{"layers.0.output", "zero", 1, 0, 0, 0, -1, 0}}); }, ORR_INVALID_ARGUMENT, {"runs"});
+    expect_failure([&] { set_taps(s, {{"layers.0.output." + std::string(3000, '*') + "X"}}); }, ORR_NOT_FOUND, {"layers.0.output."});  // at once
     expect_failure([&] { set_control(s, "depth", "1"); }, ORR_NOT_FOUND, {"depth", "layer_plan", "bypass"});
     for (const char* bad : {"\"2\"", "\"0,,1\"", "\"0-\"", "\"-1\"", "\"0*x\"", "\"0|\"", "\"a\"", "\"0*99999999\"", "[0]", "true", "{"})
         expect_failure([&] { set_control(s, "layer_plan", bad); }, ORR_INVALID_ARGUMENT, {"layer_plan"});
     expect_failure([&] { set_control(s, "bypass", "\"0.norm\""); }, ORR_INVALID_ARGUMENT, {"bypass", "0.norm"});
     // None of it was taken: the session runs as a plain one.
     EXPECT_EQ(feed(s, {1, 2, 3}).bytes, feed(make_session(model), {1, 2, 3}).bytes);
+    orr_named_tensor cut = named("operand", deep);
+    orr_tap with = {ORR_HEADER(orr_tap), "logits", "set", 1, 0, &cut, 0, 0, 0, 0};
+    const orr_tap* given[] = {&with};
+    cut.header.struct_size = 4;
+    expect_failure([&] { check(orr_session_set_taps(s.get(), 1, given)); }, ORR_ABI_MISMATCH, {"operand", "4"});
+    // Axes that may be channels are none of tokens.
+    const Model series = open_golden("patchtst_channels");
+    const Session forecast = make_session(series);
+    expect_failure([&] { set_taps(forecast, {{"layers.0.output", "zero", 1, 0, 1, 3}}); }, ORR_UNSUPPORTED, {"layers.0.output", "axis of tokens"});
     // An operand that fits some runs alone is refused by the others.
     const Tensor three{ORR_TYPE_F32, {1, 3, 24}, std::vector<char>(288)};
     set_taps(s, {{"layers.0.output", "set", 1, 0, 0, 0, 0, 0, &three}});
