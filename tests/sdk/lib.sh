@@ -19,9 +19,9 @@ python_with_numpy() {
 # build_project SOURCE PREFIX CMAKE: configures and builds SOURCE into SOURCE/build as a stranger would; a warning is a failure.
 build_project() {
     local generator=()
-    command -v ninja > /dev/null && generator=(-G Ninja)
+    command -v make > /dev/null || generator=(-G Ninja)  # Makefiles are what cmake takes when nothing is said
     "$3" -S "$1" -B "$1/build" "${generator[@]}" -DCMAKE_PREFIX_PATH="$2" > "$1/configure.log" 2>&1 || { cat "$1/configure.log"; exit 1; }
-    "$3" --build "$1/build" > "$1/build.log" 2>&1 || { cat "$1/build.log"; exit 1; }
+    "$3" --build "$1/build" --parallel 2 > "$1/build.log" 2>&1 || { cat "$1/build.log"; exit 1; }
     if grep -q 'warning:' "$1/build.log"; then cat "$1/build.log"; exit 1; fi
     # Its own tests: orrery-validate, on each device.
     (cd "$1/build" && ctest --output-on-failure > "$1/validate.log" 2>&1) || { cat "$1/validate.log"; exit 1; }
