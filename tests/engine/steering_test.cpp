@@ -29,13 +29,6 @@ void set_taps(const Session& session, const std::vector<GivenTap>& given) {
 
 void set_control(const Session& session, const char* name, const char* json) { check(orr_session_set_control(session.get(), name, json)); }
 
-bool has_vulkan() {
-    const Json capabilities = about(shared_engine(), "capabilities");
-    for (const Json& d : capabilities["devices"])
-        if (d["id"] == "vulkan:0" && !d.contains("problem")) return true;
-    return false;
-}
-
 class Steering : public testing::TestWithParam<std::tuple<const char*, const char*>> {
   protected:
     void SetUp() override {

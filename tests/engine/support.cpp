@@ -155,6 +155,13 @@ Json about(orr_engine* engine, const char* what) {
     return j;
 }
 
+bool has_vulkan() {
+    const Json capabilities = about(shared_engine(), "capabilities");
+    for (const Json& d : capabilities["devices"])
+        if (d["id"] == "vulkan:0" && !d.contains("problem")) return true;
+    return false;
+}
+
 std::string describe(const Session& session, const char* what, const char* entry) {
     orr_text* text = nullptr;
     check(orr_session_describe(session.get(), what, entry, &text));

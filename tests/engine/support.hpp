@@ -82,6 +82,7 @@ Tensor feed(const Session& session, const std::vector<int32_t>& ids, const char*
 std::vector<int32_t> part(const std::vector<int32_t>& ids, size_t from, size_t to);
 
 Json about(orr_engine* engine, const char* what);  // orr_engine_describe
+bool has_vulkan();                                 // whether vulkan:0 is there, whatever can be done on it
 std::string describe(const Session& session, const char* what, const char* entry = nullptr);
 // A list in a description, by value: made for loops over it.
 Json description(const Session& session, const char* what, const char* list, const char* entry = nullptr);

@@ -17,19 +17,11 @@ using vulkan_loader::fault;
 constexpr int32_t kVocabulary = 41;  // the smallest of them
 const char* const kModels[] = {"llama", "gemma3", "mamba", "qwen3_moe", "mistral_window"};
 
-// Whether there is a device at all.
-bool has_device() {
-    const Json capabilities = about(shared_engine(), "capabilities");
-    for (const Json& d : capabilities["devices"])
-        if (d["id"] == "vulkan:0" && !d.contains("problem")) return true;
-    return false;
-}
-
 class Vulkan : public testing::Test {
   protected:
     void SetUp() override {
         if (kThreadSanitizer) GTEST_SKIP() << "drivers are not instrumented";
-        if (!has_device()) GTEST_SKIP() << "no Vulkan device";
+        if (!has_vulkan()) GTEST_SKIP() << "no Vulkan device";
     }
 };
 
