@@ -16,6 +16,12 @@ uvec2 cache_row(Paged cache, uint token, uint h, uint D, uint type) {
     return address_plus(base, (h * uint(cache.page_tokens) + slot) * row_bytes(type, D));
 }
 
+// Of a token that is there. Without a branch: where branches meet, drivers wait for all that is on its way.
+uvec2 cache_row_of(Paged cache, uint token, uint h, uint D, uint type) {
+    const uint tokens = uint(cache.page_tokens), page = token / tokens;
+    return address_plus(Addresses(cache.pages).v[page], (h * tokens + token - page * tokens) * row_bytes(type, D));
+}
+
 // Four bytes at an address that is a multiple of 2.
 uint word_at(uvec2 a) {
     if ((a.x & 2u) == 0u) return U32(a).v[0];

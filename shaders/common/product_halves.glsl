@@ -41,6 +41,25 @@ Raw load_raw(uint type, uvec2 row_tile, uint block, uint row, uint u) {
     return r;
 }
 
+// Both halves, u = 0 and 1, of types whose planes hold them side by side.
+void load_raw_pair(uint type, uvec2 row_tile, uint block, uint row, out Raw first, out Raw second) {
+    if (type == TILE_F32 || tile_is_float(type) || tile_code_bytes(type) == 256u) {
+        first = load_raw(type, row_tile, block, row, 0u);
+        second = load_raw(type, row_tile, block, row, 1u);
+        return;
+    }
+    const uvec2 tile = address_plus(row_tile, tile_at(type, block)), high = address_plus(tile, tile_code_bytes(type));
+    const uvec4 low_words = U32x4(tile).v[row], high_words = type == TILE_Q8_0 ? U32x4(tile).v[32u + row] : uvec4(0);
+    first.b = first.c = first.d = uvec4(0);
+    first.high = uvec2(0);
+    if (tile_high_bytes(type) == 128u) first.high.x = U32(high).v[row];
+    if (tile_high_bytes(type) == 256u) first.high = U32x2(high).v[row];
+    first.params = tile_params(type, row_tile, block, row);
+    second = first;
+    first.a = uvec4(low_words.xy, high_words.xy);
+    second.a = uvec4(low_words.zw, high_words.zw);
+}
+
 // Codes of quad 2u + i (i < 2) or 2u + i + 2.
 uint raw_codes(uint type, Raw r, uint u, uint i) {
     const uint q = 2u * u + (i & 1u) + (i >= 2u ? 4u : 0u);
@@ -58,7 +77,8 @@ uint raw_codes(uint type, Raw r, uint u, uint i) {
 
 uvec2 halves(vec4 v) { return uvec2(packHalf2x16(v.xz), packHalf2x16(v.yw)); }
 
-uvec2 quad_f16(uint type, Raw r, uint u, uint i, f16vec2 s, f16vec2 o) {
+// s, o: scale and offset. Where they are products themselves they stay in f32, so that a weight is rounded once; the others are f16 as they are.
+uvec2 quad_f16(uint type, Raw r, uint u, uint i, float s, float o) {
     if (type == TILE_F32) return halves(uintBitsToFloat(i == 0u ? r.a : i == 1u ? r.b : i == 2u ? r.c : r.d));
     if (tile_is_float(type)) {
         const uvec4 v = i < 2u ? r.a : r.b;
@@ -67,20 +87,27 @@ uvec2 quad_f16(uint type, Raw r, uint u, uint i, f16vec2 s, f16vec2 o) {
         return uvec2((w.x & 0xffffu) | w.y << 16, w.x >> 16 | (w.y & 0xffff0000u));
     }
     const uint c = raw_codes(type, r, u, i);
+    const bool once = tile_super_bytes(type) == 0u;
     if (tile_has_table(type)) {
         const uvec2 w = uvec2(table[c & 15u] | table[c >> 16 & 15u] << 16, table[c >> 8 & 15u] | table[c >> 24 & 15u] << 16);
-        return uvec2(packFloat2x16(unpackFloat2x16(w.x) * s), packFloat2x16(unpackFloat2x16(w.y) * s));
+        if (!once) return uvec2(packHalf2x16(unpackHalf2x16(w.x) * s), packHalf2x16(unpackHalf2x16(w.y) * s));
+        return uvec2(packFloat2x16(unpackFloat2x16(w.x) * float16_t(s)), packFloat2x16(unpackFloat2x16(w.y) * float16_t(s)));
     }
-    const f16vec2 even = unpackFloat2x16((c & 0x00ff00ffu) | 0x64006400u) - float16_t(1024), odd = unpackFloat2x16((c >> 8 & 0x00ff00ffu) | 0x64006400u) - float16_t(1024);
-    return uvec2(packFloat2x16(fma(even, s, o)), packFloat2x16(fma(odd, s, o)));
+    const uvec2 above = uvec2((c & 0x00ff00ffu) | 0x64006400u, (c >> 8 & 0x00ff00ffu) | 0x64006400u);
+    if (!once) {
+        const float less = fma(-1024.0, s, o);  // off by 2^-14 of a step of the code at most
+        return uvec2(packHalf2x16(fma(unpackHalf2x16(above.x), vec2(s), vec2(less))), packHalf2x16(fma(unpackHalf2x16(above.y), vec2(s), vec2(less))));
+    }
+    const f16vec2 even = unpackFloat2x16(above.x) - float16_t(1024), odd = unpackFloat2x16(above.y) - float16_t(1024);
+    return uvec2(packFloat2x16(fma(even, f16vec2(s), f16vec2(o))), packFloat2x16(fma(odd, f16vec2(s), f16vec2(o))));
 }
 
 // Columns 8 (u + 2 h) … of the block, h 0 or 1.
 uvec4 half_of_block(uint type, Raw r, uint u, uint h) {
-    f16vec2 s = f16vec2(0), o = s;
+    float s = 0, o = 0;
     if (!tile_is_float(type)) {
         const vec4 so = tile_scales(type, r.params);
-        s = f16vec2(float16_t(h == 0u ? so.x : so.z)), o = f16vec2(float16_t(h == 0u ? so.y : so.w));
+        s = h == 0u ? so.x : so.z, o = h == 0u ? so.y : so.w;
     }
     return uvec4(quad_f16(type, r, u, h * 2u, s, o), quad_f16(type, r, u, h * 2u + 1u, s, o));
 }

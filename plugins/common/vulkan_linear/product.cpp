@@ -9,24 +9,25 @@ namespace {
 
 using namespace shaders;
 
-constexpr int64_t kGemvRows = 8;      // of x, in one pass over the weights
+constexpr int64_t kGemvRows = 8;       // of x, in one pass over the weights
 constexpr int64_t kGemvMostRows = 32;  // up to here several passes beat tiles that are mostly empty
 constexpr uint32_t kGemmSide = 64;
 constexpr int64_t kPreparedRows = 3;  // of x, from where on every workgroup would turn more of them into integers than it costs to wait
-constexpr int64_t kUnpackRows = 256, kUnpackFloatRows = 768;  // of x, from where on weights are worth unpacking first
-constexpr uint64_t kUnpackBytes = 320 << 20;                  // that unpacked weights may take
-constexpr double kHalfTile = 0.76;                            // time of a tile of 64 rows of x beside one of 128, measured on an H200
-constexpr uint32_t kSoftwareGroups = 64;  // more only put x into shared memory more often
+constexpr int64_t kUnpackRows = 256, kUnpackFloatRows = 768;           // of x, from where on weights are worth unpacking first
+constexpr int64_t kNarrowRows = 3, kNarrowMostRows = kUnpackRows - 1;  // of x, from and up to which the narrow forms are the fastest
+constexpr uint64_t kUnpackBytes = 320 << 20;                           // that unpacked weights may take
+constexpr double kHalfTile = 0.76;                                     // time of a tile of 64 rows of x beside one of 128, measured on an H200
+constexpr uint32_t kSoftwareGroups = 64;                               // more only put x into shared memory more often
 constexpr uint32_t kGemvShared = 31 * 1024, kGemvWideShared = 48 * 1024;
 
-enum class Form : uint32_t { gemv, gemm, f16_32, f16_64, f16_128 };
+enum class Form : uint32_t { gemv, gemm, narrow_16, narrow_32, f16_64, f16_128 };
 
 // What prepare decides for run.
 struct Plan {
     Form form;
-    bool fixed;   // gemv may take x as integers
+    bool fixed;     // gemv may take x as integers
     bool prepared;  // x becomes integers in the workspace first
-    bool unpack;  // weights become rows of f16 in the workspace first
+    bool unpack;    // weights become rows of f16 in the workspace first
 };
 
 // Weights that are integers times a scale, without a table.
@@ -35,29 +36,50 @@ bool is_codes(uint32_t type) { return type > TILE_BF16 && type < TILE_IQ4_NL; }
 struct F16Tile {
     uint32_t x_rows, weight_rows;
 };
-F16Tile tile_of(Form form) {
-    if (form == Form::f16_32) return {32, 128};
-    if (form == Form::f16_64) return {64, 128};
-    return {128, 128};
+F16Tile tile_of(Form form, int64_t n) {
+    const uint32_t narrow = n <= 8 ? 8 : 16;
+    switch (form) {
+        case Form::narrow_16:
+            return {narrow, 16};
+        case Form::narrow_32:
+            return {narrow, 32};
+        case Form::f16_64:
+            return {64, 128};
+        default:
+            return {128, 128};
+    }
 }
-// As the shader declares it.
-uint32_t shared_bytes(F16Tile tile) { return (tile.x_rows + tile.weight_rows) * 144 + 64; }
+bool is_narrow(Form form) { return form == Form::narrow_16 || form == Form::narrow_32; }
 const orr_vulkan_shader& shader_of(const ProductShaders& s, Form form) {
     switch (form) {
-        case Form::gemv: return s.gemv;
-        case Form::gemm: return s.gemm;
-        case Form::f16_32: return s.f16_32;
-        case Form::f16_64: return s.f16_64;
-        default: return s.f16_128;
+        case Form::gemv:
+            return s.gemv;
+        case Form::gemm:
+            return s.gemm;
+        case Form::narrow_16:
+            return s.narrow_16;
+        case Form::narrow_32:
+            return s.narrow_32;
+        case Form::f16_64:
+            return s.f16_64;
+        default:
+            return s.f16_128;
     }
 }
 const char* variant_of(Form form) {
     switch (form) {
-        case Form::gemv: return "gemv";
-        case Form::gemm: return "gemm";
-        case Form::f16_32: return "f16_32";
-        case Form::f16_64: return "f16_64";
-        default: return "f16_128";
+        case Form::gemv:
+            return "gemv";
+        case Form::gemm:
+            return "gemm";
+        case Form::narrow_16:
+            return "narrow_16";
+        case Form::narrow_32:
+            return "narrow_32";
+        case Form::f16_64:
+            return "f16_64";
+        default:
+            return "f16_128";
     }
 }
 
@@ -85,13 +107,30 @@ uint64_t weight_tiles(const ProductCall& c, uint32_t rows_of) {
     return n;
 }
 
+// As the shader declares it, for 16-byte words of 64 columns.
+uint32_t tile_bytes(uint32_t rows) { return rows * 144 + 64; }
+
+// Invocations of a narrow form: many where there are few tiles, few where there are many (measured on an H200), no more than shared memory takes.
+uint32_t narrow_group(const orr_vulkan_device& d, const ProductCall& c, Form form) {
+    const F16Tile tile = tile_of(form, rows(*c.x));
+    const uint32_t wish = form == Form::narrow_16 ? 384 : weight_tiles(c, c.gated ? 16 : 32) > std::max(d.cores, 1u) ? 128 : 256;
+    uint32_t group = wish;
+    while (group > 32 && tile_bytes(group / 32 * (tile.x_rows + tile.weight_rows) + 16) > d.shared_bytes) group -= 32;
+    return group;
+}
+
+uint32_t shared_bytes(const orr_vulkan_device& d, const ProductCall& c, Form form) {
+    const F16Tile tile = tile_of(form, rows(*c.x));
+    return tile_bytes((tile.x_rows + tile.weight_rows) * (is_narrow(form) ? narrow_group(d, c, form) / 32 : 1) + (is_narrow(form) ? 16 : 0));
+}
+
 // Which tile fills the device's cores with less idle time in the last round.
 Form matrix_form(const orr_vulkan_device& d, const ProductCall& c) {
     const uint64_t n = static_cast<uint64_t>(rows(*c.x)), cores = std::max(d.cores, 1u);
-    if (n <= 32) return Form::f16_32;
-    if (n <= 64 || d.shared_bytes < shared_bytes(tile_of(Form::f16_128))) return Form::f16_64;
+    if (n <= static_cast<uint64_t>(kNarrowMostRows)) return c.gated || weight_tiles(c, 16) > cores ? Form::narrow_32 : Form::narrow_16;
+    if (n <= 64 || d.shared_bytes < shared_bytes(d, c, Form::f16_128)) return Form::f16_64;
     const auto rounds = [&](Form form) {
-        const F16Tile tile = tile_of(form);
+        const F16Tile tile = tile_of(form, rows(*c.x));
         return divide_up(divide_up(n, tile.x_rows) * weight_tiles(c, c.gated ? tile.weight_rows / 2 : tile.weight_rows), cores);
     };
     return kHalfTile * static_cast<double>(rounds(Form::f16_64)) < static_cast<double>(rounds(Form::f16_128)) ? Form::f16_64 : Form::f16_128;
@@ -101,17 +140,15 @@ Form form_of(const orr_prepare* p, const ProductShaders& s, const ProductCall& c
     for (uint32_t i = 0; i < c.parts; ++i)
         if (!packed(*c.w[i])) return Form::gemm;
     const int64_t n = rows(*c.x);
-    if (n <= kGemvRows) return Form::gemv;
+    if (n < kNarrowRows) return Form::gemv;
     const bool one_type = !c.gated || tile_type(*c.w[0]) == tile_type(*c.w[1]);
     const auto takes = [&](Form form) {
         char ignored[256];
-        return can_run(device(p), shader_of(s, form), ignored, sizeof ignored) && device(p).shared_bytes >= shared_bytes(tile_of(form));
+        return can_run(device(p), shader_of(s, form), ignored, sizeof ignored) && device(p).shared_bytes >= shared_bytes(device(p), c, form);
     };
     char ignored[256];
     if (may_use_f16(p, c) && one_type && can_run(device(p), s.rows, ignored, sizeof ignored)) {
-        const Form best = matrix_form(device(p), c);
-        if (takes(best)) return best;
-        for (const Form form : {Form::f16_64, Form::f16_32})
+        for (const Form form : {matrix_form(device(p), c), Form::f16_64})
             if (takes(form)) return form;
     }
     return n <= kGemvMostRows ? Form::gemv : Form::gemm;
@@ -122,7 +159,8 @@ bool takes_rows(const orr_tensor& t, const char* name, char* reason, size_t size
     if (*t.layout) return refuse(reason, size, std::string(name) + " has layout " + t.layout);
     if (!even_rows(t)) return refuse(reason, size, std::string("the rows of ") + name + " lie at uneven distances");
     const int64_t stride = row_stride_bytes(t), reach = rows(t) * stride;
-    if (stride < 0 || stride % 4 || reach >= int64_t{1} << 33) return refuse(reason, size, std::string("the rows of ") + name + " lie " + std::to_string(stride) + " bytes apart");
+    if (stride < 0 || stride % 4 || reach >= int64_t{1} << 33)
+        return refuse(reason, size, std::string("the rows of ") + name + " lie " + std::to_string(stride) + " bytes apart");
     return true;
 }
 
@@ -132,14 +170,17 @@ bool takes_weight(const ProductCall& c, uint32_t i, char* reason, size_t size) {
     const int32_t type = tile_type(w);
     if (type < 0 || type > static_cast<int32_t>(TILE_BF16)) return refuse(reason, size, "weights " + describe(w) + " that are not constant");
     if (*w.layout) return refuse(reason, size, std::string("weights come in layout ") + w.layout);
-    if (w.stride_bytes[0] < 0 || elements(w) >= int64_t{1} << 31 || w.shape[0] * w.stride_bytes[0] >= int64_t{1} << 32) return refuse(reason, size, "weights " + describe(w) + " reach too far");
-    if (c.gated && i == 1 && !packed(*c.w[0]) && w.stride_bytes[0] / w.block_bytes != c.w[0]->stride_bytes[0] / c.w[0]->block_bytes) return refuse(reason, size, "the rows of the two weights lie at unlike distances");
+    if (w.stride_bytes[0] < 0 || elements(w) >= int64_t{1} << 31 || w.shape[0] * w.stride_bytes[0] >= int64_t{1} << 32)
+        return refuse(reason, size, "weights " + describe(w) + " reach too far");
+    if (c.gated && i == 1 && !packed(*c.w[0]) && w.stride_bytes[0] / w.block_bytes != c.w[0]->stride_bytes[0] / c.w[0]->block_bytes)
+        return refuse(reason, size, "the rows of the two weights lie at unlike distances");
     return true;
 }
 
 bool takes_bias(const orr_tensor* bias, char* reason, size_t size) {
     if (!bias) return true;
-    if (bias->type != ORR_TYPE_F32 && bias->type != ORR_TYPE_F16 && bias->type != ORR_TYPE_BF16) return refuse(reason, size, "a bias is " + describe(*bias));
+    if (bias->type != ORR_TYPE_F32 && bias->type != ORR_TYPE_F16 && bias->type != ORR_TYPE_BF16)
+        return refuse(reason, size, "a bias is " + describe(*bias));
     return (!*bias->layout && is_contiguous(*bias)) || refuse(reason, size, "a bias is not contiguous");
 }
 
@@ -223,7 +264,8 @@ struct Gemv {
         rows = 1;
         while (rows < p.tokens && rows < kGemvRows) rows *= 2;
         each = d.software || rows < 4 ? 1 : c.gated ? 2 : 4;  // what unrolls so much takes a processor's compiler seconds
-        const uint32_t parts = group / lanes, slots = fixed && d.shared_bytes >= 40 * 1024 ? 8192 : 4096, least = 32 * (c.gated || rows > 2 ? 1 : 2) * parts;
+        const uint32_t parts = group / lanes, slots = fixed && d.shared_bytes >= 40 * 1024 ? 8192 : 4096,
+                       least = 32 * (c.gated || rows > 2 ? 1 : 2) * parts;
         span = std::min<uint32_t>(static_cast<uint32_t>(divide_up(p.k, least)), std::max(1u, slots / rows / least)) * least;
         // Fewer pipelines for that compiler: sizes share them, self-tests too.
         if (d.software) span = std::min(std::bit_ceil(std::max(span, 1024u)), std::bit_floor(slots / rows));
@@ -234,7 +276,8 @@ struct Gemv {
     }
 };
 
-orr_status dispatch_product(const orr_run* run, const ProductShaders& s, const ProductCall& c, const ProductParams& p, uint32_t type0, uint32_t type1) {
+orr_status dispatch_product(const orr_run* run, const ProductShaders& s, const ProductCall& c, const ProductParams& p, uint32_t type0,
+                            uint32_t type1) {
     const Plan& plan = *static_cast<const Plan*>(run->data);
     const Form form = plan.form;
     const bool raw = type0 >= TILE_RAW_F32 && type0 <= TILE_RAW_BF16;
@@ -244,14 +287,21 @@ orr_status dispatch_product(const orr_run* run, const ProductShaders& s, const P
         return dispatch(run, s.gemm, {type0, type1, act, gated, scale}, p, groups);
     }
     if (form != Form::gemv) {
-        const F16Tile tile = tile_of(form);
-        const Groups groups{static_cast<uint32_t>(divide_up(p.tokens, tile.x_rows)), static_cast<uint32_t>(tiles_of(c, p, raw, c.gated ? tile.weight_rows / 2 : tile.weight_rows)), 1};
+        const F16Tile tile = tile_of(form, p.tokens);
+        const Groups groups{static_cast<uint32_t>(divide_up(p.tokens, tile.x_rows)),
+                            static_cast<uint32_t>(tiles_of(c, p, raw, c.gated ? tile.weight_rows / 2 : tile.weight_rows)), 1};
+        if (is_narrow(form))
+            return dispatch(run, shader_of(s, form), {type0, type1, act, gated, scale, 0, 0, 0, narrow_group(device(run), c, form), tile.x_rows}, p,
+                            groups);
         return dispatch(run, shader_of(s, form), {type0, type1, act, gated, scale}, p, groups);
     }
     const bool fixed = plan.fixed && is_codes(type0) && is_codes(type1);
     const Gemv g(device(run), c, p, fixed);
     const Groups groups{static_cast<uint32_t>(divide_up(p.tokens, g.rows)), g.groups, 1};
-    return dispatch(run, fixed ? s.gemv_fixed : s.gemv, {type0, type1, act, gated, scale, norm_type(c), bits(c.eps), bits(c.norm_offset), g.lanes, g.rows, g.span, g.group, g.each, plan.prepared}, p, groups);
+    return dispatch(
+        run, fixed ? s.gemv_fixed : s.gemv,
+        {type0, type1, act, gated, scale, norm_type(c), bits(c.eps), bits(c.norm_offset), g.lanes, g.rows, g.span, g.group, g.each, plan.prepared}, p,
+        groups);
 }
 
 // x into the workspace, as the form reads it.
@@ -262,7 +312,8 @@ orr_status dispatch_rows(const orr_run* run, const ProductShaders& s, const Prod
 
 orr_status dispatch_integers(const orr_run* run, const ProductShaders& s, const ProductCall& c, ProductParams p) {
     p.y0 = recorder(run).workspace;
-    return dispatch(run, s.integers, {0, 0, 0, 0, bits(1), norm_type(c), bits(c.eps), bits(c.norm_offset)}, p, groups(divide_up(p.tokens * divide_up(p.k, 32), 64)));
+    return dispatch(run, s.integers, {0, 0, 0, 0, bits(1), norm_type(c), bits(c.eps), bits(c.norm_offset)}, p,
+                    groups(divide_up(p.tokens * divide_up(p.k, 32), 64)));
 }
 
 // Weights into the workspace behind x; where each lies.
@@ -272,7 +323,8 @@ orr_status dispatch_unpack(const orr_run* run, const ProductShaders& s, const Pr
         at[i] = p.y0 = to;
         p.w0 = address(c.w[i]);
         p.n0 = static_cast<uint32_t>(weight_rows(c, i));
-        const orr_status status = dispatch(run, s.unpack, {type_in_shader(*c.w[i])}, p, groups(divide_up(p.n0, 32) * divide_up(pairs_of_blocks(c), 4)));
+        const orr_status status =
+            dispatch(run, s.unpack, {type_in_shader(*c.w[i])}, p, groups(divide_up(p.n0, 32) * divide_up(pairs_of_blocks(c), 4)));
         if (status != ORR_OK) return status;
         to += unpacked_bytes(c, i);
     }
@@ -287,15 +339,19 @@ bool product_supports(const orr_prepare* p, const ProductShaders& s, const Produ
     if (!takes_rows(*c.x, "x", reason, size) || (c.residual && !takes_rows(*c.residual, "residual", reason, size))) return false;
     for (uint32_t i = 0; i < c.parts; ++i) {
         if (!takes_weight(c, i, reason, size) || !takes_bias(c.bias[i], reason, size)) return false;
-        if (i < p->n_outputs && (!is_contiguous(*c.y[i]) || elements(*c.y[i]) >= int64_t{1} << 31)) return refuse(reason, size, "an output is not contiguous, or has 2^31 elements");
+        if (i < p->n_outputs && (!is_contiguous(*c.y[i]) || elements(*c.y[i]) >= int64_t{1} << 31))
+            return refuse(reason, size, "an output is not contiguous, or has 2^31 elements");
     }
     if (c.gated && type_in_shader(*c.w[0]) != type_in_shader(*c.w[1])) {
         const auto has_table = [&](uint32_t i) { return type_in_shader(*c.w[i]) >= TILE_IQ4_NL; };
-        if (has_table(0) && has_table(1)) return refuse(reason, size, "gated weights of types " + std::string(c.w[0]->type_id) + " and " + c.w[1]->type_id);
+        if (has_table(0) && has_table(1))
+            return refuse(reason, size, "gated weights of types " + std::string(c.w[0]->type_id) + " and " + c.w[1]->type_id);
     }
     if (c.normed && !takes_bias(c.norm, reason, size)) return false;
     if (c.normed && !can_run(device(p), s.rows, reason, size)) return false;
-    if (device(p).shared_bytes < kGemvShared) return refuse(reason, size, "needs " + std::to_string(kGemvShared) + " bytes of shared memory, the device has " + std::to_string(device(p).shared_bytes));
+    if (device(p).shared_bytes < kGemvShared)
+        return refuse(reason, size,
+                      "needs " + std::to_string(kGemvShared) + " bytes of shared memory, the device has " + std::to_string(device(p).shared_bytes));
     return can_run(device(p), shader_of(s, form_of(p, s, c)), reason, size);
 }
 
@@ -304,7 +360,8 @@ orr_status product_prepare(orr_prepare* p, const ProductShaders& s, const Produc
     if (!plan) return ORR_OUT_OF_MEMORY;
     plan->form = form_of(p, s, c);
     char ignored[256];
-    plan->fixed = plan->form == Form::gemv && p->numerics != ORR_NUMERICS_EXACT && can_run(device(p), s.gemv_fixed, ignored, sizeof ignored) && can_run(device(p), s.integers, ignored, sizeof ignored);
+    plan->fixed = plan->form == Form::gemv && p->numerics != ORR_NUMERICS_EXACT && can_run(device(p), s.gemv_fixed, ignored, sizeof ignored) &&
+                  can_run(device(p), s.integers, ignored, sizeof ignored);
     p->variant(p, plan->fixed && is_codes(type_in_shader(*c.w[0])) ? "gemv_fixed" : variant_of(plan->form));
     plan->unpack = worth_unpacking(p, s, c, plan->form);
     const auto codes = [&](uint32_t i) { return is_codes(type_in_shader(*c.w[i])); };

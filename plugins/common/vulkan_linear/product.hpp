@@ -15,8 +15,9 @@ struct ProductShaders {
     const orr_vulkan_shader& integers;
     const orr_vulkan_shader& rows;
     const orr_vulkan_shader& unpack;
-    const orr_vulkan_shader& f16_32;  // rows of x in a workgroup's tile
-    const orr_vulkan_shader& f16_64;
+    const orr_vulkan_shader& narrow_16;  // weight rows in a workgroup's tile
+    const orr_vulkan_shader& narrow_32;
+    const orr_vulkan_shader& f16_64;  // rows of x in a workgroup's tile
     const orr_vulkan_shader& f16_128;
 };
 

@@ -19,6 +19,7 @@ layout(constant_id = 12) const uint MASK_TYPE = 1;
 layout(constant_id = 13) const uint ROWS = 8;    // query rows of one workgroup of split
 layout(constant_id = 14) const uint B = 1;
 layout(constant_id = 15) const uint Hkv = 1;
+layout(constant_id = 16) const uint SLOTS = 1;   // workgroups of split_subgroup that share the chunks of the same rows out
 
 const uint PAGED = 1, WIDE_K = 2, WIDE_V = 4, BIAS = 8;  // FLAGS; wide: rows at multiples of 4 elements, and as long
 #define HIDDEN uintBitsToFloat(0xff800000u)
@@ -50,6 +51,13 @@ uvec2 key_row(Keys s, uint b, uint h, uint token) {
 }
 uvec2 value_row(Keys s, uint b, uint h, uint token) {
     return (FLAGS & PAGED) != 0 ? cache_row(s.v, token, h, Dv, V_TYPE) : plain_row(v, b * v_batch + token * v_token + h * v_head);
+}
+// Of keys that are there.
+uvec2 key_row_of(Keys s, uint b, uint h, uint token) {
+    return (FLAGS & PAGED) != 0 ? cache_row_of(s.k, token, h, D, K_TYPE) : key_row(s, b, h, token);
+}
+uvec2 value_row_of(Keys s, uint b, uint h, uint token) {
+    return (FLAGS & PAGED) != 0 ? cache_row_of(s.v, token, h, Dv, V_TYPE) : value_row(s, b, h, token);
 }
 vec4 load_key(uvec2 row, uint d) { return cache_load4(row, d, D, K_TYPE, (FLAGS & WIDE_K) != 0); }
 vec4 load_value(uvec2 row, uint d) { return cache_load4(row, d, Dv, V_TYPE, (FLAGS & WIDE_V) != 0); }

@@ -1,13 +1,13 @@
 // y[b, t, h] = sum_s p_s v[b, s, h / G] / sum_s p_s, scores and attributes as the definition has them
-// Few query tokens: the cache in chunks, one workgroup each, then merged in order: by the last workgroup (split_subgroup.comp), or by a second dispatch
-// (split.comp, merge.comp). Lengths are read from memory: chunks past a sequence's end leave at once. More: tiles of 64 query rows over all keys (tiles.comp); with numerics that allow it, on cooperative matrices
-// (matrix.comp: products of f16). Else f32 throughout.
+// Few query tokens: the cache in chunks, one workgroup each, then merged in order: by the last workgroup (split_subgroup.comp), or by a second
+// dispatch (split.comp, merge.comp). Lengths are read from memory: chunks past a sequence's end leave at once. More: tiles of 64 query rows over all
+// keys (tiles.comp); with numerics that allow it, on cooperative matrices (matrix.comp: products of f16). Else f32 throughout.
+#include <bit>
+
 #include "attention/attention/params.h"
 #include "attention_shaders.hpp"
 #include "common/vulkan.hpp"
 #include "ops/attention/attention.hpp"
-
-#include <bit>
 
 namespace orrery::attention {
 namespace {
@@ -16,6 +16,7 @@ namespace {
 enum : uint32_t { kPaged = 1, kWideK = 2, kWideV = 4, kBiased = 8 };
 constexpr int64_t kSplitTokens = 8;  // with more query tokens, tiles read the cache less often
 constexpr uint32_t kSplitRows = 8;
+constexpr uint64_t kSplitGroups = 3;  // workgroups of split_subgroup for each of the device's cores
 constexpr int64_t kSubgroupWidth = 256, kSubgroupSoftwareWidth = 32;
 
 struct Shape {
@@ -82,8 +83,10 @@ bool takes_matrix(const orr_prepare* p) {
     const orr_tensor &k = *p->inputs[kKey], &v = *p->inputs[kValue];
     const orr_vulkan_device& d = vk::device(p);
     const auto takes = [](const orr_tensor& t) { return t.shape[3] % 16 == 0 && t.shape[3] <= 128 && wide(t); };
-    const uint64_t pitch = static_cast<uint64_t>(std::max(k.shape[3], v.shape[3])) / 4 + 2, shared = 64 * pitch * 8 + 4 * 16 * (36 * 4 + 10 * 8) + 4096;  // as the shader declares
-    return p->numerics != ORR_NUMERICS_EXACT && takes(k) && takes(v) && shared <= d.shared_bytes && vk::can_run(d, shaders::attention_matrix, nullptr, 0);
+    const uint64_t pitch = static_cast<uint64_t>(std::max(k.shape[3], v.shape[3])) / 4 + 2,
+                   shared = 64 * pitch * 8 + 4 * 16 * (36 * 4 + 10 * 8) + 4096;  // as the shader declares
+    return p->numerics != ORR_NUMERICS_EXACT && takes(k) && takes(v) && shared <= d.shared_bytes &&
+           vk::can_run(d, shaders::attention_matrix, nullptr, 0);
 }
 
 bool supports(const orr_prepare* p, char* reason, size_t size) {
@@ -99,8 +102,11 @@ bool supports(const orr_prepare* p, char* reason, size_t size) {
     if (v.shape[3] > 512) return refuse(reason, size, "values are " + std::to_string(v.shape[3]) + " wide, the shaders take 512");
     const Shape s(q, k, v);
     const orr_vulkan_device& d = vk::device(p);
-    if (s.shared_bytes() > d.shared_bytes) return refuse(reason, size, "needs " + std::to_string(s.shared_bytes()) + " bytes of shared memory, the device has " + std::to_string(d.shared_bytes));
-    if (s.work_bytes() >> 32) return refuse(reason, size, "needs " + std::to_string(s.work_bytes()) + " bytes of workspace, the shader reaches 4 GiB");
+    if (s.shared_bytes() > d.shared_bytes)
+        return refuse(reason, size,
+                      "needs " + std::to_string(s.shared_bytes()) + " bytes of shared memory, the device has " + std::to_string(d.shared_bytes));
+    if (s.work_bytes() >> 32)
+        return refuse(reason, size, "needs " + std::to_string(s.work_bytes()) + " bytes of workspace, the shader reaches 4 GiB");
     return vk::can_run(d, s.split ? shaders::attention_split : shaders::attention_tiles, reason, size);
 }
 
@@ -150,6 +156,9 @@ orr_status run(const orr_run* run) {
     const auto bits = [](double x) { return std::bit_cast<uint32_t>(static_cast<float>(x)); };
     const auto reach = [](int64_t x) { return static_cast<uint32_t>(std::min<int64_t>(x, INT32_MAX / 2)); };
     const uint32_t flags = (is_paged(k) ? kPaged : 0) | (wide(k) ? kWideK : 0) | (wide(v) ? kWideV : 0) | (bias ? kBiased : 0);
+    const uint64_t heads = static_cast<uint64_t>(s.batch) * s.kv_heads, tiles = heads * vk::divide_up(s.rows, s.split_rows);
+    const uint32_t slots =
+        static_cast<uint32_t>(std::clamp<uint64_t>(vk::divide_up(kSplitGroups * std::max(vk::device(run).cores, 1u), tiles), 1, s.chunks));
     const std::initializer_list<uint32_t> constants = {s.width,
                                                        s.value_width,
                                                        s.group,
@@ -165,15 +174,16 @@ orr_status run(const orr_run* run) {
                                                        mask ? mask->type : ORR_TYPE_F32,
                                                        s.split_rows,
                                                        s.batch,
-                                                       s.kv_heads};
-    const uint64_t heads = static_cast<uint64_t>(s.batch) * s.kv_heads;
+                                                       s.kv_heads,
+                                                       slots};
     const bool matrix = static_cast<const Plan*>(run->data)->matrix;
-    if (!s.split) return vk::dispatch(run, matrix ? shaders::attention_matrix : shaders::attention_tiles, constants, p, vk::groups(heads * vk::divide_up(s.rows, 64)));
+    if (!s.split)
+        return vk::dispatch(run, matrix ? shaders::attention_matrix : shaders::attention_tiles, constants, p,
+                            vk::groups(heads * vk::divide_up(s.rows, 64)));
     const Split& with = pick_split(vk::device(run), k, v);
-    const uint64_t tiles = heads * vk::divide_up(s.rows, s.split_rows);
     const bool merges = with.split.subgroup != 0;
     if (merges) p.arrived = vk::recorder(run).zeros(&vk::recorder(run), static_cast<uint32_t>(tiles));
-    const orr_status status = vk::dispatch(run, with.split, constants, p, vk::groups(tiles * s.chunks));
+    const orr_status status = vk::dispatch(run, with.split, constants, p, vk::groups(tiles * (merges ? slots : s.chunks)));
     if (status != ORR_OK || merges) return status;
     vk::recorder(run).barrier(&vk::recorder(run));
     return vk::dispatch(run, shaders::attention_merge, constants, p, vk::groups(heads * s.rows));

@@ -1,6 +1,6 @@
 // y = activation(scale x w^T + bias) + residual
 // x [.., K] f32, rows at equal distances    w [N, K] any float or block type, packed (plugins/common/vulkan_linear)    bias [N]
-// residual, y [.., N] f32    f32 products and sums; where numerics and device allow, x in 16-bit integers to 8 rows and in f16 beyond. Device half: shaders/core/linear
+// residual, y [.., N] f32    f32 products and sums; where numerics and device allow, x in 16-bit integers to 2 rows (8 without matrices) and in f16 beyond. Device half: shaders/core/linear
 #include "linear_shaders.hpp"
 #include "ops/linear/linear.hpp"
 #include "vulkan_linear/product.hpp"
@@ -8,7 +8,7 @@
 namespace orrery::core {
 namespace {
 
-constexpr vk::ProductShaders kShaders = {shaders::linear_gemv, shaders::linear_gemv_fixed, shaders::linear_gemm, shaders::linear_integers, shaders::linear_rows, shaders::linear_unpack, shaders::linear_f16_32, shaders::linear_f16_64, shaders::linear_f16_128};
+constexpr vk::ProductShaders kShaders = {shaders::linear_gemv, shaders::linear_gemv_fixed, shaders::linear_gemm, shaders::linear_integers, shaders::linear_rows, shaders::linear_unpack, shaders::linear_narrow_16, shaders::linear_narrow_32, shaders::linear_f16_64, shaders::linear_f16_128};
 
 template <class Call>
 vk::ProductCall product_of(const Call* c) {

@@ -1,7 +1,7 @@
 // yi = x wi^T + bi for several weights at once; or, with a gate, y = act(x w0^T + b0) * (x w1^T + b1)
 // x normalised first where normed
 // x [.., K] f32, rows at equal distances    wi [Ni, K] any float or block type, packed (plugins/common/vulkan_linear)    bi [Ni]    yi [.., Ni] f32
-// f32 products and sums; where numerics and device allow, x in 16-bit integers to 8 rows and in f16 beyond; weights of one type are one dispatch, three at a time. Device half: shaders/core/linear_group
+// f32 products and sums; where numerics and device allow, x in 16-bit integers to 2 rows (8 without matrices) and in f16 beyond; weights of one type are one dispatch, three at a time. Device half: shaders/core/linear_group
 #include "linear_group_shaders.hpp"
 #include "ops/linear_group/linear_group.hpp"
 #include "vulkan_linear/product.hpp"
@@ -9,7 +9,7 @@
 namespace orrery::core {
 namespace {
 
-constexpr vk::ProductShaders kShaders = {shaders::linear_group_gemv, shaders::linear_group_gemv_fixed, shaders::linear_group_gemm, shaders::linear_group_integers, shaders::linear_group_rows, shaders::linear_group_unpack, shaders::linear_group_f16_32, shaders::linear_group_f16_64, shaders::linear_group_f16_128};
+constexpr vk::ProductShaders kShaders = {shaders::linear_group_gemv, shaders::linear_group_gemv_fixed, shaders::linear_group_gemm, shaders::linear_group_integers, shaders::linear_group_rows, shaders::linear_group_unpack, shaders::linear_group_narrow_16, shaders::linear_group_narrow_32, shaders::linear_group_f16_64, shaders::linear_group_f16_128};
 
 template <class Call>
 vk::ProductCall product_of(const Call* c) {
