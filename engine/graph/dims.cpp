@@ -152,6 +152,16 @@ int32_t DimPool::equal(orr_dim a, orr_dim b) {
     return t.size() == 1 && t.begin()->first.empty() ? 0 : -1;
 }
 
+bool DimPool::depends(orr_dim d, const std::string& symbol) const {
+    if (d >= 0) return false;
+    for (const auto& [monomial, factor] : terms(d))
+        for (const int i : monomial) {
+            const Atom& a = atoms_[static_cast<size_t>(i)];
+            if (a.name.empty() ? depends(a.num, symbol) || depends(a.den, symbol) : a.name == symbol) return true;
+        }
+    return false;
+}
+
 int64_t DimPool::evaluate(orr_dim d, const Bindings& bindings) const {
     if (d >= 0) return d;
     int64_t sum = 0;

@@ -30,6 +30,7 @@ class DimPool {
     int32_t equal(orr_dim a, orr_dim b);
     // Throws Error naming the symbol that has no value.
     int64_t evaluate(orr_dim d, const Bindings& bindings) const;
+    bool depends(orr_dim d, const std::string& symbol) const;
     std::string text(orr_dim d) const;  // "2*T + 1"
     // Reads what text() writes. Throws Error(ORR_CORRUPT).
     orr_dim parse(const std::string& text);

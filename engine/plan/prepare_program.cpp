@@ -19,6 +19,26 @@ std::string short_key(const std::string& key) {
     return "h:" + std::to_string(a) + ":" + std::to_string(b) + ":" + std::to_string(key.size());
 }
 
+void remove_gaps(Program& program) {
+    program.nodes.erase(std::remove_if(program.nodes.begin(), program.nodes.end(), [](const NodeDef& n) { return !n.op; }), program.nodes.end());
+}
+
+// Drops nodes that nothing wanted reads: values that a model names for those who look inside it are worked out for them alone.
+void drop_unread(Program& program, const std::set<orr_value>& kept) {
+    std::vector<bool> read(program.values.size(), false);
+    for (const orr_value v : kept) read[v] = true;
+    for (const OutputDef& o : program.outputs) read[o.value] = true;
+    for (const StateDef& s : program.states) read[s.next] = true;
+    for (size_t n = program.nodes.size(); n-- > 0;) {
+        NodeDef& node = program.nodes[n];
+        if (!(node.op->traits & ORR_TRAIT_STATEFUL) && std::none_of(node.outs.begin(), node.outs.end(), [&](orr_value v) { return read[v]; }))
+            node.op = nullptr;
+        else
+            for (const orr_value v : node.ins) read[v] = true;
+    }
+    remove_gaps(program);
+}
+
 // Replaces operators that have no kernel for the device, but a decomposition, by smaller ones.
 uint32_t expand(const orr_host* host, Registry& registry, Weights& weights, Program& program, const std::string& device) {
     uint32_t count = 0;
@@ -62,10 +82,6 @@ orr_tensor out_tensor(Registry& registry, uint32_t type, const std::vector<int64
     t.block_bytes = info.block_bytes;
     t.size_bytes = contiguous_bytes(shape, info, "folded constant");
     return t;
-}
-
-void remove_gaps(Program& program) {
-    program.nodes.erase(std::remove_if(program.nodes.begin(), program.nodes.end(), [](const NodeDef& n) { return !n.op; }), program.nodes.end());
 }
 
 // The reference kernel over constants, now.
@@ -240,6 +256,7 @@ PreparedProgram prepare_program(const orr_host* host, Registry& registry, const 
     out.program.dims = source.dims->clone();  // others may be reading the source's
     Program& program = out.program;
     const Folding folding{host, registry, memory, weights};
+    drop_unread(program, kept);
     out.expanded = expand(host, registry, weights, program, device);
     out.folded = fold(folding, program);
     remove_gaps(program);

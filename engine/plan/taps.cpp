@@ -170,6 +170,11 @@ class Weaver {
             const bool twice = tap.edits() && own != path && path_fits(own, tap.path);  // an output that also has a path
             if (path_fits(path, tap.path) && !twice) found.push_back(path);
         }
+        if (tap.edits()) {  // what nothing reads cannot be changed; of several paths it is passed over
+            const size_t all = found.size();
+            std::erase_if(found, [&](const std::string& path) { return !is_read(program_.find(path)); });
+            if (found.empty() && all > 0) throw Error(ORR_UNSUPPORTED, title(tap) + ": nothing in the model reads this value, so an edit would change nothing");
+        }
         for (const std::string& path : found) weave(i, path);
     }
 
@@ -196,6 +201,12 @@ class Weaver {
             replace(v, outs[0], path);
         else
             read(tap, path, outs);
+    }
+
+    bool is_read(orr_value v) const {
+        return std::any_of(program_.nodes.begin(), program_.nodes.end(), [&](const NodeDef& n) { return std::count(n.ins.begin(), n.ins.end(), v) != 0; }) ||
+               std::any_of(program_.outputs.begin(), program_.outputs.end(), [&](const OutputDef& o) { return o.value == v; }) ||
+               std::any_of(program_.states.begin(), program_.states.end(), [&](const StateDef& s) { return s.next == v; });
     }
 
     orr_tap_point make_point(GraphBuilder& b, size_t i, orr_value v) {

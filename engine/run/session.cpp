@@ -17,6 +17,17 @@ namespace {
 constexpr size_t kMostPlans = 24;
 constexpr uint64_t kDeviceSlackBytes = 64 << 20;  // for activations
 
+// Whether some node gives a plain tensor whose extents follow how many positions a sequence has seen (what attention weighs them by), not only
+// states and what is read of them. Such plans are made for one length.
+bool counts_positions(const Program& p) {
+    for (const NodeDef& n : p.nodes)
+        for (const orr_value v : n.outs)
+            if (p.values[v].kind == ValueKind::node && !*p.values[v].layout)
+                for (const orr_dim d : p.values[v].dims)
+                    if (p.dims->depends(d, "S")) return true;
+    return false;
+}
+
 uint64_t now_ns() { return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count()); }
 
 }  // namespace
@@ -143,11 +154,17 @@ bool Session::matches(const Signature& s, const RunRequest& r, const Share& shar
 
 Session::PlanEntry& Session::find_plan(const RunRequest& r, const Share& share, int64_t total_batch) {
     for (auto& e : plans_)
-        if (matches(e->signature, r, share, total_batch)) {
+        if (matches(e->signature, r, share, total_batch) && (e->signature.positions < 0 || e->signature.positions == end_of(e->plan->advance()))) {
             e->last_used = ++clock_;
             return *e;
         }
     return make_entry(r, share, total_batch);
+}
+
+int64_t Session::end_of(int64_t advance) const {
+    int64_t end = 0;
+    for (const Session* m : members_) end = std::max(end, m->position_ + advance);
+    return std::min(end, options_.context);
 }
 
 Session::PlanEntry& Session::make_entry(const RunRequest& r, const Share& share, int64_t total_batch) {
@@ -225,8 +242,9 @@ Session::PlanEntry& Session::make_entry(const RunRequest& r, const Share& share,
     po.profile = options_.profile;
     po.cancel = &cancel_;
     if (options_.progress) po.progress = [this](double fraction, const char* what) { return options_.progress(options_.progress_user, fraction, what); };
-    entry->plan = make_plan(model_->engine().host(), model_->engine().registry(), model_->engine().memory(), model_->weights(),
-                            model_->prepared(r.entry, variant_, binding.wanted, options_.rewrites, options_.numerics), binding, po, team_);
+    const std::shared_ptr<const PreparedProgram> prepared = model_->prepared(r.entry, variant_, binding.wanted, options_.rewrites, options_.numerics);
+    if (counts_positions(prepared->program)) binding.symbols["S"] = s.positions = end_of(program.dims->evaluate(program.advance, binding.symbols));
+    entry->plan = make_plan(model_->engine().host(), model_->engine().registry(), model_->engine().memory(), model_->weights(), prepared, binding, po, team_);
     for (const Share::Output& o : share.outputs)
         if (std::none_of(entry->plan->outputs().begin(), entry->plan->outputs().end(), [&](const PlanOutput& p) { return p.name == o.name; }))
             throw Error(ORR_NOT_FOUND, "orr_vulkan_share: output " + o.name + " is none of this run");

@@ -96,6 +96,7 @@ class Session : public std::enable_shared_from_this<Session> {
         std::vector<std::string> device_outputs;
         std::vector<int64_t> lengths;  // of frozen states
         int64_t total_batch = 0;
+        int64_t positions = -1;  // those that the plan's sequences have seen by its end, where a result has one element for each
     };
     struct PlanEntry {
         Signature signature;
@@ -113,6 +114,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
     PlanEntry& find_plan(const RunRequest& request, const Share& share, int64_t total_batch);
     bool matches(const Signature& s, const RunRequest& request, const Share& share, int64_t total_batch) const;
+    int64_t end_of(int64_t advance) const;  // of the longest sequence, after a run
     PlanEntry& make_entry(const RunRequest& request, const Share& share, int64_t total_batch);
     void begin_sharing(const RunRequest& request, const Share& share, Session* const* others, size_t other_count);
     SessionState& state(const StateDef& def, int64_t batch);

@@ -314,9 +314,51 @@ def scans():
     return {"ssm/causal_conv1d": conv, "ssm/selective_scan": scan}
 
 
+def probabilities():
+    out = []
+    rand = lambda *s: (torch.randn(*s, generator=g) * 32).round() / 32  # short to write
+
+    def weights(q, k, *args, **kw):
+        """scaled_dot_product_attention over values of which the s-th is the s-th unit vector."""
+        v = torch.eye(k.shape[1])[None, :, None].expand(k.shape[0], -1, k.shape[2], -1)
+        return attend(q, k, v, *args, **kw).transpose(1, 2).contiguous()
+
+    batch2 = {"inputs": [0, 0], "outputs": [0]}
+    q, k = rand(2, 3, 4, 4), rand(2, 6, 2, 4)
+    LONG = 1e-5  # scores of 100 products of up to 9, against f64
+    every = [free((0, 1), values=SMALL), free((1, 1), values=[100, 130, 600]), free((0, 3), (1, 3), values=SMALL)]
+    out.append(case([q, k], [weights(q, k)], None, LONG, batch=batch2, sizes=every))
+    out.append(case([q, k], [weights(q, k, causal=True)], {"causal": True}, LONG, batch=batch2, sizes=every))
+    out.append(case([q, k], [weights(q, k, causal=True, window=3)], {"causal": True, "window": 3}, LONG, batch=batch2, sizes=every))
+    s = rand(1, 12, 2, 5), rand(1, 12, 2, 5)
+    out.append(case(s, [weights(*s, window=2)], {"window": 2}, 4e-6))
+    out.append(case([q * 3, k], [weights(q * 3, k, causal=True, softcap=2.5, scale=0.7)], {"causal": True, "softcap": 2.5, "scale": 0.7}, LONG, sizes=every))
+    for shape in ((2, 4, 3, 6), (1, 4, 3, 6), (2, 1, 3, 6)):
+        bias = rand(*shape)
+        out.append(case([q, k, bias], [weights(q, k, bias)], None, 4e-6, batch={"inputs": [0, 0, 0 if shape[0] == 2 else -1], "outputs": [0]}))
+    bias[:, :, 1, 3] = -INF
+    out.append(case([q, k, bias], [weights(q, k, bias)], None, 4e-6))
+    mask = torch.tensor([[1] * 6, [1, 1, 0, 1, 0, 0]])
+    for m in (mask.bool(), mask.long(), mask.float()):
+        out.append(case([q, k, None, m], [weights(q, k, mask=m)], None, 4e-6, batch={"inputs": [0, 0, -1, 0], "outputs": [0]}))
+    left = torch.tensor([[0] * 5 + [1], [0, 0, 1, 1, 1, 1]])  # the first queries of row 0 see nothing
+    out.append(case([q, k, None, left.bool()], [weights(q, k, mask=left, causal=True)], {"causal": True}, 4e-6))
+    for kind in (torch.float32, torch.float16, torch.bfloat16):
+        for t, extra in ((1, {}), (4, {"window": 7})):
+            p = rand(2, t, 2, 6), rand(2, 11, 1, 6).to(kind)
+            out.append(case([p[0], tensor(p[1], layout="paged", page_tokens=5)], [weights(*p, causal=True, **extra)], {"causal": True, **extra}, 4e-6, batch=batch2))
+    p = rand(1, 2, 2, 8), rand(1, 23, 1, 8).half()
+    out.append(case([p[0], tensor(p[1], layout="paged", page_tokens=8, first=17)], [weights(*p, causal=True, window=10, first=17)], {"causal": True, "window": 10}, 4e-6))
+    out.append(case([q, k[:1]], None, error="2 against 1"))
+    out.append(case([q[:, :, :3], k], None, error="3 query heads"))
+    out.append(case([q, k, rand(2, 3, 3, 6)], None, error="3 against 4"))
+    out.append(case([q, k], None, {"window": -1}, error="-1"))
+    return {"attention/attention_probabilities": out}
+
+
 if __name__ == "__main__":
     root = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../plugins")
-    for make in (norms, products, convolutions, rotary, attention, appends, scans, rotary_appends):
+    for make in (norms, products, convolutions, rotary, attention, appends, scans, rotary_appends, probabilities):
         for path, cases in make().items():
             family, op = path.split("/")
             write(os.path.join(root, family, "ops", op, op + ".cases"), cases, seed=SEED + 1)

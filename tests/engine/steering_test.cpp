@@ -96,20 +96,22 @@ TEST_P(Steering, NeutralControlsGiveThePlainModel) {
         const Tensors got = run(s, inputs_);
         for (const auto& [name, tensor] : want) EXPECT_EQ(got.at(name).bytes, tensor.bytes) << control["name"] << ": " << name;
     }
-    // The neutral plan in other words, and a plan that was taken back.
-    for (const char* value : {"\"0,1\"", "\"1,0\"", static_cast<const char*>(nullptr)}) {
-        set_control(s, "layer_plan", value);
+    // The neutral plan in other words, another, and a plan that was taken back.
+    std::string rest;
+    for (int64_t i = 2; i <= controls[0]["maximum"]; i++) rest += "," + std::to_string(i);
+    for (const std::string& value : {"\"0,1" + rest + "\"", "\"1,0" + rest + "\"", std::string()}) {
+        set_control(s, "layer_plan", value.empty() ? nullptr : value.c_str());
         check(orr_session_reset(s.get()));
         const Tensors got = run(s, inputs_);
         for (const auto& [name, tensor] : want)
-            if (!value || value[1] == '0')
+            if (value.empty() || value[1] == '0')
                 EXPECT_EQ(got.at(name).bytes, tensor.bytes) << name;
             else
                 EXPECT_NE(got.at(name).bytes, tensor.bytes) << name;
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, Steering, testing::Combine(testing::Values("llama", "gpt2", "mamba", "bert", "vit_classifier"), testing::Values("cpu", "vulkan")),
+INSTANTIATE_TEST_SUITE_P(Cases, Steering, testing::Combine(testing::Values("llama", "gpt2", "mamba", "bert", "vit_classifier", "swin_classifier"), testing::Values("cpu", "vulkan")),
                          [](const auto& info) { return std::string(std::get<0>(info.param)) + "_" + std::get<1>(info.param); });
 
 class SteeredDecoding : public testing::TestWithParam<const char*> {
@@ -263,7 +265,7 @@ TEST_P(SteeredDecoding, ABatchOfSessionsHasOneSetOfTaps) {
 // Of architectures whose norms stand before their sub-layers: passing one by is silencing what it hands on.
 class Bypass : public testing::TestWithParam<std::pair<const char*, const char*>> {};
 INSTANTIATE_TEST_SUITE_P(Models, Bypass,
-                         testing::Values(std::pair("llama", ""), std::pair("gpt2", ""), std::pair("qwen3_moe", ""), std::pair("gemma3", ""), std::pair("vit_classifier", ""), std::pair("patchtst_model", ""),
+                         testing::Values(std::pair("llama", ""), std::pair("gpt2", ""), std::pair("qwen3_moe", ""), std::pair("gemma3", ""), std::pair("vit_classifier", ""), std::pair("swin_classifier", ""), std::pair("patchtst_model", ""),
                                          std::pair("clip_text", "text."), std::pair("clip_vision_projected", "vision."), std::pair("whisper", "encoder."), std::pair("whisper", "decoder.")),
                          [](const auto& info) { return std::string(info.param.first) + "_" + std::to_string(info.index); });
 
@@ -285,6 +287,19 @@ TEST_P(Bypass, IsASilencedSubLayer) {
         }
         EXPECT_TRUE(changes) << part << " has no say in the outputs";
     }
+}
+
+TEST(SteeredStages, KeepTheirOrder) {
+    const Model model = open_golden("swin_classifier");
+    const Tensors inputs = read_tensors(golden_folder("swin_classifier") + "/inputs.safetensors");
+    const Session s = make_session(model, [&](orr_session_options& o) { o.batch = inputs.begin()->second.shape[0]; });
+    const Tensors plain = run(s, inputs);
+    expect_failure([&] { set_control(s, "layer_plan", "\"0,2,1,3\""); }, ORR_INVALID_ARGUMENT, {"layer_plan", "layer 1 of stage 0", "behind", "stage 1"});
+    expect_failure([&] { set_control(s, "layer_plan", "\"0,1|2,3\""); }, ORR_INVALID_ARGUMENT, {"layer_plan", "layer 2 of stage 1", "beside", "stage 0"});
+    set_control(s, "layer_plan", "\"3\"");  // a stage without layers still merges
+    EXPECT_EQ(run(s, inputs).begin()->second.shape, plain.begin()->second.shape);
+    set_control(s, "layer_plan", "\"0,1|1,2,3\"");
+    for (const auto& [name, tensor] : plain) EXPECT_LE(difference(run(s, inputs).at(name), tensor), 1e-5) << name;
 }
 
 TEST(SteeringErrors, NameWhatIsWrong) {

@@ -27,6 +27,9 @@ def blocks(model, case):
         return model.backbone, "layers", [(b, b.mixer, None) for b in model.backbone.layers]
     if case == "bert":
         return model.encoder, "layer", [(b, b.attention.output.dense, b.output.dense) for b in model.encoder.layer]
+    if case == "swin_classifier":  # blocks count through all stages
+        stages = model.swin.encoder.layers
+        return stages, None, [(b, b.attention.output.dense if hasattr(b.attention, "output") else b.attention.o_proj, b.output.dense if hasattr(b, "output") else b.mlp) for s in stages for b in s.blocks]
     vit = model.vit
     return vit, "layers", [(b, b.attention.o_proj, b.mlp) for b in vit.layers]
 
@@ -84,6 +87,9 @@ class Case:
     def make(self):
         outputs, seen = self.run()
         parts = ["output", "mixer.output"] + (["ffn.output"] if self.blocks[0][2] is not None else [])
+        if self.attribute is None:  # Swin's attention gives windows there, of which mixer.output is the image
+            parts.remove("mixer.output")
+            seen = {path: value for path, value in seen.items() if not path.endswith("mixer.output")}
         self.add("read", [{"path": f"layers.*.{p}", "kind": "read"} for p in parts], {}, {**outputs, **seen})
         last = seen["layers.1.output"]
         head = next(iter(outputs.values())).astype(np.float64)
@@ -105,6 +111,8 @@ class Case:
         self.edit("set", "layers.0.output", "set", lambda t: torch.from_numpy(whole), operand=self.operand("set.operand", whole))
         vector = self.random.standard_normal(last.shape[-1]).astype(np.float32)
         self.edit("add", "layers.0.mixer.output", "add", lambda t: t + 0.5 * torch.from_numpy(vector), factor=0.5, operand=self.operand("add.operand", vector))
+        if self.attribute is None:
+            return self.plan_stages()
         original = list(getattr(self.owner, self.attribute))
         for text, order in (("1,0", [1, 0]), ("1", [1]), ("0*2,1", [0, 0, 1])):
             setattr(self.owner, self.attribute, torch.nn.ModuleList([original[i] for i in order]))
@@ -118,9 +126,21 @@ class Case:
             config.num_hidden_layers = len(original)
 
 
+    def plan_stages(self):
+        original = [list(stage.blocks) for stage in self.owner]
+        for text, order in (("1,0,2,3", [[1, 0], [0, 1]]), ("0,3", [[0], [1]]), ("0*2,1,3,2", [[0, 0, 1], [1, 0]])):
+            for stage, blocks_of_stage, which in zip(self.owner, original, order):
+                stage.blocks = torch.nn.ModuleList([blocks_of_stage[i] for i in which])
+            with torch.no_grad():
+                result = self.model(**self.inputs)
+            self.add("layer_plan " + text, [], {"layer_plan": text}, {n: result[n].numpy() for n in self.outputs})
+        for stage, blocks_of_stage in zip(self.owner, original):
+            stage.blocks = torch.nn.ModuleList(blocks_of_stage)
+
+
 def main():
     golden = pathlib.Path(sys.argv[1])
-    for name in ("llama", "gpt2", "mamba", "bert", "vit_classifier"):
+    for name in ("llama", "gpt2", "mamba", "bert", "vit_classifier", "swin_classifier"):
         case = Case(golden / name, name)
         case.make()
         save_file(case.tensors, golden / name / "steering.safetensors")

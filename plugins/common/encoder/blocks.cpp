@@ -31,6 +31,8 @@ Value Net::prepend_and_place(Value patches, Value cls, Value positions, int64_t 
 
 Value attend_to(Net& net, const std::string& path, const Attention& a, Value query, Value keys, Value values) {
     const Value context = net.g.op("orr.attention/1", {query, keys, values, a.bias, a.key_mask}, Attrs().set("causal", a.causal));
+    const Value weights = net.g.op("orr.attention_probabilities/1", {query, keys, a.bias, a.key_mask}, Attrs().set("causal", a.causal));
+    net.g.named(a.probabilities.empty() ? path + ".probabilities" : a.probabilities, weights);  // for taps; nothing reads it
     return net.g.named(path + ".context", net.merge_heads(context, a.width));
 }
 

@@ -60,6 +60,7 @@ struct Attention {
     bool q_bias = true, k_bias = true, v_bias = true;
     bool causal = false;
     Value key_mask, bias;
+    std::string probabilities;  // their path, where it is not path.probabilities
 };
 // `path` names the values: path.q, path.context …
 // Heads side by side, [B, T, E], before the output weights:

@@ -26,17 +26,21 @@ class LayerPlan {
     // x after all of it. block(step, x) gives x after one layer. Stops once something has failed.
     template <class Block>
     Value run(Graph& g, Value x, Block&& block) const {
-        for (const std::vector<LayerStep>& side_by_side : steps_) {
-            Value sum;
-            for (const LayerStep& step : side_by_side) {
-                if (!x) return x;
-                const Value y = block(step, x);
-                sum = sum ? g.op("orr.add/1", {sum, y}) : y;
-            }
-            const auto n = static_cast<double>(side_by_side.size());
-            x = n > 1 ? g.op("orr.affine/1", {sum}, Attrs().set("scale", 1 / n)) : sum;
-        }
+        for (const std::vector<LayerStep>& side_by_side : steps_) x = run(g, side_by_side, x, block);
         return x;
+    }
+    // The same in pieces: each item is what runs side by side.
+    const std::vector<std::vector<LayerStep>>& steps() const { return steps_; }
+    template <class Block>
+    static Value run(Graph& g, const std::vector<LayerStep>& side_by_side, Value x, Block&& block) {
+        Value sum;
+        for (const LayerStep& step : side_by_side) {
+            if (!x) return x;
+            const Value y = block(step, x);
+            sum = sum ? g.op("orr.add/1", {sum, y}) : y;
+        }
+        const auto n = static_cast<double>(side_by_side.size());
+        return n > 1 ? g.op("orr.affine/1", {sum}, Attrs().set("scale", 1 / n)) : sum;
     }
 
   private:

@@ -90,6 +90,7 @@ class Builder {
         Attrs attrs;
         attrs.set("scale", d_.attention_scale).set("causal", d_.causal).set("window", window).set("softcap", d_.attention_softcap);
         const Value out = g_.op("orr.attention/1", {q, k, v, Value{}, mask_}, attrs);
+        named("mixer.probabilities", g_.op("orr.attention_probabilities/1", {q, k, Value{}, mask_}, attrs));  // for taps; nothing reads it
         return named("mixer.context", g_.op("orr.reshape/1", {out}, Attrs().set("shape", std::vector<int64_t>{0, 0, q_width})));
     }
 
@@ -216,7 +217,7 @@ const char* const* decoder_operators() {
     static const char* const ids[] = {"orr.embedding/1",    "orr.linear/1",  "orr.rms_norm/1", "orr.rope/1",       "orr.attention/1",
                                       "orr.cache_append/1", "orr.add/1",     "orr.mul/1",      "orr.activation/1", "orr.reshape/1",
                                       "orr.slice/1",        "orr.softcap/1", "orr.affine/1",   "orr.clamp/1",      "orr.cast/1",
-                                      "orr.reduce/1",       "orr.sample/1",  nullptr};
+                                      "orr.reduce/1",       "orr.sample/1",  "orr.attention_probabilities/1", nullptr};
     return ids;
 }
 

@@ -65,6 +65,7 @@ class Builder {
         const Value k = named("mixer.k", heads(linear(x, e_.names.k, e_.hidden, e_.hidden)));
         const Value v = named("mixer.v", heads(linear(x, e_.names.v, e_.hidden, e_.hidden)));
         const Value out = g_.op("orr.attention/1", {q, k, v, bias_, mask_});
+        named("mixer.probabilities", g_.op("orr.attention_probabilities/1", {q, k, bias_, mask_}));  // for taps; nothing reads it
         const Value context = named("mixer.context", g_.op("orr.reshape/1", {out}, Attrs().set("shape", std::vector<int64_t>{0, 0, e_.hidden})));
         return named("mixer.output", linear(context, e_.names.o, e_.hidden, e_.hidden));
     }
@@ -186,7 +187,7 @@ void build_encoder(const EncoderConfig& e, const orr_model_source&, std::string_
 
 const char* const* encoder_operators() {
     static const char* const ids[] = {
-        "orr.embedding/1", "orr.linear/1", "orr.layer_norm/1", "orr.attention/1", "orr.add/1",  "orr.sub/1",    "orr.mul/1",       "orr.activation/1",
+        "orr.embedding/1", "orr.linear/1", "orr.layer_norm/1", "orr.attention/1", "orr.attention_probabilities/1", "orr.add/1",  "orr.sub/1",    "orr.mul/1",       "orr.activation/1",
         "orr.reshape/1",   "orr.slice/1",  "orr.concat/1",     "orr.compare/1",   "orr.cast/1", "orr.cumsum/1", "orr.transpose/1", "orr.affine/1",
         nullptr};
     return ids;

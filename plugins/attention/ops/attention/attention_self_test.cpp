@@ -10,7 +10,7 @@ bool attention_self_test(const orr_prepare* node, uint32_t i, orr_self_test* tes
     if (i > 0) return false;
     const orr_tensor &q = *node->inputs[kQuery], &k = *node->inputs[kKey];
     const int64_t group = q.shape[2] / k.shape[2], heads = std::min<int64_t>(k.shape[2], q.shape[1] <= 8 ? 2 : 1);
-    const int64_t tokens = std::min(q.shape[1], kTokens), keys = std::max(std::min(k.shape[1], kKeys), std::min(k.shape[1], tokens));
+    const int64_t tokens = std::min(q.shape[1], kTokens), keys = is_paged(k) ? kKeys : std::max(std::min(k.shape[1], kKeys), std::min(k.shape[1], tokens));  // a cache of any capacity: one test
     int64_t* const query = test->inputs[kQuery]->shape;
     query[0] = 1, query[1] = tokens, query[2] = group * heads;
     for (const uint32_t n : {kKey, kValue}) {

@@ -252,7 +252,7 @@ const orr_model_arch* orr_model_whisper() {
     using orrery::Whisper;
     static const char* const names[] = {"WhisperForConditionalGeneration", "WhisperModel", "whisper", nullptr};
     static const char* const operators[] = {"orr.conv1d/1",    "orr.embedding/1",    "orr.linear/1",     "orr.layer_norm/1",
-                                            "orr.attention/1", "orr.cache_append/1", "orr.activation/1", "orr.add/1",
+                                            "orr.attention/1", "orr.attention_probabilities/1", "orr.cache_append/1", "orr.activation/1", "orr.add/1",
                                             "orr.reshape/1",   "orr.slice/1",        "orr.affine/1", "orr.cast/1",       nullptr};
     static const orr_model_arch arch = orrery::encoder::describe<Whisper>("whisper", "Whisper: speech to text", names, operators);
     return &arch;

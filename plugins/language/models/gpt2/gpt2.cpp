@@ -155,6 +155,7 @@ class Builder {
         Attrs attrs;
         attrs.set("scale", m_.layer_scale[static_cast<size_t>(layer_)]).set("causal", true);
         const Value out = g_.op("orr.attention/1", {q, k, v, Value{}, mask_}, attrs);
+        named("mixer.probabilities", g_.op("orr.attention_probabilities/1", {q, k, Value{}, mask_}, attrs));  // for taps; nothing reads it
         return named("mixer.context", g_.op("orr.reshape/1", {out}, Attrs().set("shape", std::vector<int64_t>{0, 0, m_.hidden})));
     }
     // One third of the fused projection as [B, T, H, D].
@@ -196,7 +197,7 @@ void build(const Gpt2& m, const orr_model_source&, std::string_view entry, Graph
 const orr_model_arch* orr_model_gpt2() {
     static const char* const names[] = {"GPT2LMHeadModel", nullptr};
     static const char* const gguf[] = {"gpt2", nullptr};
-    static const char* const operators[] = {"orr.embedding/1", "orr.linear/1",     "orr.layer_norm/1", "orr.attention/1", "orr.cache_append/1",
+    static const char* const operators[] = {"orr.embedding/1", "orr.linear/1",     "orr.layer_norm/1", "orr.attention/1", "orr.attention_probabilities/1", "orr.cache_append/1",
                                             "orr.add/1",       "orr.activation/1", "orr.reshape/1",    "orr.slice/1",     "orr.affine/1",
                                             nullptr};
     static const orr_model_arch arch =

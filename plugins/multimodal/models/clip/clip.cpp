@@ -245,7 +245,7 @@ const orr_model_arch* orr_model_clip() {
                                         "clip_vision_model",
                                         nullptr};
     static const char* const operators[] = {"orr.embedding/1", "orr.conv2d/1",      "orr.linear/1",  "orr.layer_norm/1",
-                                            "orr.attention/1", "orr.activation/1",  "orr.add/1",     "orr.mul/1",
+                                            "orr.attention/1", "orr.attention_probabilities/1", "orr.activation/1",  "orr.add/1",     "orr.mul/1",
                                             "orr.matmul/1",    "orr.l2_norm/1",     "orr.reshape/1", "orr.transpose/1",
                                             "orr.slice/1",     "orr.pad/1",         "orr.cast/1",    "orr.compare/1",
                                             "orr.argmax/1",    "orr.affine/1", "orr.gather_rows/1", nullptr};

@@ -303,7 +303,7 @@ const orr_model_arch* orr_model_patchtst() {
     using orrery::PatchTst;
     static const char* const names[] = {"PatchTSTForPrediction", "PatchTSTModel", "patchtst", nullptr};
     static const char* const operators[] = {
-        "orr.linear/1",    "orr.layer_norm/1", "orr.attention/1", "orr.activation/1", "orr.add/1",   "orr.sub/1",    "orr.mul/1",
+        "orr.linear/1",    "orr.layer_norm/1", "orr.attention/1", "orr.attention_probabilities/1", "orr.activation/1", "orr.add/1",   "orr.sub/1",    "orr.mul/1",
         "orr.div/1",       "orr.maximum/1",    "orr.affine/1",    "orr.compare/1",    "orr.where/1", "orr.reduce/1", "orr.reshape/1",
         "orr.transpose/1", "orr.slice/1",      "orr.unfold/1",    "orr.concat/1",     "orr.pad/1",   "orr.cast/1",   nullptr};
     static const orr_model_arch arch =

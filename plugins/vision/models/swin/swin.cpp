@@ -15,7 +15,7 @@ namespace {
 using namespace encoder;
 
 struct Stage {
-    int64_t index, depth, heads, width;
+    int64_t index, first, depth, heads, width;  // first: of its blocks, which count through all stages
     Grid grid;  // of its blocks
 };
 
@@ -29,7 +29,10 @@ class Swin {
     void describe_sizes(const orr_model_source& source, const ModelConfig& c);
     Value embed(Net& net, Value pixels) const;
     Value position_bias(Net& net, const Stage& stage, const std::string& name, const std::string& path, int64_t shift) const;
-    Value block(Net& net, const Stage& stage, int64_t number, int64_t layer, Value x) const;
+    Value window_attention(Net& net, const Stage& stage, const LayerStep& step, Value x) const;
+    Value block(Net& net, const Stage& stage, const LayerStep& step, Value x) const;
+    const Stage& stage_of(int64_t layer) const;
+    Value run_layers(Net& net, Value x) const;
     Value merge(Net& net, const Stage& stage, Value x) const;
 
     int64_t channels_, window_;
@@ -61,8 +64,9 @@ Swin::Swin(const orr_model_source& source) {
                                      std::to_string(heads.size()));
     }
     Grid grid{(image_.first + patch_.first - 1) / patch_.first, (image_.second + patch_.second - 1) / patch_.second};
-    for (size_t i = 0; i < depths.size(); i++) {
-        const Stage stage{static_cast<int64_t>(i), depths[i], heads[i], width << i, grid};
+    int64_t first = 0;
+    for (size_t i = 0; i < depths.size(); first += depths[i++]) {
+        const Stage stage{static_cast<int64_t>(i), first, depths[i], heads[i], width << i, grid};
         require_multiple(c, "embed_dim of a stage", stage.width, "its num_heads", stage.heads);
         if (std::min(grid.height, grid.width) < window_) {
             throw Error(ORR_UNSUPPORTED, "config.json: window_size " + std::to_string(window_) + " is larger than the " +
@@ -102,6 +106,7 @@ void Swin::describe_sizes(const orr_model_source& source, const ModelConfig& c) 
     info["ignored"] = c.unused();
     summary.info_json = json_text(info);
     summary.ignored_tensors = {"*relative_position_index", "*mask_token"};
+    declare_layer_controls(summary, layers, true);
 }
 
 Value Swin::embed(Net& net, Value pixels) const {
@@ -133,10 +138,15 @@ Value Swin::position_bias(Net& net, const Stage& stage, const std::string& name,
     return net.add(bias, g.constant(path + ".mixer.shift_mask", mask, {windows, 1, area, area}));
 }
 
-Value Swin::block(Net& net, const Stage& stage, int64_t number, int64_t layer, Value x) const {
+std::string block_name(const Stage& stage, const LayerStep& step) {
+    return "encoder.layers." + std::to_string(stage.index) + ".blocks." + std::to_string(step.layer - stage.first) + ".";
+}
+
+Value Swin::window_attention(Net& net, const Stage& stage, const LayerStep& step, Value x) const {
     Graph& g = net.g;
-    const std::string name = "encoder.layers." + std::to_string(stage.index) + ".blocks." + std::to_string(number) + ".";
-    const std::string path = "layers." + std::to_string(layer);
+    const int64_t number = step.layer - stage.first;
+    const std::string name = block_name(stage, step);
+    const std::string& path = step.path;
     const int64_t width = stage.width, area = window_ * window_;
     // One window high or wide: nothing to shift (upstream: set_shift_and_window_size).
     const int64_t shift = number % 2 && std::min(stage.grid.height, stage.grid.width) > window_ ? window_ / 2 : 0;
@@ -162,20 +172,25 @@ Value Swin::block(Net& net, const Stage& stage, int64_t number, int64_t layer, V
     a.output = name + "attention.output.dense";
     a.q_bias = a.k_bias = a.v_bias = qkv_bias_;
     a.bias = position_bias(net, stage, name, path, shift);
+    a.probabilities = path + ".mixer.probabilities";
     // The output weights act on rows, so the rows go home first: the sum below can join that product.
     Value context = net.reshape(self_attend(net, path + ".windows", a, net.reshape(normed, {-1, area, width})), {-1, tokens, width});
     if (!whole) context = net.gather(context, g.constant_i32(path + ".mixer.from_windows", tables.from_windows), 1);
-    const Value mixed = project(net, path + ".mixer", a, g.named(path + ".mixer.context", context));
+    return project(net, path + ".mixer", a, g.named(path + ".mixer.context", context));
+}
 
-    const Value middle = net.add(x, mixed);
+Value Swin::block(Net& net, const Stage& stage, const LayerStep& step, Value x) const {
+    const std::string name = block_name(stage, step);
+    if (step.mixer) x = net.add(x, window_attention(net, stage, step, x));
+    if (!step.ffn) return step.mixer ? net.g.named(step.path + ".output", x) : x;
     FeedForward f;
-    f.width = width;
-    f.inner = static_cast<int64_t>(mlp_ratio_ * static_cast<double>(width));
+    f.width = stage.width;
+    f.inner = static_cast<int64_t>(mlp_ratio_ * static_cast<double>(stage.width));
     f.up = name + "intermediate.dense";
     f.down = name + "output.dense";
     f.activation = activation_;
-    const Value fed = feed_forward(net, path + ".ffn", f, net.layer_norm(name + "layernorm_after", middle, width, eps_));
-    return g.named(path + ".output", net.add(middle, fed));
+    const Value fed = feed_forward(net, step.path + ".ffn", f, net.layer_norm(name + "layernorm_after", x, stage.width, eps_));
+    return net.g.named(step.path + ".output", net.add(x, fed));
 }
 
 // Four neighbours side by side, normalised, halved in width: [B, h*w, E] -> [B, ceil(h/2)*ceil(w/2), 2E].
@@ -195,16 +210,35 @@ Value Swin::merge(Net& net, const Stage& stage, Value x) const {
     return g.named(path + ".output", net.linear(name + "reduction", x, 4 * stage.width, 2 * stage.width, false));
 }
 
+const Stage& Swin::stage_of(int64_t layer) const {
+    const auto after = std::find_if(stages_.begin(), stages_.end(), [&](const Stage& s) { return s.first > layer; });
+    return *(after - 1);
+}
+
+// Blocks in the plan's order, with a merge wherever the next ones are of a later stage, and up to the last stage behind them all. There is no way back.
+Value Swin::run_layers(Net& net, Value x) const {
+    Graph& g = net.g;
+    const LayerPlan plan(g, stages_.back().first + stages_.back().depth);
+    size_t at = 0;
+    for (const std::vector<LayerStep>& side_by_side : plan.steps()) {
+        for (const LayerStep& step : side_by_side) {
+            const auto stage = static_cast<size_t>(stage_of(step.layer).index);
+            if (stage < at || (&step != side_by_side.data() && stage != at))
+                throw Error(ORR_INVALID_ARGUMENT, "control layer_plan: layer " + std::to_string(step.layer) + " of stage " + std::to_string(stage) + " stands " +
+                                                      (&step == side_by_side.data() ? "behind" : "beside") + " one of stage " + std::to_string(at) + ", whose tokens are others");
+            for (; at < stage; at++) x = merge(net, stages_[at], x);
+        }
+        x = LayerPlan::run(g, side_by_side, x, [&](const LayerStep& step, Value in) { return block(net, stages_[at], step, in); });
+    }
+    for (; at + 1 < stages_.size(); at++) x = merge(net, stages_[at], x);
+    return x;
+}
+
 void Swin::build(std::string_view, const orr_model_source& source, Graph& g) const {
     const Net probe(g, source);
     Net net(g, source, probe.has("swin.embeddings.norm.weight") ? "swin." : "");
     const Value pixels = g.input("pixel_values", ORR_TYPE_F32, {g.symbol("B"), channels_, image_.first, image_.second});
-    Value x = embed(net, pixels);
-    int64_t layer = 0;
-    for (const Stage& stage : stages_) {
-        for (int64_t i = 0; i < stage.depth; i++) x = block(net, stage, i, layer++, x);
-        if (stage.index + 1 < static_cast<int64_t>(stages_.size())) x = merge(net, stage, x);
-    }
+    Value x = run_layers(net, embed(net, pixels));
     const int64_t width = stages_.back().width;
     x = g.named("norm.output", net.layer_norm("layernorm", x, width, eps_));
     const Value pooled = g.named("pooler.output", net.reduce("mean", x, {1}, false));
@@ -225,8 +259,8 @@ const orr_model_arch* orr_model_swin() {
     using orrery::Swin;
     static const char* const names[] = {"SwinModel", "SwinForImageClassification", "swin", nullptr};
     static const char* const operators[] = {
-        "orr.conv2d/1",    "orr.linear/1", "orr.layer_norm/1", "orr.attention/1", "orr.activation/1", "orr.add/1", "orr.reshape/1",
-        "orr.transpose/1", "orr.pad/1",    "orr.gather/1",     "orr.reduce/1",    "orr.cast/1",       nullptr};
+        "orr.conv2d/1",    "orr.linear/1", "orr.layer_norm/1", "orr.attention/1", "orr.attention_probabilities/1", "orr.activation/1", "orr.add/1", "orr.reshape/1",
+        "orr.transpose/1", "orr.pad/1",    "orr.gather/1",     "orr.reduce/1",    "orr.cast/1",       "orr.affine/1",    nullptr};
     static const orr_model_arch arch = orrery::encoder::describe<Swin>("swin", "Swin Transformer: attention in shifted windows", names, operators);
     return &arch;
 }

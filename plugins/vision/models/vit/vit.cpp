@@ -122,7 +122,7 @@ void Vit::build(std::string_view, const orr_model_source& source, Graph& g) cons
 const orr_model_arch* orr_model_vit() {
     using orrery::Vit;
     static const char* const names[] = {"ViTModel", "ViTForImageClassification", "vit", nullptr};
-    static const char* const operators[] = {"orr.conv2d/1", "orr.linear/1",  "orr.layer_norm/1", "orr.attention/1", "orr.activation/1",
+    static const char* const operators[] = {"orr.conv2d/1", "orr.linear/1",  "orr.layer_norm/1", "orr.attention/1", "orr.attention_probabilities/1", "orr.activation/1",
                                             "orr.add/1",    "orr.reshape/1", "orr.slice/1",      "orr.pad/1",       "orr.cast/1",
                                             "orr.affine/1", nullptr};
     static const orr_model_arch arch = orrery::encoder::describe<Vit>("vit", "Vision Transformer: images as sequences of patches", names, operators);

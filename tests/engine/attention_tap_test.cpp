@@ -1,0 +1,150 @@
+// Attention's probabilities, asked for by path: what transformers gives with output_attentions (golden/<case>/attention.safetensors), in one run
+// and token by token, and nothing of them where nobody asks.
+#include <cmath>
+
+#include "support.hpp"
+
+namespace engine_tests {
+namespace {
+
+constexpr float kTolerance = 1e-4f;
+
+void set_taps(const Session& session, const std::vector<std::string>& paths, const char* kind = "read") {
+    std::vector<orr_tap> taps;
+    for (const std::string& path : paths) taps.push_back({ORR_HEADER(orr_tap), path.c_str(), kind, 1, 0, nullptr, 0, 0, 0, 0});
+    std::vector<const orr_tap*> pointers;
+    for (const orr_tap& t : taps) pointers.push_back(&t);
+    check(orr_session_set_taps(session.get(), static_cast<uint32_t>(pointers.size()), pointers.data()));
+}
+
+float largest_difference(const Tensor& got, const Tensor& want) {
+    if (got.shape != want.shape) return INFINITY;
+    const std::vector<float> a = got.floats(), b = want.floats();
+    float most = 0;
+    for (size_t i = 0; i < a.size(); i++) most = std::isfinite(a[i]) ? std::max(most, std::fabs(a[i] - b[i])) : INFINITY;
+    return most;
+}
+
+// Queries [from, to) of [B, H, T, T], as a session that ends there sees them.
+Tensor part_of(const Tensor& whole, int64_t from, int64_t to) { return whole.cut(2, from, to).cut(3, 0, to); }
+
+class AttentionTaps : public testing::TestWithParam<std::tuple<const char*, const char*>> {
+  protected:
+    void SetUp() override {
+        const std::string device = std::get<1>(GetParam());
+        if (device == "vulkan" && kThreadSanitizer) GTEST_SKIP() << "drivers are not instrumented";
+        if (device == "vulkan" && !has_vulkan()) GTEST_SKIP() << "no Vulkan device";
+        const std::string folder = golden_folder(std::get<0>(GetParam()));
+        model_ = open_golden(std::get<0>(GetParam()), nullptr, std::get<1>(GetParam()));
+        inputs_ = read_tensors(folder + "/inputs.safetensors");
+        want_ = read_tensors(folder + "/attention.safetensors");
+        for (const auto& [path, tensor] : want_) paths_.push_back(path);
+        ASSERT_FALSE(paths_.empty());
+    }
+    Session session() const {
+        return make_session(model_, [&](orr_session_options& o) { o.batch = inputs_.begin()->second.shape[0]; });
+    }
+    Model model_;
+    Tensors inputs_, want_;
+    std::vector<std::string> paths_;
+};
+const auto kName = [](const auto& info) { return std::string(std::get<0>(info.param)) + "_" + std::get<1>(info.param); };
+const auto kDevices = testing::Values("cpu", "vulkan");
+
+TEST_P(AttentionTaps, AreWhatUpstreamGives) {
+    const Session plain = session(), s = session();
+    const Tensors outputs = run(plain, inputs_);
+    set_taps(s, paths_);
+    const Tensors got = run(s, inputs_);
+    for (const std::string& path : paths_) EXPECT_LE(largest_difference(got.at(path), want_.at(path)), kTolerance) << path;
+    for (const auto& [name, tensor] : outputs) EXPECT_LE(difference(got.at(name), tensor), 1e-5) << name;
+}
+
+TEST_P(AttentionTaps, AreNotWorkedOutWhereNobodyAsks) {
+    const auto count = [](const Session& s) {
+        const Json steps = description(s, "plan", "steps");
+        return std::count_if(steps.begin(), steps.end(), [](const Json& step) { return step.value("op", "") == "orr.attention_probabilities/1"; });
+    };
+    const Session plain = session(), s = session();
+    run(plain, inputs_);
+    EXPECT_EQ(count(plain), 0);
+    set_taps(s, {paths_[0]});
+    run(s, inputs_);
+    EXPECT_EQ(count(s), 1);
+    set_taps(s, {});
+    check(orr_session_reset(s.get()));
+    run(s, inputs_);
+    EXPECT_EQ(description(s, "plan", "steps"), description(plain, "plan", "steps"));
+}
+INSTANTIATE_TEST_SUITE_P(Cases, AttentionTaps,
+                         testing::Combine(testing::Values("llama", "gpt2", "bert", "vit_classifier", "mistral_window", "gemma2", "mpnet", "swin_classifier", "whisper", "clip_text", "patchtst_model", "llama_masked"), kDevices), kName);
+
+class AttentionTapsOfDecoders : public AttentionTaps {};
+
+TEST_P(AttentionTapsOfDecoders, GrowWithTheSequence) {
+    const Session s = session();
+    set_taps(s, paths_);
+    const Tensor& ids = inputs_.at("input_ids");
+    const int64_t tokens = ids.shape[1];
+    for (int64_t at = 0; at < tokens;) {
+        const int64_t end = at == 0 ? 4 : at == 4 ? 7 : at + 1;  // a prompt, a piece of several, then one by one
+        const Tensors got = run(s, {{"input_ids", ids.cut(1, at, end)}}, end == at + 1 ? "next" : "forward");
+        for (const std::string& path : paths_) EXPECT_LE(largest_difference(got.at(path), part_of(want_.at(path), at, end)), kTolerance) << path << " of tokens " << at << " to " << end;
+        at = end;
+    }
+}
+
+TEST_P(AttentionTapsOfDecoders, OfOneQuery) {
+    const Session s = session();
+    set_taps(s, {paths_[0]}, "last");
+    const int64_t tokens = inputs_.at("input_ids").shape[1];
+    EXPECT_LE(largest_difference(run(s, inputs_).at(paths_[0] + ":last"), want_.at(paths_[0]).cut(2, tokens - 1, tokens)), kTolerance);
+}
+INSTANTIATE_TEST_SUITE_P(Cases, AttentionTapsOfDecoders, testing::Combine(testing::Values("llama", "gpt2", "mistral_window", "gemma2"), kDevices), kName);
+
+TEST(AttentionTapsOfSessions, InABatchShorterSequencesAreFilledWithZeros) {
+    const Model model = open_golden("llama");
+    const std::string path = "layers.1.mixer.probabilities";
+    const std::vector<int32_t> ids = some_ids(8, 41);
+    const Session a = make_session(model), b = make_session(model), alone = make_session(model);
+    for (const Session* s : {&a, &b, &alone}) set_taps(*s, {path});
+    feed(a, part(ids, 0, 5));
+    feed(b, part(ids, 0, 2));
+    feed(alone, part(ids, 0, 2));
+    Tensor next{ORR_TYPE_I32, {2, 1}, std::vector<char>(8)};
+    std::memcpy(next.bytes.data(), &ids[5], 4);
+    std::memcpy(next.bytes.data() + 4, &ids[2], 4);
+    const orr_named_tensor input = named("input_ids", next);
+    const orr_named_tensor* inputs[] = {&input};
+    orr_session* sessions[] = {a.get(), b.get()};
+    check(orr_session_run_batch(2, sessions, "next", 1, inputs, 0, nullptr));
+    orr_named_tensor out{};
+    out.header = ORR_HEADER(orr_named_tensor);
+    check(orr_session_output(a.get(), path.c_str(), &out));
+    ASSERT_EQ((std::vector<int64_t>{out.shape, out.shape + out.rank}), (std::vector<int64_t>{2, 4, 1, 6}));
+    const std::vector<float> want = run(alone, {{"input_ids", ids_tensor({ids[2]})}}, "next").at(path).floats();
+    const auto* got = static_cast<const float*>(out.data) + 24;
+    for (size_t h = 0; h < 4; h++)
+        for (size_t s = 0; s < 6; s++) EXPECT_FLOAT_EQ(got[h * 6 + s], s < 3 ? want[h * 3 + s] : 0.0f) << h << ", " << s;
+}
+
+TEST(AttentionTapsOfSessions, CannotBeEdited) {
+    const Model model = open_golden("llama");
+    const Session s = make_session(model), plain = make_session(model);
+    expect_failure([&] { set_taps(s, {"layers.0.mixer.probabilities"}, "zero"); }, ORR_UNSUPPORTED, {"layers.0.mixer.probabilities", "nothing in the model reads"});
+    set_taps(s, {"layers.0.mixer.*"}, "zero");  // of several paths it is passed over
+    set_taps(plain, {"layers.0.mixer.output"}, "zero");
+    EXPECT_EQ(feed(s, some_ids(5, 41)).bytes, feed(plain, some_ids(5, 41)).bytes);
+}
+
+TEST(AttentionTapsOfSessions, HaveNoPositionsPastTheContext) {
+    const Model model = open_golden("llama");
+    const Session s = make_session(model, [](orr_session_options& o) { o.context = 4; });
+    set_taps(s, {"layers.0.mixer.probabilities"});
+    feed(s, {1, 2, 3});
+    expect_failure([&] { feed(s, {4, 5}); }, ORR_LIMIT, {"5", "4"});
+    EXPECT_EQ(run(s, {{"input_ids", ids_tensor({4})}}, "next").at("layers.0.mixer.probabilities").shape, (std::vector<int64_t>{1, 4, 1, 4}));
+}
+
+}  // namespace
+}  // namespace engine_tests
