@@ -14,14 +14,18 @@ namespace orrery::cli {
 
 json to_json(const Matrix& m) {
     json out = json::array();
-    for (size_t r = 0; r < m.rows; r++) out.push_back(std::vector<double>(m.values.begin() + static_cast<ptrdiff_t>(r * m.columns), m.values.begin() + static_cast<ptrdiff_t>((r + 1) * m.columns)));
+    for (size_t r = 0; r < m.rows; r++)
+        out.push_back(std::vector<double>(m.values.begin() + static_cast<ptrdiff_t>(r * m.columns),
+                                          m.values.begin() + static_cast<ptrdiff_t>((r + 1) * m.columns)));
     return out;
 }
 
 #ifndef ORRERY_WITH_PNG
 
 bool can_write_png() { return false; }
-void write_png(const std::string& path, const Picture&) { throw host::Error(ORR_UNSUPPORTED, path + ": this build writes no PNG (it was made without libpng)"); }
+void write_png(const std::string& path, const Picture&) {
+    throw host::Error(ORR_UNSUPPORTED, path + ": this build writes no PNG (it was made without libpng)");
+}
 
 #else
 
@@ -39,7 +43,8 @@ Colour between(const Colour& a, const Colour& b, double t) {
 
 // x in 0 … 1. Anchors of viridis (S. van der Walt, N. Smith, 2015; CC0), lightness rising evenly.
 Colour rising(double x) {
-    static constexpr std::array<Colour, 9> kAnchors = {{{68, 1, 84}, {71, 44, 122}, {59, 81, 139}, {44, 113, 142}, {33, 144, 141}, {39, 173, 129}, {92, 200, 99}, {170, 220, 50}, {253, 231, 37}}};
+    static constexpr std::array<Colour, 9> kAnchors = {
+        {{68, 1, 84}, {71, 44, 122}, {59, 81, 139}, {44, 113, 142}, {33, 144, 141}, {39, 173, 129}, {92, 200, 99}, {170, 220, 50}, {253, 231, 37}}};
     const double at = x * (kAnchors.size() - 1);
     const auto i = std::min(static_cast<size_t>(at), kAnchors.size() - 2);
     return between(kAnchors[i], kAnchors[i + 1], at - static_cast<double>(i));
@@ -69,9 +74,11 @@ class Painter {
         width_ = across_ * (first.columns * cell_ + kGap) - kGap;
         height_ = down * (first.rows * cell_ + kGap) - kGap;
         if (static_cast<uint64_t>(width_) * height_ > kMostPixels)
-            throw host::Error(ORR_LIMIT, "a picture of " + std::to_string(width_) + " x " + std::to_string(height_) + " points is too large; the most is " + std::to_string(kMostPixels) + " points");
+            throw host::Error(ORR_LIMIT, "a picture of " + std::to_string(width_) + " x " + std::to_string(height_) +
+                                             " points is too large; the most is " + std::to_string(kMostPixels) + " points");
         pixels_.assign(width_ * height_ * 3, 255);
-        for (size_t n = 0; n < p.panels.size(); n++) paint(p.panels[n], n % across_ * (first.columns * cell_ + kGap), n / across_ * (first.rows * cell_ + kGap));
+        for (size_t n = 0; n < p.panels.size(); n++)
+            paint(p.panels[n], n % across_ * (first.columns * cell_ + kGap), n / across_ * (first.rows * cell_ + kGap));
     }
     size_t width() const { return width_; }
     size_t height() const { return height_; }
@@ -85,7 +92,8 @@ class Painter {
             for (size_t c = 0; c < m.columns; c++) {
                 const Colour colour = colour_of(m.at(r, c));
                 for (size_t y = top + r * cell_; y < top + (r + 1) * cell_; y++)
-                    for (size_t x = left + c * cell_; x < left + (c + 1) * cell_; x++) std::copy(colour.begin(), colour.end(), pixels_.begin() + static_cast<ptrdiff_t>((y * width_ + x) * 3));
+                    for (size_t x = left + c * cell_; x < left + (c + 1) * cell_; x++)
+                        std::copy(colour.begin(), colour.end(), pixels_.begin() + static_cast<ptrdiff_t>((y * width_ + x) * 3));
             }
     }
     Colour colour_of(double v) const {
@@ -125,7 +133,8 @@ bool write_rows(FILE* file, const Painter& painter, png_text* texts, int text_co
         return false;
     }
     png_init_io(png, file);
-    png_set_IHDR(png, info, static_cast<png_uint_32>(painter.width()), static_cast<png_uint_32>(painter.height()), 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_set_IHDR(png, info, static_cast<png_uint_32>(painter.width()), static_cast<png_uint_32>(painter.height()), 8, PNG_COLOR_TYPE_RGB,
+                 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     png_set_text(png, info, texts, text_count);
     png_write_info(png, info);
     for (size_t y = 0; y < painter.height(); y++) png_write_row(png, const_cast<png_bytep>(lines[y]));
@@ -147,7 +156,8 @@ void write_png(const std::string& path, const Picture& picture) {
     std::string keys[] = {"Title", "Rows", "Columns", "Values"};
     std::vector<png_text> texts;
     for (size_t i = 0; i < 4; i++) {
-        std::replace_if(values[i].begin(), values[i].end(), [](char c) { return static_cast<unsigned char>(c) < 32; }, ' ');
+        std::replace_if(
+            values[i].begin(), values[i].end(), [](char c) { return static_cast<unsigned char>(c) < 32; }, ' ');
         png_text t{};
         t.compression = PNG_TEXT_COMPRESSION_NONE;
         t.key = keys[i].data();

@@ -27,7 +27,7 @@ enum class Colours {
 struct Picture {
     std::vector<Matrix> panels;  // side by side, then in further lines; all of one size
     Colours colours = Colours::rising;
-    double low = 0, high = 0;    // equal: what the values span
+    double low = 0, high = 0;          // equal: what the values span
     std::string title, rows, columns;  // text chunks of the file
 };
 

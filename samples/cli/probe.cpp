@@ -54,7 +54,8 @@ Command add(CLI::App& probe, Common& common, Action& action, const char* name, c
     add_common(*sub, common);
     sub->callback([&common, &action, o, run] {
         action = [&common, o, run] {
-            if (!o->png.empty() && !can_write_png()) throw host::Error(ORR_UNSUPPORTED, o->png + ": this build writes no PNG (it was made without libpng)");
+            if (!o->png.empty() && !can_write_png())
+                throw host::Error(ORR_UNSUPPORTED, o->png + ": this build writes no PNG (it was made without libpng)");
             Subject subject(common, *o);
             const json result = run(subject, *o);
             if (common.json)
@@ -73,7 +74,8 @@ void add_probe(CLI::App& app, Common& common, Action& action) {
     CLI::App* probe = app.add_subcommand("probe", "Looks inside a model: lens, attention, similarity, trace, ablate, dump.");
     probe->require_subcommand(1);
 
-    const Command lens = add(*probe, common, action, "lens", "Logit lens: the final norm and the unembedding behind every layer.", probe_lens, "entropy by layer and position");
+    const Command lens = add(*probe, common, action, "lens", "Logit lens: the final norm and the unembedding behind every layer.", probe_lens,
+                             "entropy by layer and position");
     lens.app->add_option("--top", lens.options->top, "tokens shown")->check(CLI::Range(1, 1000));
     lens.app->add_option("--positions", lens.options->positions, "last (default), all, 3 or 2:5");
 
@@ -82,23 +84,29 @@ void add_probe(CLI::App& app, Common& common, Action& action) {
     attention.app->add_option("--layer", attention.options->layers, "layers, repeatable; the last when absent")->allow_extra_args(false);
     attention.app->add_option("--head", attention.options->head, "a head, or mean: all of them averaged; each one when absent");
 
-    add(*probe, common, action, "similarity", "How alike the residual streams behind the layers are: mean cosine over tokens.", probe_similarity, "the matrix");
+    add(*probe, common, action, "similarity", "How alike the residual streams behind the layers are: mean cosine over tokens.", probe_similarity,
+        "the matrix");
 
-    const Command trace = add(*probe, common, action, "trace", "Causal trace: a corrupted run in which one value at a time is what it was in the clean run.", probe_trace,
-                              "the effect by layer and position");
+    const Command trace =
+        add(*probe, common, action, "trace", "Causal trace: a corrupted run in which one value at a time is what it was in the clean run.",
+            probe_trace, "the effect by layer and position");
     trace.app->add_option("--corrupted", trace.options->corrupted, "a text of as many tokens, for the corrupted run");
     trace.app->add_option("--corrupted-ids", trace.options->corrupted_ids, "its tokens instead: 5,18,3");
     trace.app->add_option("--noise", trace.options->noise, "SIGMA@FIRST:END instead: Gaussian noise on the embeddings of these tokens");
     trace.app->add_option("--samples", trace.options->samples, "of noise, averaged")->check(CLI::Range(1, 10000));
     trace.app->add_option("--seed", trace.options->seed, "of the noise");
     trace.app->add_option("--target", trace.options->target, "whose probability counts: a text, or #17; the clean run's own prediction when absent");
-    trace.app->add_option("--site", trace.options->site, "what is restored: output (residual stream), mixer or ffn (what they hand on)")->check(CLI::IsMember({"output", "mixer", "ffn"}));
+    trace.app->add_option("--site", trace.options->site, "what is restored: output (residual stream), mixer or ffn (what they hand on)")
+        ->check(CLI::IsMember({"output", "mixer", "ffn"}));
     trace.app->add_option("--window", trace.options->window, "layers restored at a time, centred")->check(CLI::Range(1, 1001));
 
-    add(*probe, common, action, "ablate", "Ablation sweep: each layer, mixer and feed-forward silenced in turn.", probe_ablate, "what it changes, a row each part, a column each layer");
+    add(*probe, common, action, "ablate", "Ablation sweep: each layer, mixer and feed-forward silenced in turn.", probe_ablate,
+        "what it changes, a row each part, a column each layer");
 
     const Command dump = add(*probe, common, action, "dump", "Writes named values to a safetensors file.", probe_dump, nullptr);
-    dump.app->add_option("--values", dump.options->values, "pattern of paths, repeatable: 'layers.*.mixer.output'")->required()->allow_extra_args(false);
+    dump.app->add_option("--values", dump.options->values, "pattern of paths, repeatable: 'layers.*.mixer.output'")
+        ->required()
+        ->allow_extra_args(false);
     dump.app->add_option("-o,--out", dump.options->out, "safetensors file to write")->required();
 }
 

@@ -38,7 +38,8 @@ Corruption read_noise(const ProbeOptions& o, const Values& embedding) {
     const size_t at = o.noise.find('@');
     double sigma = 0;
     const auto [end, failed] = std::from_chars(o.noise.data(), o.noise.data() + std::min(at, o.noise.size()), sigma);
-    if (at == std::string::npos || failed != std::errc() || end != o.noise.data() + at || !(sigma > 0) || !std::isfinite(sigma)) throw UsageError(usage);
+    if (at == std::string::npos || failed != std::errc() || end != o.noise.data() + at || !(sigma > 0) || !std::isfinite(sigma))
+        throw UsageError(usage);
     const std::vector<int64_t> tokens = parse_positions(o.noise.substr(at + 1), embedding.rows(), "--noise SIGMA@");
     Corruption c;
     c.first = tokens.front(), c.end = tokens.back() + 1;
@@ -46,19 +47,22 @@ Corruption read_noise(const ProbeOptions& o, const Values& embedding) {
     for (int64_t s = 0; s < o.samples; s++) {
         Values noise{embedding.shape, std::vector<float>(embedding.data.size(), 0.0f)};
         for (int64_t t = c.first; t < c.end; t++)
-            for (int64_t e = 0; e < noise.width(); e++) noise.data[static_cast<size_t>(t * noise.width() + e)] = static_cast<float>(sigma * normal.next());
+            for (int64_t e = 0; e < noise.width(); e++)
+                noise.data[static_cast<size_t>(t * noise.width() + e)] = static_cast<float>(sigma * normal.next());
         c.noise.push_back(std::move(noise));
     }
     return c;
 }
 
 Corruption read_corruption(const Subject& subject, const ProbeOptions& o, const std::map<std::string, Values>& clean) {
-    if (!o.corrupted.empty() + !o.corrupted_ids.empty() + !o.noise.empty() != 1) throw UsageError("trace wants one of --corrupted, --corrupted-ids and --noise");
+    if (!o.corrupted.empty() + !o.corrupted_ids.empty() + !o.noise.empty() != 1)
+        throw UsageError("trace wants one of --corrupted, --corrupted-ids and --noise");
     if (!o.noise.empty()) return read_noise(o, clean.at(subject.embedding()));
     Corruption c;
     c.ids = o.corrupted_ids.empty() ? subject.tokenize(o.corrupted) : parse_ids(o.corrupted_ids, "--corrupted-ids");
     if (c.ids.size() != subject.ids().size())
-        throw UsageError("the corrupted run has " + std::to_string(c.ids.size()) + " tokens, the clean one " + std::to_string(subject.ids().size()) + "; a trace needs as many");
+        throw UsageError("the corrupted run has " + std::to_string(c.ids.size()) + " tokens, the clean one " + std::to_string(subject.ids().size()) +
+                         "; a trace needs as many");
     if (c.ids == subject.ids()) throw UsageError("the corrupted run has the same tokens as the clean one");
     return c;
 }
@@ -74,7 +78,8 @@ int64_t read_target(const Subject& subject, const std::string& given, const std:
         if (ids.empty()) throw UsageError("--target " + given + ": gives no token");
         id = ids[0];
     }
-    if (id < 0 || id >= static_cast<int64_t>(clean.size())) throw UsageError("--target " + given + ": token " + std::to_string(id) + " is none of " + std::to_string(clean.size()));
+    if (id < 0 || id >= static_cast<int64_t>(clean.size()))
+        throw UsageError("--target " + given + ": token " + std::to_string(id) + " is none of " + std::to_string(clean.size()));
     return id;
 }
 
@@ -102,7 +107,13 @@ class Trace {
             for (size_t t = 0; t < ids_.size(); t++) effect.at(l, t) = measure(restored(l, static_cast<int64_t>(t))) - corrupted;
         subject_.set_ids(ids_);
         if (!o_.png.empty())
-            write_png(o_.png, {{effect}, Colours::signed_, 0, 0, "causal trace of " + o_.model + ": what restoring " + o_.site + " gives back of the probability", "layers", "tokens"});
+            write_png(o_.png, {{effect},
+                               Colours::signed_,
+                               0,
+                               0,
+                               "causal trace of " + o_.model + ": what restoring " + o_.site + " gives back of the probability",
+                               "layers",
+                               "tokens"});
         return {{"tokens", subject_.token_texts()},
                 {"target", {{"id", target_}, {"text", subject_.token_text(static_cast<int32_t>(target_))}}},
                 {"site", o_.site},
@@ -170,7 +181,8 @@ Score score_tokens(const Values& clean, const Values& now, const std::vector<int
         for (size_t v = 0; v < p.size(); v++)
             if (p[v] > 0) s.divergence += p[v] * std::log(p[v] / std::max(q[v], 1e-300)) / static_cast<double>(tokens);
         s.same += (largest(p, 1) == largest(q, 1) ? 1.0 : 0.0) / static_cast<double>(tokens);
-        if (t + 1 < tokens) s.loss -= std::log(std::max(q[static_cast<size_t>(ids[static_cast<size_t>(t + 1)])], 1e-300)) / static_cast<double>(tokens - 1);
+        if (t + 1 < tokens)
+            s.loss -= std::log(std::max(q[static_cast<size_t>(ids[static_cast<size_t>(t + 1)])], 1e-300)) / static_cast<double>(tokens - 1);
     }
     return s;
 }
@@ -204,14 +216,20 @@ json probe_ablate(Subject& subject, const ProbeOptions& o) {
                           std::all_of(ids.begin(), ids.end(), [&](int32_t id) { return id >= 0 && id < clean.width(); });
     const double base = by_token ? score_tokens(clean, clean, ids).loss : 0;
     json rows = json::array();
-    Picture picture{{Matrix(kinds.size(), subject.layers().size())}, by_token ? Colours::signed_ : Colours::rising, 0, 0,
-                    std::string("ablation of ") + o.model + (by_token ? ": change of the loss, nats a token" : ": relative change of " + output), json(kinds).dump(), "layers"};
+    Picture picture{{Matrix(kinds.size(), subject.layers().size())},
+                    by_token ? Colours::signed_ : Colours::rising,
+                    0,
+                    0,
+                    std::string("ablation of ") + o.model + (by_token ? ": change of the loss, nats a token" : ": relative change of " + output),
+                    json(kinds).dump(),
+                    "layers"};
     for (size_t k = 0; k < kinds.size(); k++)
         for (size_t i = 0; i < subject.layers().size(); i++) {
             const int64_t l = subject.layers()[i];
             std::vector<Edit> edits;
             for (size_t part = 1; part < kinds.size(); part++)
-                if ((k == 0 || part == k) && subject.has(subject.path(l, kinds[part] + ".output"))) edits.push_back({subject.path(l, kinds[part] + ".output"), "zero"});
+                if ((k == 0 || part == k) && subject.has(subject.path(l, kinds[part] + ".output")))
+                    edits.push_back({subject.path(l, kinds[part] + ".output"), "zero"});
             picture.panels[0].at(k, i) = NAN;
             if (edits.empty()) continue;
             const Values now = subject.one_row(subject.run({output}, edits).at(output), output);

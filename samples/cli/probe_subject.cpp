@@ -52,7 +52,8 @@ std::vector<int64_t> parse_positions(const std::string& text, int64_t n, const s
         first = whole(text.substr(0, colon), option);
         end = colon == std::string::npos ? first + 1 : colon + 1 == text.size() ? n : whole(text.substr(colon + 1), option);
     }
-    if (first < 0 || end > n || first >= end) throw UsageError(option + " " + text + ": none of the " + std::to_string(n) + " tokens, which are 0 to " + std::to_string(n - 1));
+    if (first < 0 || end > n || first >= end)
+        throw UsageError(option + " " + text + ": none of the " + std::to_string(n) + " tokens, which are 0 to " + std::to_string(n - 1));
     std::vector<int64_t> out(static_cast<size_t>(end - first));
     std::iota(out.begin(), out.end(), first);
     return out;
@@ -87,7 +88,11 @@ std::vector<int64_t> largest(const std::vector<double>& p, int64_t count) {
 }
 
 Subject::Subject(const Common& common, const ProbeOptions& o)
-    : engine_(make_engine(common)), model_(open_model(engine_, o.model, common)), session_options_(cli::session_options(common)), entry_(o.entry), row_(o.row) {
+    : engine_(make_engine(common)),
+      model_(open_model(engine_, o.model, common)),
+      session_options_(cli::session_options(common)),
+      entry_(o.entry),
+      row_(o.row) {
     read_inputs(o);
     if (!common.numerics) session_options_.numerics = ORR_NUMERICS_EXACT;
     if (!common.cache_type) session_options_.cache_type = cache_type_.c_str();
@@ -106,7 +111,8 @@ void Subject::read_inputs(const ProbeOptions& o) {
         if (inputs_.empty()) throw host::Error(ORR_CORRUPT, o.inputs + ": holds no tensor");
         for (const host::Tensor& t : inputs_) {
             if (t.shape().empty() || o.row < 0 || o.row >= t.shape()[0])
-                throw UsageError("--row " + std::to_string(o.row) + ": input " + t.name() + " has " + std::to_string(t.shape().empty() ? 0 : t.shape()[0]) + " rows");
+                throw UsageError("--row " + std::to_string(o.row) + ": input " + t.name() + " has " +
+                                 std::to_string(t.shape().empty() ? 0 : t.shape()[0]) + " rows");
             if (t.name() == "input_ids" && t.shape().size() == 2) ids_ = row_of(t, o.row);
         }
         return;

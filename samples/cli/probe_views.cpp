@@ -18,10 +18,12 @@ std::string layer_name(int64_t layer) { return std::to_string(layer); }
 // besides. nostalgebraist 2020, "interpreting GPT: the logit lens".
 class Head {
   public:
-    explicit Head(Subject& subject) : subject_(subject), path_(subject.embedding()), most_(std::min(kLensRows, static_cast<int64_t>(subject.ids().size()))) {
+    explicit Head(Subject& subject)
+        : subject_(subject), path_(subject.embedding()), most_(std::min(kLensRows, static_cast<int64_t>(subject.ids().size()))) {
         const std::string& prefix = subject.prefix();
         for (const char* control : {"layer_plan", "bypass"})
-            if (!declares(prefix + control)) throw host::Error(ORR_UNSUPPORTED, "lens needs the control " + prefix + control + ", which this model does not declare");
+            if (!declares(prefix + control))
+                throw host::Error(ORR_UNSUPPORTED, "lens needs the control " + prefix + control + ", which this model does not declare");
         if (!subject.has(path_)) throw host::Error(ORR_UNSUPPORTED, "lens needs a value " + path_ + ", which this model does not name");
         orr_session_options options = subject.options();
         options.context = most_;
@@ -88,7 +90,8 @@ json token(const Subject& subject, int64_t id) { return subject.token_text(stati
 json probe_lens(Subject& subject, const ProbeOptions& o) {
     if (subject.ids().empty()) throw host::Error(ORR_UNSUPPORTED, "lens needs tokens: a text, --ids, or input_ids in --inputs");
     const std::vector<std::string> names = subject.output_names();
-    if (std::find(names.begin(), names.end(), "logits") == names.end()) throw host::Error(ORR_UNSUPPORTED, "lens needs a model with logits; this one has " + json(names).dump());
+    if (std::find(names.begin(), names.end(), "logits") == names.end())
+        throw host::Error(ORR_UNSUPPORTED, "lens needs a model with logits; this one has " + json(names).dump());
     const std::vector<int64_t> positions = parse_positions(o.positions, static_cast<int64_t>(subject.ids().size()), "--positions");
     std::vector<std::pair<std::string, std::string>> streams;  // name, path
     if (subject.has(subject.embedding())) streams.emplace_back("embed", subject.embedding());
@@ -106,7 +109,8 @@ json probe_lens(Subject& subject, const ProbeOptions& o) {
         logits.push_back(head.logits(rows, v.width()));
     }
     json rows = json::array();
-    Picture picture{{Matrix(streams.size(), positions.size())}, Colours::rising, 0, 0, "logit lens: entropy in nats of " + o.model, "layers: embedding first", "tokens"};
+    Picture picture{{Matrix(streams.size(), positions.size())},  Colours::rising,           0,       0,
+                    "logit lens: entropy in nats of " + o.model, "layers: embedding first", "tokens"};
     for (size_t p = 0; p < positions.size(); p++) {
         const Values& last = logits.back();
         const float* final_row = last.row(static_cast<int64_t>(p));
@@ -142,7 +146,10 @@ json probe_attention(Subject& subject, const ProbeOptions& o) {
     for (const int64_t l : layers) {
         paths.push_back(subject.path(l, "mixer.probabilities"));
         if (!subject.has(paths.back()))
-            throw host::Error(ORR_NOT_FOUND, "this model has no " + paths.back() + (subject.has(subject.path(l, "output")) ? ": its mixers are no attention" : ": it has layers " + layer_name(subject.layers().front()) + " to " + layer_name(subject.layers().back())));
+            throw host::Error(ORR_NOT_FOUND, "this model has no " + paths.back() +
+                                                 (subject.has(subject.path(l, "output")) ? ": its mixers are no attention"
+                                                                                         : ": it has layers " + layer_name(subject.layers().front()) +
+                                                                                               " to " + layer_name(subject.layers().back())));
     }
     const auto values = subject.run(paths);
     json heads = json::array();
@@ -159,7 +166,8 @@ json probe_attention(Subject& subject, const ProbeOptions& o) {
         if (o.head == "mean") {
             Matrix mean(static_cast<size_t>(queries), static_cast<size_t>(keys));
             for (int64_t h = 0; h < count; h++)
-                for (size_t k = 0; k < mean.values.size(); k++) mean.values[k] += v.data[static_cast<size_t>(h * queries * keys) + k] / static_cast<double>(count);
+                for (size_t k = 0; k < mean.values.size(); k++)
+                    mean.values[k] += v.data[static_cast<size_t>(h * queries * keys) + k] / static_cast<double>(count);
             shown.emplace_back("mean", mean);
         } else if (!o.head.empty()) {
             int64_t h = -1;
@@ -173,7 +181,8 @@ json probe_attention(Subject& subject, const ProbeOptions& o) {
         for (const auto& [name, m] : shown) {
             double entropy = 0, first = 0, own = 0;
             for (size_t t = 0; t < m.rows; t++) {
-                const std::vector<double> row(m.values.begin() + static_cast<ptrdiff_t>(t * m.columns), m.values.begin() + static_cast<ptrdiff_t>((t + 1) * m.columns));
+                const std::vector<double> row(m.values.begin() + static_cast<ptrdiff_t>(t * m.columns),
+                                              m.values.begin() + static_cast<ptrdiff_t>((t + 1) * m.columns));
                 entropy += entropy_of(row) / static_cast<double>(m.rows);
                 first += row[0] / static_cast<double>(m.rows);
                 own += row[std::min(m.columns - 1, t + m.columns - m.rows)] / static_cast<double>(m.rows);
@@ -197,7 +206,8 @@ json probe_similarity(Subject& subject, const ProbeOptions& o) {
     for (const std::string& path : paths) {
         streams.push_back(subject.one_row(values.at(path), path));
         if (streams.back().shape != streams[0].shape)
-            throw host::Error(ORR_UNSUPPORTED, "similarity needs layers of one shape; " + paths[0] + " is " + json(streams[0].shape).dump() + ", " + path + " is " + json(streams.back().shape).dump());
+            throw host::Error(ORR_UNSUPPORTED, "similarity needs layers of one shape; " + paths[0] + " is " + json(streams[0].shape).dump() + ", " +
+                                                   path + " is " + json(streams.back().shape).dump());
     }
     Matrix m(streams.size(), streams.size());
     for (size_t i = 0; i < streams.size(); i++)
@@ -213,7 +223,10 @@ json probe_similarity(Subject& subject, const ProbeOptions& o) {
                 m.at(i, j) += (norms > 0 ? dot / norms : 0) / static_cast<double>(a.rows());
             }
         }
-    if (!o.png.empty()) write_png(o.png, {{m}, Colours::rising, 0, 0, "mean cosine of residual streams of " + o.model, "layers: embedding first", "layers: embedding first"});
+    if (!o.png.empty())
+        write_png(
+            o.png,
+            {{m}, Colours::rising, 0, 0, "mean cosine of residual streams of " + o.model, "layers: embedding first", "layers: embedding first"});
     return {{"layers", names}, {"similarity", to_json(m)}};
 }
 
