@@ -110,6 +110,7 @@ void add_inspect(CLI::App& app, Common& common, Action& action);
 void add_plugins(CLI::App& app, Common& common, Action& action);
 void add_doctor(CLI::App& app, Common& common, Action& action);
 void add_new(CLI::App& app, Common& common, Action& action);
+void add_probe(CLI::App& app, Common& common, Action& action);
 
 }  // namespace orrery::cli
 #endif

@@ -49,7 +49,7 @@ int run_command(int argc, char** argv) {
     Common common;
     Action action;
     add_common(app, common);
-    for (const auto add : {add_run, add_chat, add_embed, add_tokenize, add_perplexity, add_eval, add_bench, add_inspect, add_plugins, add_doctor, add_new})
+    for (const auto add : {add_run, add_chat, add_embed, add_tokenize, add_perplexity, add_eval, add_bench, add_inspect, add_plugins, add_doctor, add_new, add_probe})
         add(app, common, action);
     for (CLI::App* sub : app.get_subcommands({})) add_common(*sub, common);
     try {

@@ -38,12 +38,6 @@ int64_t whole(const std::string& given, const std::string& text) {
     return value;
 }
 
-// * stands for any text without a dot.
-bool fits(const std::string& path, const std::string& pattern) {
-    const std::string literal = std::regex_replace(pattern, std::regex(R"([.+?^$(){}|\[\]\\])"), R"(\$&)");
-    return std::regex_match(path, std::regex(std::regex_replace(literal, std::regex(R"(\*)"), "[^.]*")));
-}
-
 class Taps {
   public:
     Taps(const host::Model& model, const char* entry) : model_(model), entry_(entry) {}
@@ -110,7 +104,7 @@ class Taps {
         bool any = false;
         for (const json& value : parse_json(model_.describe("values", entry_))) {
             const auto path = value["name"].get<std::string>();
-            if (!fits(path, pattern)) continue;
+            if (!path_fits(path, pattern)) continue;
             any = true;
             const auto tensor = std::find_if(tensors.begin(), tensors.end(), [&](const host::Tensor& t) { return t.name() == path; });
             if (tensor == tensors.end())
@@ -135,6 +129,11 @@ class Taps {
 };
 
 }  // namespace
+
+bool path_fits(const std::string& path, const std::string& pattern) {
+    const std::string literal = std::regex_replace(pattern, std::regex(R"([.+?^$(){}|\[\]\\])"), R"(\$&)");
+    return std::regex_match(path, std::regex(std::regex_replace(literal, std::regex(R"(\*)"), "[^.]*")));
+}
 
 void add_steering(CLI::App& app, Steering& s) {
     app.add_option(

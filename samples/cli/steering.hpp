@@ -14,6 +14,8 @@ struct Steering {
     std::vector<std::string> controls;  // NAME=VALUE
 };
 
+// * stands for any text without a dot.
+bool path_fits(const std::string& path, const std::string& pattern);
 void add_steering(CLI::App& app, Steering& steering);
 // Throws UsageError for what cannot be read, host::Error for what the engine refuses.
 void steer(host::Session& session, const host::Model& model, const Steering& steering, const char* entry);

@@ -21,4 +21,4 @@ need_packages() {
 
 # What building takes.
 build_packages=(g++ cmake ninja-build pkg-config libtbb-dev libhwy-dev libboost-dev libboost-filesystem-dev nlohmann-json3-dev libpcre2-dev
-    libutf8proc-dev libcli11-dev libedit-dev libgtest-dev libvulkan-dev glslang-tools)
+    libutf8proc-dev libcli11-dev libedit-dev libpng-dev libgtest-dev libvulkan-dev glslang-tools)

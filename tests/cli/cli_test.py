@@ -89,7 +89,7 @@ class Usage(Case):
 
     def test_help_and_version(self):
         for arguments in (["--help"], ["--version"], *([name, "--help"] for name in
-                          ("run", "chat", "embed", "tokenize", "perplexity", "eval", "bench", "inspect", "plugins", "doctor"))):
+                          ("run", "chat", "embed", "tokenize", "perplexity", "eval", "bench", "inspect", "plugins", "doctor", "probe"))):
             r = run(*arguments)
             self.assertEqual(r.returncode, 0, r.stderr)
             self.assertTrue(r.stdout)
