@@ -13,7 +13,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr char kConfig[] = "adapter_config.json", kTensors[] = "adapter_model.safetensors", kPrefix[] = "base_model.model.", kBase[] = "base_layer.weight";
+constexpr char kConfig[] = "adapter_config.json", kTensors[] = "adapter_model.safetensors", kPrefix[] = "base_model.model.",
+               kBase[] = "base_layer.weight";
 constexpr uint64_t kMostConfigBytes = 16 << 20;
 constexpr float kRounding = 0x1p-7f;  // of bf16, the coarsest
 
@@ -27,14 +28,21 @@ class LoneFile {
             const auto* inner = reinterpret_cast<const Table*>(f)->inner;
             return *name ? -1 : inner->open(inner, kTensors);
         };
-        table_.base.size = [](const orr_files* f, int32_t file) { return reinterpret_cast<const Table*>(f)->inner->size(reinterpret_cast<const Table*>(f)->inner, file); };
+        table_.base.size = [](const orr_files* f, int32_t file) {
+            return reinterpret_cast<const Table*>(f)->inner->size(reinterpret_cast<const Table*>(f)->inner, file);
+        };
         table_.base.read = [](const orr_files* f, int32_t file, uint64_t offset, uint64_t size, void* dst) {
             return reinterpret_cast<const Table*>(f)->inner->read(reinterpret_cast<const Table*>(f)->inner, file, offset, size, dst);
         };
-        table_.base.map = [](const orr_files* f, int32_t file) { return reinterpret_cast<const Table*>(f)->inner->map(reinterpret_cast<const Table*>(f)->inner, file); };
+        table_.base.map = [](const orr_files* f, int32_t file) {
+            return reinterpret_cast<const Table*>(f)->inner->map(reinterpret_cast<const Table*>(f)->inner, file);
+        };
         table_.inner = files.table();
         if (files.number(kTensors) < 0)
-            throw Error(ORR_NOT_FOUND, files.path() + ": has no " + kTensors + (files.exists("adapter_model.bin") ? "; its adapter_model.bin is a pickle, which is not read: save it as safetensors" : ""));
+            throw Error(
+                ORR_NOT_FOUND,
+                files.path() + ": has no " + kTensors +
+                    (files.exists("adapter_model.bin") ? "; its adapter_model.bin is a pickle, which is not read: save it as safetensors" : ""));
     }
     const orr_files* table() const { return &table_.base; }
 
@@ -103,7 +111,9 @@ class Modules {
         std::vector<std::string> numbers;
         for (const Json& m : map_) {
             const auto pattern = m["module"].get<std::string>();
-            if (!fits(module, pattern, numbers) && !fits(module, without_first(pattern), numbers) && (inner.empty() || !fits(inner, pattern, numbers))) continue;
+            if (!fits(module, pattern, numbers) && !fits(module, without_first(pattern), numbers) &&
+                (inner.empty() || !fits(inner, pattern, numbers)))
+                continue;
             const std::string tensor = filled(m["tensor"].get<std::string>(), numbers) + ".weight";
             if (model_.weights().find(tensor)) return {tensor, m.value("interleaved_heads", int64_t{0})};
         }
@@ -129,7 +139,9 @@ struct Given {
     const orr_tensor_entry* base = nullptr;  // a copy of the model's weight: PEFT saves that of embeddings and heads
 };
 
-bool ends_with(const std::string& text, const std::string& end) { return text.size() > end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0; }
+bool ends_with(const std::string& text, const std::string& end) {
+    return text.size() > end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
 
 // The tensors of each module, in the file's order.
 std::vector<Given> group(const orr_checkpoint& checkpoint, const orr_adapter_kind& kind) {
@@ -145,7 +157,8 @@ std::vector<Given> group(const orr_checkpoint& checkpoint, const orr_adapter_kin
         size_t part = 0;
         while (part < n_parts && !ends_with(name, std::string(".") + kind.parts[part])) part++;
         const bool base = part == n_parts && ends_with(name, std::string(".") + kBase);
-        if (part == n_parts && !base) throw Error(ORR_UNSUPPORTED, std::string("tensor ") + t->name + " is none that \"" + kind.id + "\" adapters have here: " + endings);
+        if (part == n_parts && !base)
+            throw Error(ORR_UNSUPPORTED, std::string("tensor ") + t->name + " is none that \"" + kind.id + "\" adapters have here: " + endings);
         name.resize(name.size() - std::string(base ? kBase : kind.parts[part]).size() - 1);
         const auto [at, fresh] = known.emplace(name, modules.size());
         if (fresh) modules.push_back({name, std::vector<const orr_tensor_entry*>(n_parts, nullptr), nullptr});
@@ -165,7 +178,8 @@ std::shared_ptr<Constant> read_part(Model& model, ModelFiles& files, const orr_t
     const std::vector<int64_t> shape(t.shape, t.shape + t.rank);
     const uint64_t bytes = contiguous_bytes(shape, type, std::string("tensor ") + t.name);
     if (bytes != t.size_bytes)
-        throw Error(ORR_CORRUPT, std::string("tensor ") + t.name + " takes " + std::to_string(t.size_bytes) + " bytes in the file, its shape " + shape_text(shape) + " of " + t.type_id + " takes " + std::to_string(bytes));
+        throw Error(ORR_CORRUPT, std::string("tensor ") + t.name + " takes " + std::to_string(t.size_bytes) + " bytes in the file, its shape " +
+                                     shape_text(shape) + " of " + t.type_id + " takes " + std::to_string(bytes));
     return model.weights().adopt(mark + t.name, t.name, type.number, shape, [&](void* dst) { files.read(t.file, t.offset, bytes, dst); });
 }
 
@@ -173,7 +187,9 @@ std::shared_ptr<Constant> read_part(Model& model, ModelFiles& files, const orr_t
 void check_base(Model& model, ModelFiles& files, const orr_tensor_entry& t, const std::string& tensor) {
     const orr_tensor_entry& have = *model.weights().find(tensor);
     const std::vector<int64_t> shape(t.shape, t.shape + t.rank), wanted(have.shape, have.shape + have.rank);
-    if (shape != wanted) throw Error(ORR_INVALID_ARGUMENT, std::string("tensor ") + t.name + " has shape " + shape_text(shape) + ", wanted " + shape_text(wanted) + " as " + tensor + " of the model");
+    if (shape != wanted)
+        throw Error(ORR_INVALID_ARGUMENT, std::string("tensor ") + t.name + " has shape " + shape_text(shape) + ", wanted " + shape_text(wanted) +
+                                              " as " + tensor + " of the model");
     const auto as_floats = [&](const std::shared_ptr<Constant>& c) {
         std::vector<float> values(static_cast<size_t>(elements(model.weights().tensor(c, false))));
         convert_to_f32(model.weights().tensor(c, true), c->type_info(), values.data());
@@ -184,17 +200,21 @@ void check_base(Model& model, ModelFiles& files, const orr_tensor_entry& t, cons
     for (const float x : base) largest = std::max(largest, std::abs(x));
     for (size_t i = 0; i < base.size(); i++)
         if (!(std::abs(copy[i] - base[i]) <= kRounding * (std::abs(base[i]) + kRounding * largest)))
-            throw Error(ORR_UNSUPPORTED, std::string("tensor ") + t.name + " is another weight than " + tensor + " of the model (element " + std::to_string(i) + " is " + std::to_string(copy[i]) + ", there " +
-                                             std::to_string(base[i]) + "): an adapter's own base weights are not loaded");
+            throw Error(ORR_UNSUPPORTED, std::string("tensor ") + t.name + " is another weight than " + tensor + " of the model (element " +
+                                             std::to_string(i) + " is " + std::to_string(copy[i]) + ", there " + std::to_string(base[i]) +
+                                             "): an adapter's own base weights are not loaded");
 }
 
 // That each weight it is for is read, and fits.
 void check_use(Model& model, const AdapterTensors& tensors) {
     std::set<std::string> used;
     const AdapterSet alone({std::shared_ptr<const AdapterTensors>(std::shared_ptr<void>(), &tensors)}, {1});
-    for (const char* const* e = model.info().entries; *e; e++) weave_adapters(model.engine().host(), model.engine().registry(), model.weights(), *model.program(*e), alone, &used);
+    for (const char* const* e = model.info().entries; *e; e++)
+        weave_adapters(model.engine().host(), model.engine().registry(), model.weights(), *model.program(*e), alone, &used);
     for (const auto& [tensor, w] : tensors.weights)
-        if (!used.count(tensor)) throw Error(ORR_UNSUPPORTED, tensors.file + ": module " + w.module + ": its weight " + tensor + " is read by no node of the model as it stands in the checkpoint");
+        if (!used.count(tensor))
+            throw Error(ORR_UNSUPPORTED, tensors.file + ": module " + w.module + ": its weight " + tensor +
+                                             " is read by no node of the model as it stands in the checkpoint");
 }
 
 }  // namespace
@@ -206,7 +226,8 @@ Adapter::Adapter(std::shared_ptr<Model> model, const orr_model_options& options)
     path_ = files->path();
     const std::string text = files->read_text(kConfig, kMostConfigBytes);
     const Json config = parse_ordered_json(text);
-    if (!config.is_object() || !config.contains("peft_type") || !config["peft_type"].is_string()) throw Error(ORR_CORRUPT, path_ + ": " + kConfig + " has no \"peft_type\"");
+    if (!config.is_object() || !config.contains("peft_type") || !config["peft_type"].is_string())
+        throw Error(ORR_CORRUPT, path_ + ": " + kConfig + " has no \"peft_type\"");
     auto id = config["peft_type"].get<std::string>();
     std::transform(id.begin(), id.end(), id.begin(), [](unsigned char c) { return static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c); });
 
@@ -233,15 +254,18 @@ Adapter::Adapter(std::shared_ptr<Model> model, const orr_model_options& options)
         const Modules modules(*model_);
         for (const Given& given : group(*checkpoint, *made->kind)) {
             const Modules::Found found = modules.find(given.module);
-            if (found.tensor.empty()) throw Error(ORR_NOT_FOUND, std::string("tensor ") + given.parts[0]->name + ": the model has no weight of a module " + given.module);
+            if (found.tensor.empty())
+                throw Error(ORR_NOT_FOUND, std::string("tensor ") + given.parts[0]->name + ": the model has no weight of a module " + given.module);
             if (given.base) check_base(*model_, *files, *given.base, found.tensor);
             AdaptedWeight w;
             w.module = given.module;
             w.interleaved_heads = found.interleaved_heads;
-            call_plugin([&] { return made->kind->factor(model_->engine().host(), state, given.module.c_str(), given.parts.data(), &w.factor); }, [] { return std::string(); });
+            call_plugin([&] { return made->kind->factor(model_->engine().host(), state, given.module.c_str(), given.parts.data(), &w.factor); },
+                        [] { return std::string(); });
             for (const orr_tensor_entry* t : given.parts) w.parts.push_back(read_part(*model_, *files, *t, made->mark));
             if (const auto [at, fresh] = made->weights.emplace(found.tensor, std::move(w)); !fresh)
-                throw Error(ORR_CONFLICT, "modules " + at->second.module + " and " + given.module + " are both for tensor " + found.tensor + " of the model");
+                throw Error(ORR_CONFLICT,
+                            "modules " + at->second.module + " and " + given.module + " are both for tensor " + found.tensor + " of the model");
         }
     } catch (const Error& e) {
         throw Error(e.code(), made->file + ": " + e.what());
