@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "engine/run/adapter.hpp"
 #include "engine/run/session.hpp"
 #include "orrery/plugin.hpp"
 #include "orrery/ext/tasks.h"
@@ -15,6 +16,9 @@ struct orr_model {
 };
 struct orr_session {
     std::shared_ptr<orrery::Session> session;
+};
+struct orr_adapter {
+    std::shared_ptr<orrery::Adapter> adapter;
 };
 struct orr_task {
     std::shared_ptr<orrery::Model> model;

@@ -136,6 +136,9 @@ std::vector<orr_value> GraphBuilder::node(const std::string& op_id, const std::s
         throw Error(e.code(), std::string(e.what()) + " (inputs: " + described + ")");
     }
     for (const auto& o : out_infos) {
+        const TypeInfo& type = registry_.type(o.type);
+        if (const int64_t row = o.rank ? o.dims[o.rank - 1] : 1; type.type && row >= 0 && row % type.block_elems)
+            throw Error(ORR_INVALID_ARGUMENT, where + ": " + op_id + ": rows of " + std::to_string(row) + " are not whole blocks of " + std::to_string(type.block_elems) + ", as " + type.id + " has them (inputs: " + described + ")");
         ValueDef v;
         v.type = o.type;
         v.dims.assign(o.dims, o.dims + o.rank);

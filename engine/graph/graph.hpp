@@ -22,10 +22,10 @@ struct ValueDef {
     const char* layout = "";
 };
 
-// An input that the engine fills with a part of a session's tap.
+// An input that the engine fills with a part of a session's tap, or the scale of one of its adapters.
 struct TapInput {
-    enum class Part { none, rows, factor, operand } part = Part::none;
-    size_t tap = 0;
+    enum class Part { none, rows, factor, operand, adapter } part = Part::none;
+    size_t tap = 0;  // or adapter
     int32_t token_axis = -1;
     bool last_token = false;  // rows: the axis has the run's last token alone; operand: only that token of it is taken
 };

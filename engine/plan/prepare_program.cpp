@@ -1,6 +1,7 @@
 #include "engine/plan/prepare_program.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 #include "engine/graph/builder.hpp"
 #include "engine/plan/graph_edit.hpp"
@@ -16,7 +17,9 @@ std::string short_key(const std::string& key) {
         a = (a ^ c) * 1099511628211u;
         b = (b ^ c) * 6364136223846793005u + 1442695040888963407u;
     }
-    return "h:" + std::to_string(a) + ":" + std::to_string(b) + ":" + std::to_string(key.size());
+    // Of what is an adapter's, its mark stays.
+    const size_t mark = key.find(kAdapterMark), end = mark == std::string::npos ? mark : key.find(kAdapterMark, mark + 1);
+    return (end == std::string::npos ? "" : key.substr(mark, end + 1 - mark)) + "h:" + std::to_string(a) + ":" + std::to_string(b) + ":" + std::to_string(key.size());
 }
 
 void remove_gaps(Program& program) {
@@ -171,7 +174,21 @@ Buffer evaluate(const Folding& folding, const orr_operator& op, const NodeAttrs&
     throw Error(ORR_UNSUPPORTED, std::string("folding ") + op.id + ": its reference refuses:" + reasons);
 }
 
-// The view that the operator gives of its first input, or nothing.
+// Rows of a tensor, one behind the other.
+void copy_rows(const orr_tensor& src, char* dst) {
+    const int32_t rank = src.rank;
+    const uint64_t bytes = static_cast<uint64_t>((src.shape[rank - 1] + src.block_elems - 1) / src.block_elems) * src.block_bytes;
+    const int64_t rows = src.shape[rank - 1] ? elements(src) / src.shape[rank - 1] : 0;
+    int64_t index[ORR_MAX_RANK] = {};
+    for (int64_t r = 0; r < rows; r++, dst += bytes) {
+        const char* row = static_cast<const char*>(src.data);
+        for (int32_t a = 0; a + 1 < rank; a++) row += index[a] * src.stride_bytes[a];
+        std::memcpy(dst, row, bytes);
+        for (int32_t a = rank - 2; a >= 0 && ++index[a] == src.shape[a]; a--) index[a] = 0;
+    }
+}
+
+// What the operator gives as a view of its first input, or nothing.
 std::shared_ptr<Constant> view_of(const Folding& folding, const orr_operator& op, const NodeAttrs& attrs, const std::vector<std::shared_ptr<Constant>>& ins, const orr_tensor& out,
                                   const std::string& key) {
     if (!(op.traits & ORR_TRAIT_VIEW) || !op.view || !ins[0]) return nullptr;
@@ -191,7 +208,23 @@ std::shared_ptr<Constant> view_of(const Folding& folding, const orr_operator& op
     orr_tensor as = out;
     as.offset = 0;
     const bool is_view = ask_plugin([&] { return op.view(&p, &as); }, [&] { return std::string("viewing ") + op.id; });
-    return is_view ? folding.weights.view(key, ins[0], as) : nullptr;
+    if (!is_view) return nullptr;
+    if (is_contiguous(as)) return folding.weights.view(key, ins[0], as);
+    // Kernels pack rows that follow each other, and devices hold nothing else: such a part is copied once, and let go of where it was packed.
+    return folding.weights.derive(key, ins[0]->name(), as.type, std::vector<int64_t>(as.shape, as.shape + as.rank), [folding, from = ins[0], as]() mutable {
+        Buffer made(folding.memory, as.size_bytes, 64, "part of a weight");
+        as.data = static_cast<char*>(folding.weights.tensor(from, true).data) + as.offset;
+        copy_rows(as, made.bytes());
+        folding.weights.release_source(from);
+        return made;
+    });
+}
+
+// Slices and the like of a weight in blocks, which no kernel reads but as it is.
+bool is_part_of_blocks(const Program& program, const NodeDef& node) {
+    if (!(node.op->traits & ORR_TRAIT_VIEW) || !node.op->view || node.outs.size() != 1 || !node.ins[0]) return false;
+    const ValueDef& v = program.values[node.ins[0]];
+    return v.kind == ValueKind::constant && v.constant->type_info().type && v.constant->type() == program.values[node.outs[0]].type;
 }
 
 }  // namespace
@@ -204,13 +237,14 @@ bool fold_node(const Folding& folding, Program& program, const NodeDef& node) {
     for (const orr_value v : node.outs)
         for (const orr_dim d : program.values[v].dims)
             if (d < 0) return false;
+    const bool blocks = is_part_of_blocks(program, node);
     std::vector<std::shared_ptr<Constant>> ins;
     std::string key = std::string("f:") + op.id + node.attrs.text() + "(";
     for (size_t i = 0; i < node.ins.size(); i++) {
         std::shared_ptr<Constant> c;
         if (node.ins[i]) {
             c = program.values[node.ins[i]].constant;
-            if (!port_takes(input_port(op, i), c->type_info().id) && port_takes(input_port(op, i), "f32")) c = folding.weights.as_f32(c);
+            if (!(i == 0 && blocks) && !port_takes(input_port(op, i), c->type_info().id) && port_takes(input_port(op, i), "f32")) c = folding.weights.as_f32(c);
         }
         ins.push_back(c);
         key += (c ? c->key() : "-") + ",";
@@ -221,6 +255,9 @@ bool fold_node(const Folding& folding, Program& program, const NodeDef& node) {
         outs.push_back(out_tensor(folding.registry, program.values[v].type, shape));
     }
     if (outs.size() == 1) program.values[node.outs[0]].constant = view_of(folding, op, node.attrs, ins, outs[0], short_key(key + ")v"));
+    if (blocks && !program.values[node.outs[0]].constant)
+        throw Error(ORR_UNSUPPORTED, std::string(op.id) + " of " + ins[0]->name() + " " + program.shape_text(node.ins[0]) + ": " + ins[0]->type_info().id + " weights are only cut at whole blocks of " +
+                                         std::to_string(ins[0]->type_info().block_elems));
     if (outs.size() != 1 || !program.values[node.outs[0]].constant) {
         if (std::none_of(op.kernels, op.kernels + op.n_kernels, [](const orr_kernel* k) { return k->flags & ORR_KERNEL_REFERENCE; })) return false;
         for (size_t o = 0; o < outs.size(); o++) {

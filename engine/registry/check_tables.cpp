@@ -2,6 +2,7 @@
 
 #include "orrery/plugin.hpp"
 #include "orrery/ext/expression.h"
+#include "orrery/ext/adapters.h"
 #include "orrery/ext/taps.h"
 #include "orrery/ext/tasks.h"
 
@@ -127,6 +128,17 @@ void check_tap(const std::string& file, uint32_t i, const orr_tap_kind* t) {
     need(what, t->build, "build");
 }
 
+void check_adapter(const std::string& file, uint32_t i, const orr_adapter_kind* a) {
+    const std::string what = item(file, "adapter", i, a, ORR_UP_TO(orr_adapter_kind, build));
+    need(what, a->summary, "summary");
+    need(what, a->parts, "parts");
+    need(what, a->parts[0], "parts[0]");
+    need(what, a->configure, "configure");
+    need(what, a->factor, "factor");
+    need(what, a->destroy, "destroy");
+    need(what, a->build, "build");
+}
+
 void check_formula(const std::string& file, uint32_t i, const orr_formula* f) {
     const std::string what = one(file, "formula", i);
     need(what, f, "descriptor");
@@ -166,6 +178,7 @@ void check_tables(const orr_plugin& plugin, const std::string& file) {
     check_list<orr_tokenizers>(plugin, ORR_EXT_TOKENIZERS, file, check_tokenizer);
     check_list<orr_tasks>(plugin, ORR_EXT_TASKS, file, check_task);
     check_list<orr_taps>(plugin, ORR_EXT_TAPS, file, check_tap);
+    check_list<orr_adapters>(plugin, ORR_EXT_ADAPTERS, file, check_adapter);
     check_list<orr_expressions>(plugin, ORR_EXT_EXPRESSIONS, file, check_formula);
 }
 

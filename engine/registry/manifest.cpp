@@ -1,5 +1,6 @@
 #include "engine/registry/manifest.hpp"
 
+#include "orrery/ext/adapters.h"
 #include "orrery/ext/taps.h"
 #include "orrery/ext/tasks.h"
 
@@ -30,7 +31,7 @@ ordered_json manifest_of(const orr_plugin& given) {
     m["licence"] = plugin->licence;
     m["abi"] = {{"major", plugin->header.abi_major}, {"minor", plugin->header.abi_minor}};
     m["sanitizer"] = plugin->sanitizer;
-    for (const char* key : {"operators", "types", "formats", "models", "rewrites", "tokenizers", "tasks", "taps"}) m[key] = ordered_json::array();
+    for (const char* key : {"operators", "types", "formats", "models", "rewrites", "tokenizers", "tasks", "taps", "adapters"}) m[key] = ordered_json::array();
     if (const auto* t = extension<orr_operators>(plugin, ORR_EXT_OPERATORS))
         for (uint32_t i = 0; i < t->count; i++) m["operators"].push_back(t->items[i]->id);
     if (const auto* t = extension<orr_types>(plugin, ORR_EXT_TYPES))
@@ -58,6 +59,8 @@ ordered_json manifest_of(const orr_plugin& given) {
             m["tasks"].push_back({{"id", t->items[i]->id}, {"summary", t->items[i]->summary}, {"request", t->items[i]->request_doc}});
     if (const auto* t = extension<orr_taps>(plugin, ORR_EXT_TAPS))
         for (uint32_t i = 0; i < t->count; i++) m["taps"].push_back({{"id", t->items[i]->id}, {"summary", t->items[i]->summary}});
+    if (const auto* t = extension<orr_adapters>(plugin, ORR_EXT_ADAPTERS))
+        for (uint32_t i = 0; i < t->count; i++) m["adapters"].push_back({{"id", t->items[i]->id}, {"summary", t->items[i]->summary}});
     return m;
 }
 

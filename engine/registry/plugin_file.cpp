@@ -106,6 +106,8 @@ PluginFile PluginFile::from_manifest(const std::string& path) {
     for (const auto& t : m.objects("tasks")) p.tasks_.push_back({m.text(t, "id"), m.text(t, "summary"), m.text(t, "request")});
     if (m.root().contains("taps"))  // manifests of older SDKs have none
         for (const auto& t : m.objects("taps")) p.taps_.push_back({m.text(t, "id"), m.text(t, "summary")});
+    if (m.root().contains("adapters"))
+        for (const auto& a : m.objects("adapters")) p.adapters_.push_back({m.text(a, "id"), m.text(a, "summary")});
     return p;
 }
 
@@ -196,6 +198,8 @@ void PluginFile::read_contents() {
         for (uint32_t i = 0; i < t->count; i++) tasks_.push_back({t->items[i]->id, t->items[i]->summary, t->items[i]->request_doc});
     if (const auto* t = extension<orr_taps>(ORR_EXT_TAPS))
         for (uint32_t i = 0; i < t->count; i++) taps_.push_back({t->items[i]->id, t->items[i]->summary});
+    if (const auto* t = extension<orr_adapters>(ORR_EXT_ADAPTERS))
+        for (uint32_t i = 0; i < t->count; i++) adapters_.push_back({t->items[i]->id, t->items[i]->summary});
 }
 
 void PluginFile::check_contents() const {
@@ -223,6 +227,7 @@ void PluginFile::check_contents() const {
     });
     same(tasks_, found.tasks_, "tasks", [](const Task& t) { return "\"" + t.id + "\""; });
     same(taps_, found.taps_, "taps", [](const Tap& t) { return "\"" + t.id + "\""; });
+    same(adapters_, found.adapters_, "adapters", [](const Tap& t) { return "\"" + t.id + "\""; });
 }
 
 }  // namespace orrery

@@ -7,6 +7,7 @@
 
 #include "orrery/plugin.h"
 #include "orrery/ext/expression.h"
+#include "orrery/ext/adapters.h"
 #include "orrery/ext/taps.h"
 #include "orrery/ext/tasks.h"
 
@@ -56,6 +57,7 @@ class PluginFile {
     const std::vector<Model>& models() const { return models_; }
     const std::vector<Task>& tasks() const { return tasks_; }
     const std::vector<Tap>& taps() const { return taps_; }
+    const std::vector<Tap>& adapters() const { return adapters_; }
 
   private:
     const orr_plugin* enter(orr_plugin_entry_fn entry, const orr_host* host) const;
@@ -67,7 +69,7 @@ class PluginFile {
     std::vector<Format> formats_;
     std::vector<Model> models_;
     std::vector<Task> tasks_;
-    std::vector<Tap> taps_;
+    std::vector<Tap> taps_, adapters_;
     boost::dll::shared_library library_;
     const orr_plugin* plugin_ = nullptr;
 };

@@ -117,6 +117,7 @@ void Registry::add(PluginFile file) {
     for (const auto& id : file.types()) conflict("type", id, by_type_);
     for (const auto& t : file.tasks()) conflict("task", t.id, by_task_);
     for (const auto& t : file.taps()) conflict("tap", t.id, by_tap_);
+    for (const auto& a : file.adapters()) conflict("adapter", a.id, by_adapter_);
     for (const auto& m : file.models()) conflict("model", m.id, by_model_);
     files_.push_back(std::move(file));
     PluginFile& f = files_.back();
@@ -125,6 +126,7 @@ void Registry::add(PluginFile file) {
     for (const auto& id : f.types()) by_type_[id] = &f;
     for (const auto& t : f.tasks()) by_task_[t.id] = &f;
     for (const auto& t : f.taps()) by_tap_[t.id] = &f;
+    for (const auto& a : f.adapters()) by_adapter_[a.id] = &f;
     for (const auto& m : f.models()) by_model_[m.id] = &f;
 }
 
@@ -202,6 +204,17 @@ const orr_tap_kind& Registry::find_tap(const std::string& id) {
     std::string known;
     for (const auto& [tap, owner] : by_tap_) known += (known.empty() ? "" : ", ") + tap;
     throw Error(ORR_NOT_FOUND, "tap \"" + id + "\" is in none of the plugins (" + join(folders_) + "); they have " + (known.empty() ? "none" : known));
+}
+
+const orr_adapter_kind& Registry::find_adapter(const std::string& id) {
+    const std::lock_guard lock(mutex_);
+    const PluginFile* file = owner(by_adapter_, id);
+    const auto* table = file ? file->extension<orr_adapters>(ORR_EXT_ADAPTERS) : nullptr;
+    for (uint32_t i = 0; table && i < table->count; i++)
+        if (id == table->items[i]->id) return *table->items[i];
+    std::string known;
+    for (const auto& [adapter, owner] : by_adapter_) known += (known.empty() ? "" : ", ") + adapter;
+    throw Error(ORR_UNSUPPORTED, "adapters of kind \"" + id + "\" are in none of the plugins (" + join(folders_) + "); they have " + (known.empty() ? "none" : known));
 }
 
 std::vector<const orr_format*> Registry::formats_for(const std::string& file_name, const std::vector<uint8_t>& first_bytes,
@@ -351,11 +364,14 @@ nlohmann::ordered_json Registry::describe(const std::string& what) {
     } else if (what == "taps") {
         for (const PluginFile& f : files_)
             for (const auto& t : f.taps()) out.push_back({{"id", t.id}, {"plugin", f.id()}, {"summary", t.summary}});
+    } else if (what == "adapters") {
+        for (const PluginFile& f : files_)
+            for (const auto& a : f.adapters()) out.push_back({{"id", a.id}, {"plugin", f.id()}, {"summary", a.summary}});
     } else if (what == "conflicts") {
         out = problems_;
     } else {
         throw Error(ORR_INVALID_ARGUMENT, "orr_engine_describe: \"" + what +
-                                              "\" is not known; known: plugins, operators, models, formats, types, tokenizers, tasks, taps, capabilities, devices, conflicts");
+                                              "\" is not known; known: plugins, operators, models, formats, types, tokenizers, tasks, taps, adapters, capabilities, devices, conflicts");
     }
     return out;
 }

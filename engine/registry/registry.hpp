@@ -40,6 +40,7 @@ class Registry {
     const TypeInfo& type(uint32_t number);
     const orr_task_kind& find_task(const std::string& id);
     const orr_tap_kind& find_tap(const std::string& id);
+    const orr_adapter_kind& find_adapter(const std::string& id);
 
     // Formats whose manifest fits; loaded in this order until one opens.
     std::vector<const orr_format*> formats_for(const std::string& file_name, const std::vector<uint8_t>& first_bytes,
@@ -69,7 +70,7 @@ class Registry {
     const orr_host* host_;
     std::recursive_mutex mutex_;
     std::deque<PluginFile> files_;
-    std::map<std::string, PluginFile*> by_operator_, by_type_, by_task_, by_tap_, by_model_, by_plugin_;
+    std::map<std::string, PluginFile*> by_operator_, by_type_, by_task_, by_tap_, by_adapter_, by_model_, by_plugin_;
     std::map<std::string, const orr_operator*> operators_;
     std::map<const orr_operator*, const orr_formula*> formulas_;
     std::map<std::string, uint32_t> type_numbers_;

@@ -155,7 +155,20 @@ void Variant::make_key() {
     key.clear();
     if (controls)
         for (const auto& [name, value] : *controls) key += name + "=" + value + ";";
+    if (adapters) key += "|" + adapters->key();
     if (taps) key += "|" + taps->key() + active;
+}
+
+Variant Variant::without_taps() const {
+    Variant v{controls, adapters, nullptr, "", ""};
+    v.make_key();
+    return v;
+}
+
+Variant Variant::without_adapters() const {
+    Variant v{controls, nullptr, nullptr, "", ""};
+    v.make_key();
+    return v;
 }
 
 std::shared_ptr<const Program> Model::build(const std::string& entry, const Controls* controls) {
@@ -178,9 +191,9 @@ std::shared_ptr<const Program> Model::program(const std::string& entry, const Va
     if (const auto it = programs_.find(key); it != programs_.end()) return it->second;
     std::shared_ptr<const Program> made;
     if (variant.taps) {
-        Variant plain{variant.controls, nullptr, "", ""};
-        plain.make_key();
-        made = std::make_shared<const Program>(weave_taps(engine_->host(), engine_->registry(), *weights_, *program(entry, plain), *variant.taps, variant.active));
+        made = std::make_shared<const Program>(weave_taps(engine_->host(), engine_->registry(), *weights_, *program(entry, variant.without_taps()), *variant.taps, variant.active));
+    } else if (variant.adapters) {
+        made = std::make_shared<const Program>(weave_adapters(engine_->host(), engine_->registry(), *weights_, *program(entry, variant.without_adapters()), *variant.adapters));
     } else {
         made = build(entry, variant.controls.get());
     }
@@ -225,15 +238,14 @@ std::shared_ptr<const Controls> Model::with_control(const std::shared_ptr<const 
     }
     if (changed.empty()) return nullptr;
     const auto made = std::make_shared<const Controls>(std::move(changed));
-    Variant variant{made, nullptr, "", ""};
+    Variant variant{made, nullptr, nullptr, "", ""};
     variant.make_key();
     for (const char* const* e = info_.entries; *e; e++) program(*e, variant);
     return made;
 }
 
 void Model::check_taps(const Variant& variant) {
-    Variant plain{variant.controls, nullptr, "", ""};
-    plain.make_key();
+    const Variant plain = variant.without_taps();
     const std::vector<Tap>& taps = variant.taps->taps();
     std::vector<bool> fits(taps.size(), false);
     for (const char* const* e = info_.entries; *e; e++) {
@@ -248,6 +260,15 @@ void Model::check_taps(const Variant& variant) {
     }
     for (size_t i = 0; i < taps.size(); i++)
         if (!fits[i]) throw Error(ORR_NOT_FOUND, std::string(arch_->id) + " has no value that fits the path " + taps[i].path + " of a tap; \"values\" of its description lists them");
+}
+
+void Model::forget(const std::string& mark) {
+    const std::lock_guard lock(mutex_);
+    const auto of_it = [&](const auto& p) { return p.first.find(mark) != std::string::npos; };
+    std::erase_if(programs_, of_it);
+    std::erase_if(prepared_, of_it);
+    weights_->forget(mark);
+    if (device_weights_) device_weights_->forget(mark);
 }
 
 const orr_tokenizer* Model::tokenizer_or_null() {
@@ -301,6 +322,7 @@ Json Model::describe(const std::string& what, const char* entry_or_null) {
     if (what == "config") return parse_ordered_json(checkpoint_ && checkpoint_->config_json ? checkpoint_->config_json : "{}");
     const std::string entry = entry_name(entry_or_null);
     Json model_info = parse_ordered_json(info_.info_json ? info_.info_json : "{}");
+    model_info.erase("modules");  // of adapters
     if (what == "summary")
         return {{"architecture", arch_->id},         {"summary", arch_->summary},         {"path", files_->path()},
                 {"format", checkpoint_->format},     {"entries", strings(info_.entries)}, {"tasks", strings(info_.tasks)},

@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 
+#include "engine/plan/adapters.hpp"
 #include "engine/plan/prepare_program.hpp"
 #include "engine/plan/taps.hpp"
 #include "engine/run/engine.hpp"
@@ -22,11 +23,14 @@ using Controls = std::map<std::string, std::string>;
 // What a session makes of an entry.
 struct Variant {
     std::shared_ptr<const Controls> controls;  // nullptr: all neutral
+    std::shared_ptr<const AdapterSet> adapters;  // nullptr: none
     std::shared_ptr<const TapSet> taps;        // nullptr: none
     std::string active;                        // of the taps
     std::string key;                           // equal keys: equal programs
 
     void make_key();
+    Variant without_taps() const;
+    Variant without_adapters() const;  // and without taps
 };
 
 enum class Purpose {
@@ -65,6 +69,8 @@ class Model : public std::enable_shared_from_this<Model> {
     std::shared_ptr<const Controls> with_control(const std::shared_ptr<const Controls>& controls, const std::string& name, const char* value_json);
     // Throws Error(ORR_NOT_FOUND) where a tap's path fits no value of any entry.
     void check_taps(const Variant& variant);
+    // Lets go of all that was made of an adapter; see AdapterTensors::mark.
+    void forget(const std::string& mark);
 
     // Throws Error(ORR_NOT_FOUND) when the checkpoint has none.
     const orr_tokenizer& tokenizer();

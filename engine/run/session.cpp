@@ -210,6 +210,7 @@ Session::PlanEntry& Session::make_entry(const RunRequest& r, const Share& share,
     Signature& s = entry->signature;
     s.entry = r.entry;
     s.variant = variant_.key;
+    if (variant_.adapters) entry->adapters.assign(variant_.adapters->adapters().begin(), variant_.adapters->adapters().end());
     s.total_batch = total_batch;
     for (uint32_t i = 0; i < r.input_count; i++) s.inputs.push_back({r.inputs[i]->name, r.inputs[i]->type, {r.inputs[i]->shape, r.inputs[i]->shape + r.inputs[i]->rank}, named_buffer(*r.inputs[i]) != nullptr});
     s.outputs = binding.wanted;
@@ -338,8 +339,8 @@ void Session::begin_sharing(const RunRequest& request, const Share& share, Sessi
             throw Error(ORR_INVALID_ARGUMENT, "sessions stepped together must share model, cache type and numerics; session " + std::to_string(i + 1) + " differs");
         o->choose_variant();
         if (i == 0) choose_variant();
-        if (o->variant_.key != variant_.key || (variant_.taps && o->variant_.taps != variant_.taps && !(*o->variant_.taps == *variant_.taps)))
-            throw Error(ORR_INVALID_ARGUMENT, "sessions stepped together must have the same controls and taps; session " + std::to_string(i + 1) + " differs");
+        if (o->variant_.key != variant_.key || (variant_.adapters && !(*o->variant_.adapters == *variant_.adapters)) || (variant_.taps && o->variant_.taps != variant_.taps && !(*o->variant_.taps == *variant_.taps)))
+            throw Error(ORR_INVALID_ARGUMENT, "sessions stepped together must have the same controls and taps, and the same adapters; session " + std::to_string(i + 1) + " differs");
         members_.push_back(o);
         total_batch += o->options_.batch;
     }
@@ -424,6 +425,8 @@ void Session::fill_inputs(const RunRequest& r) {
             for (uint32_t i = 0; i < r.input_count; i++)
                 if (in.name == r.inputs[i]->name) from = r.inputs[i];
             convert_plain(*from, t);
+        } else if (in.tap.part == TapInput::Part::adapter) {
+            *static_cast<float*>(t.data) = variant_.adapters->scale(in.tap.tap);
         } else if (in.tap.part != TapInput::Part::none) {
             std::vector<int64_t> first;
             if (current_->plan->advance() > 0)
@@ -641,7 +644,7 @@ void Session::set_priority(int32_t p) {
 
 void Session::set_taps(uint32_t count, const orr_tap* const* taps) {
     check_idle();
-    Variant changed{variant_.controls, nullptr, "", ""};
+    Variant changed = variant_.without_taps();
     if (count > 0) {
         changed.taps = std::make_shared<const TapSet>(model_->engine().registry(), count, taps);
         model_->check_taps(changed);
@@ -649,6 +652,28 @@ void Session::set_taps(uint32_t count, const orr_tap* const* taps) {
     changed.make_key();
     variant_ = std::move(changed);
     tap_runs_ = 0;
+}
+
+void Session::set_adapters(std::vector<std::shared_ptr<const AdapterTensors>> adapters, const std::vector<double>& scales, uint32_t flags) {
+    check_idle();
+    if (flags & ~static_cast<uint32_t>(ORR_ADAPTERS_KEEP_STATES)) throw Error(ORR_INVALID_ARGUMENT, "orr_session_set_adapters: flags " + std::to_string(flags) + " are unknown");
+    auto set = std::make_shared<const AdapterSet>(std::move(adapters), scales);
+    if (set->empty()) set = nullptr;
+    const bool same = set && variant_.adapters ? *set == *variant_.adapters : !set && !variant_.adapters;
+    if (same) return;
+    const bool holds = position_ > 0 || std::any_of(states_.begin(), states_.end(), [](const auto& s) { return s.second.length() > 0 || s.second.seen() > 0; });
+    if (holds && !(flags & ORR_ADAPTERS_KEEP_STATES))
+        throw Error(ORR_INVALID_ARGUMENT, "the session stands at token " + std::to_string(position_) +
+                                              ", and what its states hold was computed with the adapters that are set: reset it first, or say ORR_ADAPTERS_KEEP_STATES to go on from there with others");
+    Variant changed = variant_;
+    changed.adapters = std::move(set);
+    changed.make_key();
+    if (changed.taps) model_->check_taps(changed);
+    variant_ = std::move(changed);
+    // Of adapters that were released, plans go too.
+    const size_t before = plans_.size();
+    std::erase_if(plans_, [&](const auto& e) { return std::any_of(e->adapters.begin(), e->adapters.end(), [](const auto& a) { return a.expired(); }); });
+    if (plans_.size() != before) last_ = nullptr;
 }
 
 void Session::set_control(const char* name, const char* value_json) {

@@ -69,6 +69,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
     void set_taps(uint32_t count, const orr_tap* const* taps);
     void set_control(const char* name, const char* value_json);
+    void set_adapters(std::vector<std::shared_ptr<const AdapterTensors>> adapters, const std::vector<double>& scales, uint32_t flags);
     void share(const orr_vulkan_share* share);
     void output(const char* name, orr_named_tensor* tensor);
     const char* output_name(uint32_t index);
@@ -106,6 +107,7 @@ class Session : public std::enable_shared_from_this<Session> {
         std::vector<std::vector<const orr_paged*>> view_ptrs;
         std::vector<std::vector<void*>> read_rows, write_rows;
         uint64_t last_used = 0;
+        std::vector<std::weak_ptr<const AdapterTensors>> adapters;
     };
     struct Snapshot {
         int64_t position;

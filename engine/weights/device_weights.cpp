@@ -47,6 +47,11 @@ std::shared_ptr<DeviceBlock> DeviceWeights::pack(const std::shared_ptr<Constant>
     return slot = std::move(block);
 }
 
+void DeviceWeights::forget(const std::string& mark) {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(blocks_, [&](const auto& b) { return b.first.find(mark) != std::string::npos; });
+}
+
 uint64_t DeviceWeights::bytes() {
     const std::lock_guard lock(mutex_);
     uint64_t sum = 0;

@@ -24,6 +24,8 @@ class DeviceWeights {
     std::shared_ptr<DeviceBlock> pack(const std::shared_ptr<Constant>& c, const orr_pack& pack, const std::function<void(int64_t, orr_chunk_fn, void*)>& parallel,
                                       const DeviceProgress& progress);
     uint64_t bytes();
+    // Lets go of what lies there of constants whose keys hold `mark`; plans that use it keep it.
+    void forget(const std::string& mark);
 
   private:
     std::shared_ptr<Device> device_;

@@ -156,6 +156,30 @@ std::shared_ptr<Constant> Weights::make(const std::string& name, uint32_t type, 
     return constants_[c->key_] = c;
 }
 
+std::shared_ptr<Constant> Weights::adopt(const std::string& key, const std::string& name, uint32_t type, const std::vector<int64_t>& shape, const std::function<void(void*)>& fill) {
+    auto c = std::make_shared<Constant>();
+    c->type_ = &registry_.type(type);
+    c->shape_ = shape;
+    c->strides_ = contiguous_strides(shape, *c->type_);
+    c->bytes_ = contiguous_bytes(shape, *c->type_, name);
+    c->key_ = key;
+    c->name_ = name;
+    c->owned_ = Buffer(memory_, c->bytes_, 64, name.c_str());
+    fill(c->owned_.data());
+    return c;
+}
+
+void Weights::forget(const std::string& mark) {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(constants_, [&](const auto& c) { return c.first.find(mark) != std::string::npos; });
+}
+
+std::vector<std::string> Weights::tensor_names() const {
+    std::vector<std::string> names;
+    for (const auto& [name, entry] : entries_) names.push_back(name);
+    return names;
+}
+
 std::shared_ptr<Constant> Weights::derive(const std::string& key, const std::string& name, uint32_t type, const std::vector<int64_t>& shape, std::function<Buffer()> fn) {
     const std::lock_guard lock(mutex_);
     if (const auto it = constants_.find(key); it != constants_.end()) return it->second;

@@ -15,6 +15,9 @@ namespace orrery {
 
 class Weights;
 
+// Round what names an adapter, in the keys of its constants and of all that is made of them.
+constexpr char kAdapterMark[] = "\x1f";
+
 // One constant tensor. Its bytes come into being when first asked for.
 class Constant {
   public:
@@ -64,6 +67,10 @@ class Weights {
     // anything. Throws Error naming the tensor and both shapes.
     std::shared_ptr<Constant> declare(const std::vector<std::string>& names, bool stack, const std::vector<int64_t>& shape);
     std::shared_ptr<Constant> make(const std::string& name, uint32_t type, const std::vector<int64_t>& shape, const void* data);
+    // A constant that is nobody's but the caller's; `fill` writes its bytes, once.
+    std::shared_ptr<Constant> adopt(const std::string& key, const std::string& name, uint32_t type, const std::vector<int64_t>& shape, const std::function<void(void*)>& fill);
+    // Lets go of constants whose keys hold `mark`; who uses them keeps them.
+    void forget(const std::string& mark);
     // A constant computed by `fn` when first needed; the same key gives the same constant.
     std::shared_ptr<Constant> derive(const std::string& key, const std::string& name, uint32_t type, const std::vector<int64_t>& shape, std::function<Buffer()> fn);
     std::shared_ptr<Constant> view(const std::string& key, const std::shared_ptr<Constant>& base, const orr_tensor& as);
@@ -83,6 +90,7 @@ class Weights {
 
     uint64_t checkpoint_bytes() const { return checkpoint_bytes_; }
     uint64_t tensor_count() const { return entries_.size(); }
+    std::vector<std::string> tensor_names() const;
     std::vector<std::string> unused() const;  // checkpoint tensors that no entry has declared
     uint64_t resident_bytes();                // owned and packed
     // From now on pack() and in_place() count what they would take, in the memory and in the bytes below; they read nothing and give nullptr.

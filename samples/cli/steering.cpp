@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <deque>
+#include <filesystem>
 #include <regex>
 
 #include "safetensors_io.hpp"
@@ -128,6 +129,31 @@ class Taps {
     std::deque<Held> held_;
 };
 
+void add_adapters(host::Session& session, const host::Model& model, const std::vector<std::string>& given) {
+    std::deque<host::Adapter> adapters;
+    std::vector<orr_adapter*> raw;
+    std::vector<double> scales;
+    for (const std::string& g : given) {
+        std::string folder = g;
+        scales.push_back(1);
+        std::error_code none;
+        // A folder may have a colon in its name.
+        if (const size_t colon = g.rfind(':'); colon != std::string::npos && !std::filesystem::exists(g, none)) {
+            folder.resize(colon);
+            const std::string text = g.substr(colon + 1);
+            size_t used = 0;
+            try {
+                scales.back() = std::stod(text, &used);
+            } catch (const std::exception&) {
+                used = 0;
+            }
+            if (text.empty() || used != text.size()) throw UsageError("--lora " + g + ": \"" + text + "\" is no scale, wanted FOLDER[:SCALE]");
+        }
+        raw.push_back(adapters.emplace_back(model.adapter(folder)).raw());
+    }
+    if (!raw.empty()) session.set_adapters(raw, scales);  // which holds them from now on
+}
+
 }  // namespace
 
 bool path_fits(const std::string& path, const std::string& pattern) {
@@ -143,6 +169,8 @@ void add_steering(CLI::App& app, Steering& s) {
         ->allow_extra_args(false);
     app.add_option("--control", s.controls, "NAME=VALUE, repeatable: a control of the model (`orrery inspect MODEL controls`)")
         ->allow_extra_args(false);
+    app.add_option("--lora", s.adapters, "FOLDER[:SCALE], repeatable: an adapter as PEFT writes it, added to the model's weights")
+        ->allow_extra_args(false);
 }
 
 void steer(host::Session& session, const host::Model& model, const Steering& s, const char* entry) {
@@ -154,6 +182,7 @@ void steer(host::Session& session, const host::Model& model, const Steering& s, 
         const json parsed = json::parse(value, nullptr, false);
         session.set_control(given.substr(0, equal), parsed.is_discarded() ? json(value).dump() : value);
     }
+    add_adapters(session, model, s.adapters);
     if (s.taps.empty()) return;
     Taps taps(model, entry);
     for (const std::string& given : s.taps) taps.add(given);

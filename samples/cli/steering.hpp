@@ -1,4 +1,4 @@
-// --tap and --control: what a command may look at and change inside a model.
+// --tap, --control and --lora: what a command may look at and change inside a model.
 #ifndef ORRERY_CLI_STEERING_HPP
 #define ORRERY_CLI_STEERING_HPP
 
@@ -12,6 +12,7 @@ namespace orrery::cli {
 struct Steering {
     std::vector<std::string> taps;      // PATTERN=KIND[:ARGUMENT][@FIRST:END]
     std::vector<std::string> controls;  // NAME=VALUE
+    std::vector<std::string> adapters;  // FOLDER[:SCALE]
 };
 
 // * stands for any text without a dot.

@@ -4,6 +4,7 @@
 
 #include "orrery/orrery.h"
 #include "orrery/plugin.h"
+#include "orrery/ext/adapters.h"
 #include "orrery/ext/taps.h"
 #include "orrery/ext/tasks.h"
 #include "orrery/ext/vulkan.h"
@@ -583,5 +584,36 @@ int main(void) {
     AT(orr_taps, header);
     AT(orr_taps, count);
     AT(orr_taps, items);
+    SIZE(orr_adapter_point);
+    AT(orr_adapter_point, header);
+    AT(orr_adapter_point, op);
+    AT(orr_adapter_point, attrs);
+    AT(orr_adapter_point, n_ins);
+    AT(orr_adapter_point, ins);
+    AT(orr_adapter_point, weight);
+    AT(orr_adapter_point, cut_op);
+    AT(orr_adapter_point, cut_attrs);
+    AT(orr_adapter_point, weight_name);
+    AT(orr_adapter_point, weight_rank);
+    AT(orr_adapter_point, weight_shape);
+    AT(orr_adapter_point, interleaved_heads);
+    AT(orr_adapter_point, y);
+    AT(orr_adapter_point, parts);
+    AT(orr_adapter_point, part_names);
+    AT(orr_adapter_point, factor);
+    AT(orr_adapter_point, scale);
+    SIZE(orr_adapter_kind);
+    AT(orr_adapter_kind, header);
+    AT(orr_adapter_kind, id);
+    AT(orr_adapter_kind, summary);
+    AT(orr_adapter_kind, parts);
+    AT(orr_adapter_kind, configure);
+    AT(orr_adapter_kind, factor);
+    AT(orr_adapter_kind, destroy);
+    AT(orr_adapter_kind, build);
+    SIZE(orr_adapters);
+    AT(orr_adapters, header);
+    AT(orr_adapters, count);
+    AT(orr_adapters, items);
     return 0;
 }

@@ -13,6 +13,11 @@ Value Net::linear(const std::string& name, Value x, int64_t width_in, int64_t wi
     return g.op("orr.linear/1", {x, w, bias ? weight(name + ".bias", {width_out}) : Value{}});
 }
 
+Value Net::linear_part(const std::string& name, Value x, int64_t width_in, int64_t width_out, bool bias, int64_t columns_read, int64_t rows_read) {
+    const Value w = part_of(g, part_of(g, weight(name + ".weight", {width_out, width_in}), 0, width_out, 0, rows_read), 1, width_in, 0, columns_read);
+    return g.op("orr.linear/1", {x, w, bias ? part_of(g, weight(name + ".bias", {width_out}), 0, width_out, 0, rows_read) : Value{}});
+}
+
 Value Net::layer_norm(const std::string& name, Value x, int64_t width, double eps) {
     const Value scale = parameter(name + ".weight", {width}), shift = parameter(name + ".bias", {width});
     return g.op("orr.layer_norm/1", {x, scale, shift}, Attrs().set("eps", eps));
@@ -55,15 +60,18 @@ Value attend(Net& net, const std::string& path, const Attention& a, Value x) { r
 
 Value feed_forward(Net& net, const std::string& path, const FeedForward& f, Value x) {
     Graph& g = net.g;
-    const Value up = g.named(path + ".up", net.linear(f.up, x, f.width, f.inner, f.bias));
+    const int64_t units = f.first.of(f.inner);
+    const Value up = g.named(path + ".up", net.linear_part(f.up, x, f.width, f.inner, f.bias, f.width, units));
     const Value act = g.named(path + ".act", net.activation(f.activation, up));
-    return g.named(path + ".output", net.linear(f.down, act, f.inner, f.width, f.bias));
+    return g.named(path + ".output", net.linear_part(f.down, act, f.inner, f.width, f.bias, units, f.width));
 }
 
 Value pre_norm_block(Net& net, const LayerStep& step, const PreNormBlock& block, Value x) {
     const int64_t width = block.attention.width;
     if (step.mixer) x = net.add(x, attend(net, step.path + ".mixer", block.attention, net.layer_norm(block.attention_norm, x, width, block.eps)));
-    if (step.ffn) x = net.add(x, feed_forward(net, step.path + ".ffn", block.ffn, net.layer_norm(block.ffn_norm, x, width, block.eps)));
+    FeedForward ffn = block.ffn;
+    ffn.first = step.ffn_width;
+    if (step.ffn) x = net.add(x, feed_forward(net, step.path + ".ffn", ffn, net.layer_norm(block.ffn_norm, x, width, block.eps)));
     return step.mixer || step.ffn ? net.g.named(step.path + ".output", x) : x;
 }
 

@@ -22,6 +22,8 @@ class Net {
     Value parameter(const std::string& name, const std::vector<int64_t>& shape);
     // name.weight [width_out, width_in], name.bias [width_out].
     Value linear(const std::string& name, Value x, int64_t width_in, int64_t width_out, bool bias = true);
+    // The same of the first rows_read outputs, from the first columns_read inputs, which x has.
+    Value linear_part(const std::string& name, Value x, int64_t width_in, int64_t width_out, bool bias, int64_t columns_read, int64_t rows_read);
     Value layer_norm(const std::string& name, Value x, int64_t width, double eps);
     Value activation(const std::string& function, Value x);
     Value add(Value a, Value b) { return g.op("orr.add/1", {a, b}); }
@@ -76,6 +78,7 @@ struct FeedForward {
     int64_t width = 0, inner = 0;
     std::string up, down, activation;
     bool bias = true;
+    FfnWidth first = {};  // of the inner units
 };
 Value feed_forward(Net& net, const std::string& path, const FeedForward& f, Value x);
 

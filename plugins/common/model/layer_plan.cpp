@@ -1,6 +1,7 @@
 #include "model/layer_plan.h"
 
 #include <charconv>
+#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -16,7 +17,7 @@ std::string control_text(Graph& g, const std::string& name) {
     const char* given = g.control(name.c_str());
     if (!given) return "";
     const nlohmann::json value = parse_json(given);
-    if (value.is_number_integer()) return value.dump();
+    if (value.is_number()) return value.dump();
     if (!value.is_string()) throw Error(ORR_INVALID_ARGUMENT, "control " + name + " is " + given + ", wanted a string");
     return value.get<std::string>();
 }
@@ -69,12 +70,62 @@ class Reader {
         }
     }
 
+    // "0.5": a share; "1": all; "256": units.
+    FfnWidth width(const std::string& item, const std::string& text) const {
+        FfnWidth w;
+        const bool share = text.find('.') != std::string::npos || text == "1";
+        const char* end = text.data() + text.size();
+        const auto [at, failed] = share ? std::from_chars(text.data(), end, w.share) : std::from_chars(text.data(), end, w.units);
+        if (text.empty() || failed != std::errc() || at != end) fail(item, "is no number");
+        if (share ? !(w.share > 0 && w.share <= 1) : w.units < 1) fail(item, "is no share above 0 up to 1, nor a number of units");
+        return w;
+    }
+
+    // "0.5": every layer; "0.5,1,…": one a layer; "2-5:0.5,7:256": these.
+    std::vector<FfnWidth> widths(const std::string& text) const {
+        const std::vector<std::string> items = split(text, ',');
+        std::vector<FfnWidth> list(static_cast<size_t>(layers_));
+        const bool named = text.find(':') != std::string::npos;
+        if (!named && items.size() != 1 && items.size() != list.size())
+            throw Error(ORR_INVALID_ARGUMENT, "control " + name_ + " has " + std::to_string(items.size()) + " widths, the model has " + std::to_string(layers_) + " layers");
+        for (size_t i = 0; i < items.size(); i++) {
+            if (!named) {
+                const FfnWidth w = width(items[i], items[i]);
+                if (items.size() == 1)
+                    list.assign(list.size(), w);
+                else
+                    list[i] = w;
+                continue;
+            }
+            const size_t colon = items[i].find(':'), dash = items[i].find('-');
+            if (colon == std::string::npos) fail(items[i], "names no layers: LAYER:WIDTH or FIRST-LAST:WIDTH");
+            const FfnWidth w = width(items[i], items[i].substr(colon + 1));
+            const int64_t first = layer(items[i], items[i].substr(0, std::min(dash, colon))), last = dash < colon ? layer(items[i], items[i].substr(dash + 1, colon - dash - 1)) : first;
+            if (last < first) fail(items[i], "ends before it begins");
+            for (int64_t k = first; k <= last; k++) list[static_cast<size_t>(k)] = w;
+        }
+        return list;
+    }
+
   private:
     std::string name_;
     int64_t layers_;
 };
 
 }  // namespace
+
+int64_t FfnWidth::of(int64_t whole) const {
+    if (units > whole) throw Error(ORR_INVALID_ARGUMENT, "control ffn_width: " + std::to_string(units) + " hidden units were asked for, the layer has " + std::to_string(whole));
+    if (units > 0) return units;
+    const auto n = static_cast<int64_t>(std::floor(share * static_cast<double>(whole) + 1e-6));
+    if (n < 1) throw Error(ORR_INVALID_ARGUMENT, "control ffn_width: a share of " + std::to_string(share) + " of " + std::to_string(whole) + " hidden units is none");
+    return n;
+}
+
+Value part_of(Graph& g, Value weight, int64_t axis, int64_t whole, int64_t begin, int64_t end) {
+    if (!weight || (begin == 0 && end == whole)) return weight;
+    return g.op("orr.slice/1", {weight}, Attrs().set("axis", axis).set("start", begin).set("end", end));
+}
 
 LayerPlan::LayerPlan(Graph& g, int64_t layers, const std::string& prefix) {
     std::vector<std::vector<int64_t>> order;
@@ -96,13 +147,15 @@ LayerPlan::LayerPlan(Graph& g, int64_t layers, const std::string& prefix) {
             if (part != "mixer") ffn[layer] = false;
         }
     }
+    std::vector<FfnWidth> widths(static_cast<size_t>(layers));
+    if (const std::string text = control_text(g, prefix + "ffn_width"); !text.empty()) widths = Reader(prefix + "ffn_width", layers).widths(text);
     std::map<int64_t, int> runs;
     for (const auto& side_by_side : order) {
         steps_.emplace_back();
         for (const int64_t layer : side_by_side) {
             const int run = ++runs[layer];
             const auto at = static_cast<size_t>(layer);
-            steps_.back().push_back({layer, prefix + "layers." + std::to_string(layer) + (run > 1 ? "#" + std::to_string(run) : ""), mixer[at], ffn[at], steps_.size() == order.size()});
+            steps_.back().push_back({layer, prefix + "layers." + std::to_string(layer) + (run > 1 ? "#" + std::to_string(run) : ""), mixer[at], ffn[at], steps_.size() == order.size(), widths[at]});
         }
     }
 }
@@ -119,6 +172,16 @@ void declare_layer_controls(Summary& summary, int64_t layers, bool ffn, const st
                     {"type", "string"},
                     {"default", ""},
                     {"meaning", std::string("sub-layers that x passes by, separated by commas: ") + (ffn ? "3.mixer, 3.ffn, 3 (both)" : "3.mixer") + "; a mixer that is passed by keeps no state"}});
+    summary.controls_json = json_text(list);
+}
+
+void declare_ffn_width(Summary& summary, int64_t layers, const std::string& prefix) {
+    nlohmann::json list = parse_json(summary.controls_json);
+    list.push_back({{"name", prefix + "ffn_width"},
+                    {"type", "string"},
+                    {"default", "1"},
+                    {"meaning", "of each feed-forward, the first hidden units that take part: 0.5 (a share) or 256 (units) in every layer, one a layer (" + std::to_string(layers) +
+                                    " of them, separated by commas), or some: 2-5:0.5,7:256"}});
     summary.controls_json = json_text(list);
 }
 

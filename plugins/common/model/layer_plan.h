@@ -10,11 +10,20 @@
 
 namespace orrery {
 
+// How many of a feed-forward's hidden units take part: the first ones. Devvrit et al. 2023, arXiv:2310.07707 (MatFormer).
+struct FfnWidth {
+    double share = 1;   // of all
+    int64_t units = 0;  // above 0: as many, whatever the share
+    // Throws Error where the layer has fewer.
+    int64_t of(int64_t whole) const;
+};
+
 struct LayerStep {
     int64_t layer = 0;
     std::string path;  // "layers.3"; where it runs again "layers.3#2": its values and states have names of their own
     bool mixer = true, ffn = true;  // false: x passes by
     bool final = false;             // nothing comes behind it
+    FfnWidth ffn_width = {};
 };
 
 class LayerPlan {
@@ -49,6 +58,11 @@ class LayerPlan {
 
 // Adds both controls to what the model declares. ffn: its blocks have a channel mixer beside the token mixer.
 void declare_layer_controls(Summary& summary, int64_t layers, bool ffn, const std::string& prefix = "");
+
+// The control "ffn_width", of models whose feed-forwards read LayerStep::ffn_width.
+void declare_ffn_width(Summary& summary, int64_t layers, const std::string& prefix = "");
+// Indices [begin, end) of an axis of a weight that has `whole`; the weight itself where that is all of it.
+Value part_of(Graph& g, Value weight, int64_t axis, int64_t whole, int64_t begin, int64_t end);
 
 }  // namespace orrery
 #endif

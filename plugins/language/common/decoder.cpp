@@ -58,7 +58,7 @@ class Builder {
         }
         if (step.ffn) {
             const Value h = d_.pre_norm ? norm(x, d_.names.ffn_norm, d_.hidden) : x;
-            Value y = sparse() ? experts(h) : feed_forward(h);
+            Value y = sparse() ? experts(step, h) : feed_forward(h, step.ffn_width.of(d_.ffn));
             if (d_.post_norm) y = norm(y, d_.names.ffn_post_norm, d_.hidden);
             x = g_.op("orr.add/1", {x, named("ffn.output", y)});
         }
@@ -94,25 +94,29 @@ class Builder {
         return named("mixer.context", g_.op("orr.reshape/1", {out}, Attrs().set("shape", std::vector<int64_t>{0, 0, q_width})));
     }
 
-    // down(act(gate(x)) * up(x))
-    Value feed_forward(Value x) {
+    // down(act(gate(x)) * up(x)), of the first `units` hidden units
+    Value feed_forward(Value x, int64_t units) {
         Value gate, up;
-        if (d_.fused_gate_up) {
+        if (d_.fused_gate_up && units < d_.ffn) {
+            gate = linear(x, d_.names.gate_up, 2 * d_.ffn, d_.hidden, d_.gate_bias, {0, units});
+            up = linear(x, d_.names.gate_up, 2 * d_.ffn, d_.hidden, d_.gate_bias, {d_.ffn, d_.ffn + units});
+        } else if (d_.fused_gate_up) {
             const Value both = linear(x, d_.names.gate_up, 2 * d_.ffn, d_.hidden, d_.gate_bias);
             gate = slice(both, 0, d_.ffn);
             up = slice(both, d_.ffn, 2 * d_.ffn);
         } else {
-            gate = linear(x, d_.names.gate, d_.ffn, d_.hidden, d_.gate_bias);
-            up = linear(x, d_.names.up, d_.ffn, d_.hidden, d_.up_bias);
+            gate = linear(x, d_.names.gate, d_.ffn, d_.hidden, d_.gate_bias, {0, units});
+            up = linear(x, d_.names.up, d_.ffn, d_.hidden, d_.up_bias, {0, units});
         }
         named("ffn.gate", gate);
         named("ffn.up", up);
         const Value act = g_.op("orr.activation/1", {gate}, Attrs().set("function", d_.activation));
-        return linear(named("ffn.act", g_.op("orr.mul/1", {act, up})), d_.names.down, d_.hidden, d_.ffn, d_.down_bias);
+        return linear(named("ffn.act", g_.op("orr.mul/1", {act, up})), d_.names.down, d_.hidden, d_.ffn, d_.down_bias, {0, d_.hidden}, units);
     }
 
     // Softmax over all experts, the best top_k of it, renormalised or not.
-    Value experts(Value x) {
+    Value experts(const LayerStep& step, Value x) {
+        if (step.ffn_width.units || step.ffn_width.share < 1) throw Error(ORR_UNSUPPORTED, "control ffn_width: layer " + std::to_string(layer_) + " has experts, not one feed-forward");
         const Value logits = named("ffn.router", linear(x, d_.names.router, d_.experts, d_.hidden, false));
         Attrs route;
         route.set("top_k", d_.top_k).set("normalise", d_.normalise_top_k).set("order", "softmax_topk");
@@ -185,10 +189,15 @@ class Builder {
     }
 
     Value weight(const std::string& pattern, const std::vector<int64_t>& shape) { return g_.weight(numbered(pattern, layer_) + ".weight", shape); }
-    Value linear(Value x, const std::string& pattern, int64_t out, int64_t in, bool bias) {
-        const Value w = weight(pattern, {out, in});
+    struct Rows {
+        int64_t begin, end;
+    };
+    // Of the weight's rows and columns those that are read; -1: all.
+    Value linear(Value x, const std::string& pattern, int64_t out, int64_t in, bool bias, Rows rows = Rows{0, -1}, int64_t columns = -1) {
+        if (rows.end < 0) rows.end = out;
+        const Value w = part_of(g_, part_of(g_, weight(pattern, {out, in}), 0, out, rows.begin, rows.end), 1, in, 0, columns < 0 ? in : columns);
         if (!bias) return g_.op("orr.linear/1", {x, w});
-        return g_.op("orr.linear/1", {x, w, g_.weight(numbered(pattern, layer_) + ".bias", {out})});
+        return g_.op("orr.linear/1", {x, w, part_of(g_, g_.weight(numbered(pattern, layer_) + ".bias", {out}), 0, out, rows.begin, rows.end)});
     }
     Value norm(Value x, const std::string& pattern, int64_t width) {
         return g_.op("orr.rms_norm/1", {x, weight(pattern, {width})}, Attrs().set("eps", d_.norm_eps).set("weight_offset", d_.norm_offset));

@@ -62,6 +62,34 @@ DecoderNames gguf_names() {
     return n;
 }
 
+// Where GGUF keeps the weights of Hugging Face's modules, for adapters (orrery/ext/adapters.h). With interleaved rope the rows of q and k are in its order.
+Json gguf_modules(const DecoderConfig& d) {
+    const DecoderNames hf = hf_names("model.");
+    const DecoderNames& n = d.names;
+    Json list = Json::array();
+    const auto add = [&](const std::string& module, const std::string& tensor, int64_t heads = 0) {
+        list.push_back({{"module", module}, {"tensor", tensor}});
+        if (heads && d.rope_interleaved) list.back()["interleaved_heads"] = heads;
+    };
+    if (d.fused_qkv) {
+        add(hf.qkv, n.qkv);
+    } else {
+        add(hf.q, n.q, d.heads);
+        add(hf.k, n.k, d.kv_heads);
+        add(hf.v, n.v);
+    }
+    add(hf.o, n.o);
+    if (d.fused_gate_up) {
+        add(hf.gate_up, n.gate_up);
+    } else {
+        add(hf.gate, n.gate);
+        add(hf.up, n.up);
+    }
+    add(hf.down, n.down);
+    if (!d.tied) add(hf.head, n.head);
+    return list;
+}
+
 void one_rope(DecoderConfig& d, RopeTable table) {
     d.ropes = {std::move(table)};
     d.layer_rope.assign(static_cast<size_t>(d.layers), 0);
@@ -192,9 +220,13 @@ void finish_decoder(DecoderConfig& d, const ModelConfig& c, const orr_model_sour
     for (const RopeTable& r : d.ropes)
         if (r.switch_length > 0) info["rotary_switch"] = r.switch_length;
     if (d.has_head) info["samples"] = true;
-    if (!c.gguf()) info["ignored"] = c.unused();
+    if (c.gguf())
+        info["modules"] = gguf_modules(d);
+    else
+        info["ignored"] = c.unused();
     s.info_json = json_text(info);
     declare_layer_controls(s, d.layers, true);
+    if (d.layer_sparse.empty()) declare_ffn_width(s, d.layers);
 }
 
 }  // namespace orrery

@@ -52,9 +52,10 @@ class Builder {
         path_ = step.path;
         if (step.mixer) x = norm(g_.op("orr.add/1", {x, attention(x)}), e_.names.attention_norm);
         if (step.ffn) {
-            const Value up = named("ffn.up", linear(x, e_.names.up, e_.ffn, e_.hidden));
+            const int64_t units = step.ffn_width.of(e_.ffn);
+            const Value up = named("ffn.up", linear(x, e_.names.up, e_.ffn, e_.hidden, units));
             const Value act = named("ffn.act", g_.op("orr.activation/1", {up}, Attrs().set("function", e_.activation)));
-            const Value y = named("ffn.output", linear(act, e_.names.down, e_.hidden, e_.ffn));
+            const Value y = named("ffn.output", linear(act, e_.names.down, e_.hidden, e_.ffn, -1, units));
             x = norm(g_.op("orr.add/1", {x, y}), e_.names.ffn_norm);
         }
         return step.mixer || step.ffn ? named("output", x) : x;
@@ -112,8 +113,11 @@ class Builder {
     Value heads(Value x) { return g_.op("orr.reshape/1", {x}, Attrs().set("shape", std::vector<int64_t>{0, 0, e_.heads, e_.hidden / e_.heads})); }
     Value weight(const std::string& pattern, const std::vector<int64_t>& shape) { return g_.weight(numbered(pattern, layer_) + ".weight", shape); }
     Value bias(const std::string& pattern, int64_t n) { return g_.weight(numbered(pattern, layer_) + ".bias", {n}); }
-    Value linear(Value x, const std::string& pattern, int64_t out, int64_t in) {
-        return g_.op("orr.linear/1", {x, weight(pattern, {out, in}), bias(pattern, out)});
+    // first_out, first_in: as many of the first rows and columns; -1: all.
+    Value linear(Value x, const std::string& pattern, int64_t out, int64_t in, int64_t first_out = -1, int64_t first_in = -1) {
+        if (first_out < 0) first_out = out;
+        const Value w = part_of(g_, part_of(g_, weight(pattern, {out, in}), 0, out, 0, first_out), 1, in, 0, first_in < 0 ? in : first_in);
+        return g_.op("orr.linear/1", {x, w, part_of(g_, bias(pattern, out), 0, out, 0, first_out)});
     }
     Value norm(Value x, const std::string& pattern) {
         return g_.op("orr.layer_norm/1", {x, weight(pattern, {e_.hidden}), bias(pattern, e_.hidden)}, Attrs().set("eps", e_.norm_eps));
@@ -161,6 +165,23 @@ EncoderConfig encoder_from_hf(const ModelConfig& c, const orr_model_source& sour
     return e;
 }
 
+// Where GGUF keeps the weights of BERT's and DistilBERT's modules, for adapters (orrery/ext/adapters.h).
+static Json gguf_modules(const EncoderNames& n) {
+    const std::string bert = "encoder.layer.{}.", distil = "transformer.layer.{}.";
+    Json list = Json::array();
+    const auto add = [&](const char* module, const char* other, const std::string& tensor) {
+        list.push_back({{"module", bert + module}, {"tensor", tensor}});
+        list.push_back({{"module", distil + other}, {"tensor", tensor}});
+    };
+    add("attention.self.query", "attention.q_lin", n.q);
+    add("attention.self.key", "attention.k_lin", n.k);
+    add("attention.self.value", "attention.v_lin", n.v);
+    add("attention.output.dense", "attention.out_lin", n.o);
+    add("intermediate.dense", "ffn.lin1", n.up);
+    add("output.dense", "ffn.lin2", n.down);
+    return list;
+}
+
 void finish_encoder(EncoderConfig& e, const ModelConfig& c, const orr_model_source& source, int64_t longest) {
     Summary& s = e.summary;
     s.entries = {"forward"};
@@ -178,9 +199,13 @@ void finish_encoder(EncoderConfig& e, const ModelConfig& c, const orr_model_sour
                  {"vocabulary", e.vocabulary},
                  {"pooler", !e.names.pooler.empty()},
                  {"parameters", parameter_count(source)}};
-    if (!c.gguf()) info["ignored"] = c.unused();
+    if (c.gguf())
+        info["modules"] = gguf_modules(e.names);
+    else
+        info["ignored"] = c.unused();
     s.info_json = json_text(info);
     declare_layer_controls(s, e.layers, true);
+    declare_ffn_width(s, e.layers);
 }
 
 void build_encoder(const EncoderConfig& e, const orr_model_source&, std::string_view, Graph& g) { Builder(e, g).build(); }

@@ -26,6 +26,7 @@ extern "C" {
 typedef struct orr_engine orr_engine;
 typedef struct orr_model orr_model;
 typedef struct orr_session orr_session;
+typedef struct orr_adapter orr_adapter;
 typedef struct orr_task orr_task;
 typedef struct orr_text orr_text; /* a string owned by the caller */
 
@@ -101,7 +102,7 @@ typedef struct orr_engine_options {
 /* options may be NULL. [any-thread] */
 ORR_API orr_status orr_engine_create(const orr_engine_options* options, orr_engine** engine);
 ORR_API void orr_engine_release(orr_engine* engine);
-/* JSON about `what`: "plugins" (with licences), "operators", "formats", "models", "types", "tasks", "taps", "tokenizers", "capabilities"
+/* JSON about `what`: "plugins" (with licences), "operators", "formats", "models", "types", "tasks", "taps", "adapters", "tokenizers", "capabilities"
  * (processor, instruction sets, devices; those that nothing runs on yet are looked at, not opened), "devices" (opens each,
  * to tell what is used of it or why it cannot be), "conflicts". Loads every plugin only for "operators". [any-thread] */
 ORR_API orr_status orr_engine_describe(orr_engine* engine, const char* what, orr_text** json);
@@ -309,6 +310,24 @@ ORR_API orr_status orr_session_set_control(orr_session* session, const char* nam
 /* JSON about `what`: "plan" (node, kernel, variant, refusals of better ones), "memory" (peak, states, weights),
  * "rewrites", "profile", "states". [session-thread] */
 ORR_API orr_status orr_session_describe(orr_session* session, const char* what, const char* entry, orr_text** json);
+
+/* ---------------------------------------------------------------- adapters */
+
+/* Reads an adapter (LoRA) for a model that is open: a folder as PEFT writes it, adapter_config.json and adapter_model.safetensors. Of options
+ * path, io and blobs count. Every tensor must belong to a weight of the model and fit it: errors name file, tensor and both shapes. Its tensors
+ * take memory beside the model's, which stays as it is, and are given back once the adapter and the sessions that use it are released. [any-thread] */
+ORR_API orr_status orr_adapter_open(orr_model* model, const orr_model_options* options, orr_adapter** adapter);
+ORR_API void orr_adapter_release(orr_adapter* adapter);
+/* JSON: "kind", "path", "bytes", "modules" [{"module", "tensor", "rank", "factor"}]. [any-thread] */
+ORR_API orr_status orr_adapter_describe(orr_adapter* adapter, orr_text** json);
+
+enum { ORR_ADAPTERS_KEEP_STATES = 1 };
+/* The adapters of all runs to come, each times its scale (scales NULL: 1 each), added up; replaces those set before; count 0: none. Those
+ * with scale 0 take no part, and nothing is left of them. Another scale alone, unless it is or was 0, needs no new plan. What states hold was computed with the adapters
+ * of its time: a session that holds tokens refuses others (ORR_INVALID_ARGUMENT), unless it is reset first, or flags say
+ * ORR_ADAPTERS_KEEP_STATES: go on from these states as they are. Forks inherit adapters; sessions stepped together must have the same. Not
+ * part of what orr_session_save writes. [session-thread] */
+ORR_API orr_status orr_session_set_adapters(orr_session* session, uint32_t count, orr_adapter* const* adapters, const double* scales, uint32_t flags);
 
 /* ---------------------------------------------------------------- tasks */
 

@@ -210,6 +210,12 @@ class Session {
     void set_control(const std::string& name, const std::string& value_json) {
         check(orr_session_set_control(raw(), name.c_str(), value_json.c_str()));
     }
+    // scales empty: 1 each. flags: ORR_ADAPTERS_*.
+    void set_adapters(const std::vector<orr_adapter*>& adapters, const std::vector<double>& scales = {}, uint32_t flags = 0) {
+        if (!scales.empty() && scales.size() != adapters.size())
+            throw Error(ORR_INVALID_ARGUMENT, std::to_string(adapters.size()) + " adapters have " + std::to_string(scales.size()) + " scales");
+        check(orr_session_set_adapters(raw(), static_cast<uint32_t>(adapters.size()), adapters.data(), scales.empty() ? nullptr : scales.data(), flags));
+    }
     std::string describe(const std::string& what, const char* entry = nullptr) const {
         orr_text* text = nullptr;
         check(orr_session_describe(raw(), what.c_str(), entry, &text));
@@ -268,6 +274,22 @@ class Task {
     Handle<orr_task, orr_task_release> handle_;
 };
 
+// A LoRA adapter of a model; see orr_adapter_open.
+class Adapter {
+  public:
+    Adapter() = default;
+    explicit Adapter(orr_adapter* raw) : handle_(raw) {}
+    orr_adapter* raw() const { return handle_.raw(); }
+    std::string describe() const {
+        orr_text* text = nullptr;
+        check(orr_adapter_describe(raw(), &text));
+        return take(text);
+    }
+
+  private:
+    Handle<orr_adapter, orr_adapter_release> handle_;
+};
+
 class Model {
   public:
     Model() = default;
@@ -306,6 +328,14 @@ class Model {
         orr_session* s = nullptr;
         check(orr_session_create(raw(), options, &s));
         return Session(s);
+    }
+    // A folder as PEFT writes it.
+    Adapter adapter(const std::string& path) const {
+        orr_model_options o = options<orr_model_options>();
+        o.path = path.c_str();
+        orr_adapter* a = nullptr;
+        check(orr_adapter_open(raw(), &o, &a));
+        return Adapter(a);
     }
     // kind nullptr: the model's first; session nullptr: the task makes its own.
     Task task(const char* kind = nullptr, const Session* session = nullptr) const {

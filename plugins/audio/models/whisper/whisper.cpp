@@ -88,6 +88,8 @@ Whisper::Whisper(const orr_model_source& source) {
     summary.info_json = json_text(info);
     declare_layer_controls(summary, encoder_.layers, true, "encoder.");
     declare_layer_controls(summary, decoder_.layers, true, "decoder.");
+    declare_ffn_width(summary, encoder_.layers, "encoder.");
+    declare_ffn_width(summary, decoder_.layers, "decoder.");
     summary.ignored_tensors = {"proj_out.weight"};  // tied
 }
 
@@ -197,7 +199,9 @@ Value Whisper::decoder_block(Net& net, const LayerStep& step, const Decoding& d,
     const auto normed = [&](const char* which) { return net.layer_norm(name + which, x, width_, kEps); };
     if (step.mixer) x = net.add(x, attend_self(net, path + ".mixer", name, d, normed("self_attn_layer_norm")));
     x = net.add(x, attend_cross(net, path + ".cross", name, step.layer, d, normed("encoder_attn_layer_norm")));
-    if (step.ffn) x = net.add(x, feed_forward(net, path + ".ffn", ffn(name, decoder_.inner), normed("final_layer_norm")));
+    FeedForward fed = ffn(name, decoder_.inner);
+    fed.first = step.ffn_width;
+    if (step.ffn) x = net.add(x, feed_forward(net, path + ".ffn", fed, normed("final_layer_norm")));
     return net.g.named(path + ".output", x);
 }
 

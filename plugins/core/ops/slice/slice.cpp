@@ -51,6 +51,11 @@ View view(const orr_attrs* attrs, const orr_tensor& x, const orr_tensor& y) {
     const int32_t axis = normal_axis(attrs->get_int(attrs, "axis"), x.rank, "slice");
     clamp_slice(x.shape[axis], &b.start, &b.end);
     View v{x.rank, shape_of(y), strides_of(x), 0};
+    // Of a constant in blocks, at whole ones alone.
+    if (const int64_t block = axis == x.rank - 1 ? x.block_elems : 1; block > 1) {
+        if (b.start % block || b.step != 1) throw Error(ORR_INVALID_ARGUMENT, "slice: a start of " + std::to_string(b.start) + " is inside of a block of " + std::to_string(block));
+        b.start /= block;
+    }
     v.offset = v.shape[axis] > 0 ? b.start * x.stride_bytes[axis] : 0;
     v.stride[axis] *= b.step;
     return v;

@@ -25,6 +25,8 @@ struct Gpt2 {
 };
 
 constexpr int64_t kMostLayers = 10000;
+// Of a layer: the names that adapters use, and those of GGUF (orrery/ext/adapters.h).
+constexpr std::pair<const char*, const char*> kModules[] = {{"attn.c_attn", "attn_qkv"}, {"attn.c_proj", "attn_output"}, {"mlp.c_fc", "ffn_up"}, {"mlp.c_proj", "ffn_down"}};
 
 void read_hf(Gpt2& m, const ModelConfig& c, const orr_model_source& source) {
     const std::string prefix = tensor_prefix(source, {"transformer.", ""}, "wte.weight"), layer = prefix + "h.{}.";
@@ -98,9 +100,14 @@ Gpt2 read(const orr_model_source& source) {
     Json info = {
         {"layers", m.layers}, {"heads", m.heads},           {"kv_heads", m.heads}, {"head_dim", m.hidden / m.heads},       {"hidden", m.hidden},
         {"ffn", m.ffn},       {"vocabulary", m.vocabulary}, {"tied", m.tied},      {"parameters", parameter_count(source)}, {"samples", true}};
-    if (!c.gguf()) info["ignored"] = c.unused();
+    if (c.gguf())
+        for (const auto& [module, tensor] : kModules)
+            info["modules"].push_back({{"module", std::string("transformer.h.{}.") + module}, {"tensor", std::string("blk.{}.") + tensor}});
+    else
+        info["ignored"] = c.unused();
     m.summary.info_json = json_text(info);
     declare_layer_controls(m.summary, m.layers, true);
+    declare_ffn_width(m.summary, m.layers);
     return m;
 }
 
@@ -139,9 +146,10 @@ class Builder {
             x = last(x);
         }
         if (step.ffn) {
-            const Value up = named("ffn.up", linear(norm(x, m_.ffn_norm), m_.up, m_.ffn, m_.hidden));
+            const int64_t units = step.ffn_width.of(m_.ffn);
+            const Value up = named("ffn.up", linear(norm(x, m_.ffn_norm), m_.up, m_.ffn, m_.hidden, units));
             const Value act = named("ffn.act", g_.op("orr.activation/1", {up}, Attrs().set("function", m_.activation)));
-            x = g_.op("orr.add/1", {x, named("ffn.output", linear(act, m_.down, m_.hidden, m_.ffn))});
+            x = g_.op("orr.add/1", {x, named("ffn.output", linear(act, m_.down, m_.hidden, m_.ffn, -1, units))});
         }
         return step.mixer || step.ffn ? named("output", x) : x;
     }
@@ -166,10 +174,14 @@ class Builder {
     Value append(const char* what, Value x) {
         return g_.op("orr.cache_append/1", {g_.cache(path(what), m_.heads, m_.hidden / m_.heads, batch_, tokens_), x});
     }
-    Value linear(Value x, const std::string& pattern, int64_t out, int64_t in) {
+    // first_out, first_in: as many of the first rows and columns; -1: all.
+    Value linear(Value x, const std::string& pattern, int64_t out, int64_t in, int64_t first_out = -1, int64_t first_in = -1) {
         const std::string name = numbered(pattern, layer_);
         const std::vector<int64_t> shape = m_.transposed ? std::vector<int64_t>{in, out} : std::vector<int64_t>{out, in};
-        return g_.op("orr.linear/1", {x, g_.weight(name + ".weight", shape), g_.weight(name + ".bias", {out})},
+        if (first_out < 0) first_out = out;
+        const Value rows = part_of(g_, g_.weight(name + ".weight", shape), m_.transposed ? 1 : 0, out, 0, first_out);
+        const Value w = part_of(g_, rows, m_.transposed ? 0 : 1, in, 0, first_in < 0 ? in : first_in);
+        return g_.op("orr.linear/1", {x, w, part_of(g_, g_.weight(name + ".bias", {out}), 0, out, 0, first_out)},
                      Attrs().set("transposed", m_.transposed));
     }
     Value norm(Value x, const std::string& pattern) {

@@ -117,8 +117,8 @@ void Clip::describe_sizes(const orr_model_source& source, const ModelConfig& c) 
     info["parameters"] = parameter_count(source);
     info["ignored"] = c.unused();
     summary.info_json = json_text(info);
-    if (has_text_) declare_layer_controls(summary, text_.layers, true, "text.");
-    if (has_vision_) declare_layer_controls(summary, vision_.layers, true, "vision.");
+    if (has_text_) declare_layer_controls(summary, text_.layers, true, "text."), declare_ffn_width(summary, text_.layers, "text.");
+    if (has_vision_) declare_layer_controls(summary, vision_.layers, true, "vision."), declare_ffn_width(summary, vision_.layers, "vision.");
     summary.ignored_tensors = {"*position_ids"};
     if (!both_) summary.ignored_tensors.insert(summary.ignored_tensors.end(), {"logit_scale", has_text_ ? "vision_model.*" : "text_model.*", has_text_ ? "visual_projection.*" : "text_projection.*"});
 }

@@ -135,6 +135,7 @@ void PatchTst::describe_sizes(const orr_model_source& source, const ModelConfig&
     info["ignored"] = c.unused();
     summary.info_json = json_text(info);
     declare_layer_controls(summary, layers_, true);
+    declare_ffn_width(summary, layers_);
     summary.ignored_tensors = {"*num_batches_tracked"};
     if (!prediction_) summary.ignored_tensors.push_back("head.*");
 }
@@ -235,6 +236,7 @@ Value PatchTst::block(Net& net, const LayerStep& step, Value x) const {
     f.down = name + "ff.3";
     f.activation = activation_;
     f.bias = bias_;
+    f.first = step.ffn_width;
     x = net.reshape(x, {-1, tokens, width_});
     if (step.mixer) x = sublayer(net, name + "norm_sublayer1", x, [&](Value v) { return attend(net, path + ".mixer", a, v); });
     if (step.mixer && channel_attention_) {  // the same weights, over channels at each time step

@@ -60,8 +60,16 @@ Vit::Vit(const orr_model_source& source) {
     info["patch"] = {patch_.first, patch_.second};
     info["parameters"] = parameter_count(source);
     info["ignored"] = c.unused();
+    // Module names of transformers since 5, which adapters are saved with; checkpoints keep the older ones.
+    const std::string prefix = has_tensor(source, "vit.embeddings.cls_token") ? "vit." : "";
+    static constexpr std::pair<const char*, const char*> modules[] = {{"attention.q_proj", "attention.attention.query"}, {"attention.k_proj", "attention.attention.key"},
+                                                                      {"attention.v_proj", "attention.attention.value"}, {"attention.o_proj", "attention.output.dense"},
+                                                                      {"mlp.fc1", "intermediate.dense"},                 {"mlp.fc2", "output.dense"}};
+    for (const auto& [module, tensor] : modules)
+        info["modules"].push_back({{"module", prefix + "layers.{}." + module}, {"tensor", prefix + "encoder.layer.{}." + tensor}});
     summary.info_json = json_text(info);
     declare_layer_controls(summary, layers_, true);
+    declare_ffn_width(summary, layers_);
     summary.ignored_tensors = {"*pooler.*", "*mask_token"};
 }
 
