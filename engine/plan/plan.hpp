@@ -51,6 +51,7 @@ struct Expression;
 struct PlanStep {
     enum class Kind { kernel, copy, chain, upload, download } kind = Kind::kernel;
     bool on_device = false;  // recorded; else run by the host
+    uint32_t region = 0;     // of the plan's
     const orr_operator* op = nullptr;
     const orr_kernel* kernel = nullptr;
     std::string label, variant;  // label: path of the first named output
@@ -98,6 +99,17 @@ struct PlanOutput {
     std::string name;
     const orr_tensor* tensor = nullptr;
     bool on_device = false;  // and stays there
+    uint32_t region = 0;     // that makes it; where it did not run, the output is zeros
+};
+
+// Steps that a run may leave out. [0]: those that it always does.
+struct PlanRegion {
+    enum class Taken { unknown, yes, no };
+    std::string when;  // for people
+    const orr_tensor* flag = nullptr;  // in the host's memory
+    bool otherwise = false;
+    uint32_t parent = 0;
+    Taken taken = Taken::unknown;  // in the run under way, or the last one
 };
 
 class Plan {
@@ -129,12 +141,18 @@ class Plan {
     template <class Proceed>
     size_t run(size_t from, Proceed&& proceed) {
         size_t i = from;
+        if (from == 0)
+            for (PlanRegion& r : regions_) r.taken = PlanRegion::Taken::unknown;
         for (; i < units(); i++) {
             if (i != from && !proceed()) break;
             run_unit(i);
         }
         return i;
     }
+    // At the end of a run: outputs of what it left out become zeros.
+    void clear_outputs_left_out();
+    const std::vector<PlanRegion>& regions() const { return regions_; }
+    bool took(uint32_t region) const { return region == 0 || regions_[region].taken == PlanRegion::Taken::yes; }
     size_t units() const { return !device_ ? steps_.size() : recording_ ? recording_->units.size() : 0; }
     // Writes what kernels read of this run: inputs and states.
     void write_step(uint64_t offset, const void* data, uint64_t bytes);
@@ -162,6 +180,7 @@ class Plan {
     struct Unit {
         bool part;     // a submission, else a step of the host's
         size_t index;
+        uint32_t region = 0;
     };
     struct ImportedPlaced {
         orr_tensor* tensor;
@@ -177,6 +196,7 @@ class Plan {
     void run_part(size_t unit);
     void run_unit(size_t unit);
     void run_step(PlanStep& step);
+    bool takes(uint32_t region);  // asks the flag the first time
     void record(Recording& recording);
     void record_step(PlanStep& step);
     std::vector<DeviceRange> ranges(const std::vector<const orr_tensor*>& tensors, bool written) const;
@@ -189,6 +209,7 @@ class Plan {
     std::vector<PlanInput> inputs_;
     std::vector<PlanState> states_;
     std::vector<PlanOutput> outputs_;
+    std::vector<PlanRegion> regions_{1};
     void* arena_ = nullptr;
     uint64_t arena_bytes_ = 0, activation_bytes_ = 0, unshared_bytes_ = 0, workspace_offset_ = 0;
     std::shared_ptr<Device> device_;

@@ -142,15 +142,18 @@ void Plan::record(Recording& r) {
         device_program_->begin(collect);
         r.units.clear();
         size_t parts = 0;
+        uint32_t region = 0;
         const auto take_parts = [&] {
-            for (const size_t now = device_program_->cut(); parts < now; parts++) r.units.push_back({true, parts});
+            for (const size_t now = device_program_->cut(); parts < now; parts++) r.units.push_back({true, parts, region});
         };
         for (size_t i = 0; i < steps_.size(); i++) {
             if (steps_[i].on_device) {
+                if (steps_[i].region != region) take_parts();
+                region = steps_[i].region;
                 record_step(steps_[i]);
             } else {
                 take_parts();
-                r.units.push_back({false, i});
+                r.units.push_back({false, i, steps_[i].region});
             }
         }
         take_parts();
@@ -179,8 +182,12 @@ void Plan::run_part(size_t unit) {
 }
 
 void Plan::run_unit(size_t unit) {
-    if (!device_) return run_step(steps_[unit]);
+    if (!device_) {
+        if (takes(steps_[unit].region)) run_step(steps_[unit]);
+        return;
+    }
     const Unit& u = recording_->units[unit];
+    if (!takes(u.region)) return;
     if (!u.part) {
         if (!exchange_.before.empty()) {  // what the step may read
             device_->run({exchange_.waits, {}, exchange_.before, {}});
@@ -198,7 +205,7 @@ void Plan::run_unit(size_t unit) {
     size_t k = 0;
     if (unit + 1 == units())
         for (PlanStep& s : steps_)
-            if (s.on_device && k < times.size()) s.time_ns += times[k++], s.runs++;
+            if (s.on_device && k < times.size()) s.time_ns += times[k++], s.runs += took(s.region);
 }
 
 void Plan::finish_exchange() {

@@ -298,12 +298,18 @@ void Recorder::run(size_t part, const DeviceExchange* exchange) {
     else if (!waits && !parts_.shared)
         check_length(part, took);
     if (!timed_ || part + 1 != buffers_.size() || stamps_.empty()) return;
-    std::vector<uint64_t> times(stamps_.size());
-    if (parts_.api.GetQueryPoolResults(parts_.device, queries_, 0, static_cast<uint32_t>(times.size()), times.size() * 8, times.data(), 8, VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT) != VK_SUCCESS) return;
+    struct Stamp {
+        uint64_t time, written;
+    };
+    std::vector<Stamp> times(stamps_.size());  // all there are: the parts have been waited for, and one that was left out writes none
+    const VkResult r = parts_.api.GetQueryPoolResults(parts_.device, queries_, 0, static_cast<uint32_t>(times.size()), times.size() * sizeof(Stamp), times.data(), sizeof(Stamp),
+                                                      VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WITH_AVAILABILITY_BIT);
+    if (r != VK_SUCCESS && r != VK_NOT_READY) return;
     step_ns_.clear();
     // The last stamp of each part ends its last step.
     for (size_t i = 0; i + 1 < times.size(); i++)
-        if (stamps_[i] == stamps_[i + 1]) step_ns_.push_back(static_cast<uint64_t>(static_cast<double>(times[i + 1] - times[i]) * parts_.capability.timestamp_ns));
+        if (stamps_[i] == stamps_[i + 1])
+            step_ns_.push_back(times[i].written && times[i + 1].written ? static_cast<uint64_t>(static_cast<double>(times[i + 1].time - times[i].time) * parts_.capability.timestamp_ns) : 0);
 }
 
 }  // namespace orrery::vulkan
