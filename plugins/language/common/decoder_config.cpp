@@ -3,6 +3,7 @@
 
 #include "common/decoder.h"
 #include "model/layer_plan.h"
+#include "model/skip_routers.h"
 
 namespace orrery {
 
@@ -195,6 +196,8 @@ void finish_decoder(DecoderConfig& d, const ModelConfig& c, const orr_model_sour
     if (!c.gguf()) info["ignored"] = c.unused();
     s.info_json = json_text(info);
     declare_layer_controls(s, d.layers, true);
+    declare_exit_controls(s, d.has_head);
+    if (d.causal) declare_skip_controls(s);
 }
 
 }  // namespace orrery

@@ -62,6 +62,7 @@ Vit::Vit(const orr_model_source& source) {
     info["ignored"] = c.unused();
     summary.info_json = json_text(info);
     declare_layer_controls(summary, layers_, true);
+    declare_exit_controls(summary, false);
     summary.ignored_tensors = {"*pooler.*", "*mask_token"};
 }
 
@@ -100,7 +101,7 @@ void Vit::build(std::string_view, const orr_model_source& source, Graph& g) cons
     const orr_dim batch = g.symbol("B");
     const Value pixels = g.input("pixel_values", ORR_TYPE_F32, {batch, channels_, image_.first, image_.second});
     Value x = embed(net, pixels);
-    x = LayerPlan(g, layers_).run(g, x, [&](const LayerStep& step, Value in) { return pre_norm_block(net, step, block(step.layer), in); });
+    x = run_layers(g, x, layers_, [&](const LayerStep& step, Value in) { return pre_norm_block(net, step, block(step.layer), in); });
     x = g.named("norm.output", net.layer_norm("layernorm", x, width_, block_.eps));
     if (classifier_) {
         Net head(g, source);
