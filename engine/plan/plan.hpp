@@ -107,6 +107,7 @@ struct PlanRegion {
     enum class Taken { unknown, yes, no };
     std::string when;  // for people
     const orr_tensor* flag = nullptr;  // in the host's memory
+    size_t flag_step = 0;              // that writes it there
     bool otherwise = false;
     uint32_t parent = 0;
     Taken taken = Taken::unknown;  // in the run under way, or the last one
@@ -145,7 +146,7 @@ class Plan {
             for (PlanRegion& r : regions_) r.taken = PlanRegion::Taken::unknown;
         for (; i < units(); i++) {
             if (i != from && !proceed()) break;
-            run_unit(i);
+            i = run_unit(i);
         }
         return i;
     }
@@ -181,6 +182,7 @@ class Plan {
         bool part;     // a submission, else a step of the host's
         size_t index;
         uint32_t region = 0;
+        bool by_region = false;  // begins here because the region does: the part before it is short enough to go with it
     };
     struct ImportedPlaced {
         orr_tensor* tensor;
@@ -192,9 +194,11 @@ class Plan {
         std::unique_ptr<DeviceProgram> program;
         std::vector<Unit> units;
         uint64_t last_used = 0;
+        std::vector<size_t> flag_units;  // of each region, the unit that its flag comes from
     };
     void run_part(size_t unit);
-    void run_unit(size_t unit);
+    size_t run_unit(size_t unit);  // and those that go with it; the last of them
+    bool goes_with(size_t first, size_t unit, size_t& next);
     void run_step(PlanStep& step);
     bool takes(uint32_t region);  // asks the flag the first time
     void record(Recording& recording);

@@ -17,6 +17,7 @@ void Planner::open_region(uint32_t region) {
         if (elements(*t) != 1) throw Error(ORR_INVALID_ARGUMENT, where() + ": begin_if hangs on " + name + ", which has " + std::to_string(elements(*t)) + " elements, not one");
         region_ = region_of(t);
         r.flag = on_side(t, false, name);
+        r.flag_step = storages_[storage_of_.at(r.flag)].item.first;
         r.otherwise = def.otherwise;
         r.parent = def.parent;
         r.when = (def.otherwise ? "unless " : "if ") + name + (def.parent ? ", " + plan_->regions_[def.parent].when : "");
