@@ -89,6 +89,8 @@ class DeviceProgram {
     // Runs one part, with an exchange around it or nullptr, and waits for it. Throws Error(ORR_DEVICE_LOST).
     virtual void run(size_t part, const DeviceExchange* exchange) = 0;
     void run(size_t part) { run(part, nullptr); }
+    // Starts one part; the run() that must follow waits for it too.
+    virtual void start(size_t part) = 0;
     // A part took longer than a submission may: recording again would cut it in several.
     virtual bool wants_recording() const = 0;
     // Nanoseconds that each step took in the last run, where timed; empty otherwise.

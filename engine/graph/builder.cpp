@@ -1,5 +1,7 @@
 #include "engine/graph/builder.hpp"
 
+#include <algorithm>
+
 #include "engine/registry/error_text.hpp"
 
 namespace orrery {
@@ -32,6 +34,7 @@ T GraphBuilder::step(T otherwise, Fn&& fn) noexcept {
 
 Program GraphBuilder::finish() {
     if (failed_) throw failure_ ? *failure_ : Error(ORR_OUT_OF_MEMORY, "out of memory while the graph was built");
+    if (open_.size() != 1) throw Error(ORR_INVALID_ARGUMENT, graph_.model + "." + graph_.entry + ": begin_if without end_if");
     if (graph_.outputs.empty()) throw Error(ORR_INVALID_ARGUMENT, graph_.model + "." + graph_.entry + ": the model declares no output");
     for (const auto& s : graph_.states)
         if (s.kind == ORR_STATE_RECURRENT && s.next == 0) throw Error(ORR_INVALID_ARGUMENT, graph_.model + "." + graph_.entry + ": recurrent state " + s.name + " is never set");
@@ -101,6 +104,8 @@ void GraphBuilder::set_state(const std::string& name, orr_value v) {
         if (s.kind != ORR_STATE_RECURRENT) throw Error(ORR_INVALID_ARGUMENT, "state " + name + " is not recurrent");
         if (graph_.values[v].layout != want.layout || graph_.values[v].dims.size() != want.dims.size())
             throw Error(ORR_INVALID_ARGUMENT, "state " + name + " has shape " + graph_.shape_text(s.value) + ", what becomes of it " + graph_.shape_text(v));
+        for (const NodeDef& n : graph_.nodes)
+            if (n.region && std::find(n.outs.begin(), n.outs.end(), v) != n.outs.end()) throw Error(ORR_UNSUPPORTED, "state " + name + ": what becomes of it is made between begin_if and end_if");
         s.next = v;
         return;
     }
@@ -147,8 +152,23 @@ std::vector<orr_value> GraphBuilder::node(const std::string& op_id, const std::s
         node.outs.push_back(static_cast<orr_value>(graph_.values.size() - 1));
     }
     const auto outs = node.outs;
+    node.region = open_.back();
     graph_.nodes.push_back(std::move(node));
     return outs;
+}
+
+void GraphBuilder::begin_if(orr_value flag, bool otherwise) {
+    require(flag, "begin_if");
+    const RegionDef wanted{flag, otherwise, open_.back()};
+    const auto same = [&](const RegionDef& r) { return r.flag == flag && r.otherwise == otherwise && r.parent == wanted.parent; };
+    const auto known = std::find_if(graph_.regions.begin() + 1, graph_.regions.end(), same);
+    open_.push_back(static_cast<uint32_t>(known - graph_.regions.begin()));
+    if (known == graph_.regions.end()) graph_.regions.push_back(wanted);
+}
+
+void GraphBuilder::end_if() {
+    if (open_.size() < 2) throw Error(ORR_INVALID_ARGUMENT, graph_.model + "." + graph_.entry + ": end_if without begin_if");
+    open_.pop_back();
 }
 
 void GraphBuilder::name(orr_value v, const std::string& path) {
@@ -234,6 +254,15 @@ void GraphBuilder::fill_table() {
         const auto* controls = of(b).controls_;
         const auto at = controls ? controls->find(name) : decltype(controls->end()){};
         return controls && at != controls->end() ? at->second.c_str() : nullptr;
+    };
+    t.begin_if = [](orr_builder* b, orr_value flag, bool otherwise) { of(b).step(0, [&] { return of(b).begin_if(flag, otherwise), 0; }); };
+    t.end_if = [](orr_builder* b) { of(b).step(0, [&] { return of(b).end_if(), 0; }); };
+    t.file_tensor = [](orr_builder* b, const char* path, const char* name, int32_t rank, const int64_t* shape) {
+        return of(b).step<orr_value>(0, [&]() -> orr_value {
+            if (!of(b).file_tensor_) throw Error(ORR_UNSUPPORTED, std::string(path) + ": no files beside the checkpoint can be read here");
+            const auto c = of(b).file_tensor_(path, name, {shape, shape + rank});
+            return c ? of(b).constant(c, name) : 0;
+        });
     };
 }
 

@@ -1,5 +1,6 @@
 // Turns a model plugin's calls into a Program. The first failure is kept; calls after it do nothing.
 #pragma once
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -20,8 +21,15 @@ class GraphBuilder {
     bool failed() const { return failed_; }
     // Values of the controls that are not neutral, by name, as JSON; must outlive the building.
     void set_controls(const std::map<std::string, std::string>* controls) { controls_ = controls; }
+    // Tensors of files beside the checkpoint; nullptr where the file has none of the name. Must outlive the building.
+    using FileTensor = std::function<std::shared_ptr<Constant>(const std::string& path, const std::string& name, const std::vector<int64_t>& shape)>;
+    void set_file_tensors(FileTensor find) { file_tensor_ = std::move(find); }
     Program finish();
 
+    // Nodes that come belong to the region.
+    void enter(uint32_t region) { open_.assign(1, region); }
+    void begin_if(orr_value flag, bool otherwise);
+    void end_if();
     orr_value input(const std::string& name, uint32_t type, const std::vector<orr_dim>& dims, uint32_t flags, bool positions);
     orr_value constant(std::shared_ptr<Constant> c, const std::string& name);
     orr_value state(const StateDef& def, orr_dim batch);
@@ -49,21 +57,29 @@ class GraphBuilder {
     Weights& weights_;
     Program graph_;
     const std::map<std::string, std::string>* controls_ = nullptr;
+    FileTensor file_tensor_;
+    std::vector<uint32_t> open_{0};  // regions, the innermost last
     std::optional<Error> failure_;
     bool failed_ = false;
 };
 
-// Lets fn build nodes in front of program.nodes[at].
+// Lets fn build nodes of a region in front of program.nodes[at].
 template <class Fn>
-void insert_nodes(const orr_host* host, Registry& registry, Weights& weights, Program& program, size_t at, Fn&& fn) {
+void insert_nodes(const orr_host* host, Registry& registry, Weights& weights, Program& program, size_t at, uint32_t region, Fn&& fn) {
     std::vector<NodeDef> tail(program.nodes.begin() + static_cast<std::ptrdiff_t>(at), program.nodes.end());
     program.nodes.erase(program.nodes.begin() + static_cast<std::ptrdiff_t>(at), program.nodes.end());
     GraphBuilder b(host, registry, weights, program.model, program.entry);
     b.graph() = std::move(program);
     b.table()->dims = b.graph().dims->table();
+    b.enter(region);
     fn(b);
     program = b.finish();
     program.nodes.insert(program.nodes.end(), tail.begin(), tail.end());
+}
+// Of the region of the node before them.
+template <class Fn>
+void insert_nodes(const orr_host* host, Registry& registry, Weights& weights, Program& program, size_t at, Fn&& fn) {
+    insert_nodes(host, registry, weights, program, at, at ? program.nodes[at - 1].region : 0, fn);
 }
 
 }  // namespace orrery

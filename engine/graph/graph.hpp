@@ -52,6 +52,14 @@ struct NodeDef {
     const orr_operator* op = nullptr;  // nullptr: removed
     NodeAttrs attrs;
     std::vector<orr_value> ins, outs;
+    uint32_t region = 0;
+};
+
+// Nodes that run only where a value of one element is not zero (otherwise: is zero), and the region around them runs.
+struct RegionDef {
+    orr_value flag = 0;
+    bool otherwise = false;
+    uint32_t parent = 0;
 };
 
 struct OutputDef {
@@ -65,6 +73,7 @@ struct Program {
     std::shared_ptr<DimPool> dims = std::make_shared<DimPool>();
     std::vector<ValueDef> values{1};  // values[0]: none
     std::vector<NodeDef> nodes;       // in an order of execution
+    std::vector<RegionDef> regions{1};  // regions[0]: what always runs; parents before children
     std::vector<InputDef> inputs;
     std::vector<StateDef> states;
     std::vector<OutputDef> outputs;

@@ -147,6 +147,7 @@ std::string graph_text(const Program& g, Registry& registry) {
     std::vector<int64_t> producer(g.values.size(), -1);
     for (size_t n = 0; n < g.nodes.size(); n++)
         if (!g.nodes[n].outs.empty()) producer[g.nodes[n].outs[0]] = static_cast<int64_t>(n);
+    size_t regions = 1;  // told so far
     for (size_t v = 1; v < g.values.size(); v++) {
         const ValueDef& def = g.values[v];
         const auto id = static_cast<orr_value>(v);
@@ -166,7 +167,13 @@ std::string graph_text(const Program& g, Registry& registry) {
             case ValueKind::node: {
                 if (producer[v] < 0) break;
                 const NodeDef& n = g.nodes[static_cast<size_t>(producer[v])];
-                out << "node (" << joined(n.outs, value_text) << ") = " << n.op->id << " (" << joined(n.ins, value_text) << ") " << n.attrs.text() << " : "
+                for (; regions <= n.region; regions++) {
+                    const RegionDef& r = g.regions[regions];
+                    out << "region " << regions << " " << (r.otherwise ? "unless " : "if ") << value_text(r.flag) << " " << r.parent << "\n";
+                }
+                out << "node ";
+                if (n.region) out << "[" << n.region << "] ";
+                out << "(" << joined(n.outs, value_text) << ") = " << n.op->id << " (" << joined(n.ins, value_text) << ") " << n.attrs.text() << " : "
                     << joined(n.outs, [&](orr_value o) { return registry.type(g.values[o].type).id + " " + dims_text(g, g.values[o].dims); }) << "\n";
                 for (const orr_value o : n.outs)
                     if (!g.values[o].name.empty()) out << "name " << value_text(o) << " " << json_quote(g.values[o].name) << "\n";
@@ -261,7 +268,20 @@ Program parse_graph(const std::string& text, Registry& registry, const orr_host*
             s.window = line.integer();
             s.name = line.quoted();
             expect(line, id, b->state(s, batch));
+        } else if (kind == "region") {
+            auto& regions = b->graph().regions;
+            if (line.integer() != static_cast<int64_t>(regions.size())) line.fail("is not region " + std::to_string(regions.size()));
+            const std::string when = line.word();
+            if (when != "if" && when != "unless") line.fail("wanted if or unless");
+            const orr_value flag = value(line, line.word());
+            const int64_t parent = line.integer();
+            if (flag == 0 || flag >= b->graph().values.size() || parent < 0 || parent >= static_cast<int64_t>(regions.size())) line.fail("hangs on what is not defined");
+            regions.push_back({flag, when == "unless", static_cast<uint32_t>(parent)});
         } else if (kind == "node") {
+            int64_t region = 0;
+            if (line.next_is('[')) region = pool.parse(line.inside('[', ']'));
+            if (region < 0 || region >= static_cast<int64_t>(b->graph().regions.size())) line.fail("stands in a region that is not defined");
+            b->enter(static_cast<uint32_t>(region));
             const auto outs = split(line.inside('(', ')'));
             if (line.word() != "=") line.fail("wanted =");
             const std::string op = line.word();
@@ -286,6 +306,7 @@ Program parse_graph(const std::string& text, Registry& registry, const orr_host*
         }
     }
     if (!b) throw Error(ORR_CORRUPT, "graph text: holds no program");
+    b->enter(0);
     return b->finish();
 }
 

@@ -75,6 +75,7 @@ uint32_t GraphEdit::uses(orr_value v) const {
     for (const auto& node : program_.nodes)
         if (node.op) n += static_cast<uint32_t>(std::count(node.ins.begin(), node.ins.end(), v));
     for (const auto& s : program_.states) n += s.next == v;
+    for (const auto& r : program_.regions) n += r.flag == v;
     return n;
 }
 
@@ -119,7 +120,7 @@ orr_value GraphEdit::constant(const char* op_id, const char* attrs, const std::v
 bool GraphEdit::replace(const std::vector<uint32_t>& nodes, const char* op_id, const char* attrs, const std::vector<orr_value>& ins, const std::vector<orr_value>& outs) {
     if (nodes.empty()) return false;
     for (const uint32_t n : nodes)
-        if (n >= program_.nodes.size() || !program_.nodes[n].op) return false;
+        if (n >= program_.nodes.size() || !program_.nodes[n].op || program_.nodes[n].region != program_.nodes[nodes[0]].region) return false;
     const auto removed = [&](size_t i) { return std::find(nodes.begin(), nodes.end(), i) != nodes.end(); };
     // What the replaced nodes defined and is still read elsewhere must be among the outputs.
     for (const uint32_t n : nodes)
@@ -128,11 +129,13 @@ bool GraphEdit::replace(const std::vector<uint32_t>& nodes, const char* op_id, c
             if (kept_.count(v)) return false;
             for (const auto& s : program_.states)
                 if (s.next == v) return false;
+            for (const auto& r : program_.regions)
+                if (r.flag == v) return false;
             for (size_t i = 0; i < program_.nodes.size(); i++)
                 if (program_.nodes[i].op && !removed(i) && std::find(program_.nodes[i].ins.begin(), program_.nodes[i].ins.end(), v) != program_.nodes[i].ins.end()) return false;
         }
     const orr_operator& op = registry_.find_operator(op_id);
-    NodeDef node{&op, NodeAttrs(op, attrs), ins, outs};
+    NodeDef node{&op, NodeAttrs(op, attrs), ins, outs, program_.nodes[nodes[0]].region};
     // The shape function must agree with what the outputs are.
     const std::vector<orr_value_info> results = infer(op, node.attrs, ins, outs.size());
     for (size_t i = 0; i < outs.size(); i++) {

@@ -1,5 +1,6 @@
 #include "engine/plan/plan.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 
@@ -79,6 +80,28 @@ void check_team(Team& team, const std::string& doing) {
     if (const std::string what = team.take_failure(); !what.empty()) throw Error(ORR_INTERNAL, doing + ": the plugin threw an exception in parallel_for: " + what);
 }
 
+bool Plan::takes(uint32_t region) {
+    if (region == 0) return true;
+    PlanRegion& r = regions_[region];
+    if (r.taken == PlanRegion::Taken::unknown) {
+        const auto* bytes = static_cast<const char*>(r.flag->data);
+        // -0.0 is zero too.
+        const auto zero = [&] {
+            if (r.flag->type != ORR_TYPE_F32) return std::all_of(bytes, bytes + r.flag->size_bytes, [](char c) { return c == 0; });
+            float f;
+            std::memcpy(&f, bytes, sizeof f);
+            return f == 0;
+        };
+        r.taken = takes(r.parent) && zero() == r.otherwise ? PlanRegion::Taken::yes : PlanRegion::Taken::no;
+    }
+    return r.taken == PlanRegion::Taken::yes;
+}
+
+void Plan::clear_outputs_left_out() {
+    for (const PlanOutput& o : outputs_)
+        if (!took(o.region)) std::memset(o.tensor->data, 0, o.tensor->size_bytes);
+}
+
 void Plan::run_step(PlanStep& step) {
     const auto started = profile_ ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point{};
     const auto doing = [&] {
@@ -108,6 +131,7 @@ nlohmann::ordered_json Plan::describe() const {
         static const char* const kinds[] = {"", "copy", "elementwise chain", "upload", "download"};
         j["op"] = s.kind == PlanStep::Kind::kernel ? s.op->id : kinds[static_cast<size_t>(s.kind)];
         if (device_) j["device"] = s.on_device ? device_->id() : "cpu";
+        if (s.region) j["when"] = regions_[s.region].when;
         if (s.kind == PlanStep::Kind::chain) j["fused"] = s.chain_ops;
         if (s.kernel) j["kernel"] = s.kernel->name;
         if (!s.variant.empty()) j["variant"] = s.variant;

@@ -51,6 +51,7 @@ struct Expression;
 struct PlanStep {
     enum class Kind { kernel, copy, chain, upload, download } kind = Kind::kernel;
     bool on_device = false;  // recorded; else run by the host
+    uint32_t region = 0;     // of the plan's
     const orr_operator* op = nullptr;
     const orr_kernel* kernel = nullptr;
     std::string label, variant;  // label: path of the first named output
@@ -98,6 +99,18 @@ struct PlanOutput {
     std::string name;
     const orr_tensor* tensor = nullptr;
     bool on_device = false;  // and stays there
+    uint32_t region = 0;     // that makes it; where it did not run, the output is zeros
+};
+
+// Steps that a run may leave out. [0]: those that it always does.
+struct PlanRegion {
+    enum class Taken { unknown, yes, no };
+    std::string when;  // for people
+    const orr_tensor* flag = nullptr;  // in the host's memory
+    size_t flag_step = 0;              // that writes it there
+    bool otherwise = false;
+    uint32_t parent = 0;
+    Taken taken = Taken::unknown;  // in the run under way, or the last one
 };
 
 class Plan {
@@ -129,12 +142,18 @@ class Plan {
     template <class Proceed>
     size_t run(size_t from, Proceed&& proceed) {
         size_t i = from;
+        if (from == 0)
+            for (PlanRegion& r : regions_) r.taken = PlanRegion::Taken::unknown;
         for (; i < units(); i++) {
             if (i != from && !proceed()) break;
-            run_unit(i);
+            i = run_unit(i);
         }
         return i;
     }
+    // At the end of a run: outputs of what it left out become zeros.
+    void clear_outputs_left_out();
+    const std::vector<PlanRegion>& regions() const { return regions_; }
+    bool took(uint32_t region) const { return region == 0 || regions_[region].taken == PlanRegion::Taken::yes; }
     size_t units() const { return !device_ ? steps_.size() : recording_ ? recording_->units.size() : 0; }
     // Writes what kernels read of this run: inputs and states.
     void write_step(uint64_t offset, const void* data, uint64_t bytes);
@@ -162,6 +181,8 @@ class Plan {
     struct Unit {
         bool part;     // a submission, else a step of the host's
         size_t index;
+        uint32_t region = 0;
+        bool by_region = false;  // begins here because the region does: the part before it is short enough to go with it
     };
     struct ImportedPlaced {
         orr_tensor* tensor;
@@ -173,10 +194,13 @@ class Plan {
         std::unique_ptr<DeviceProgram> program;
         std::vector<Unit> units;
         uint64_t last_used = 0;
+        std::vector<size_t> flag_units;  // of each region, the unit that its flag comes from
     };
     void run_part(size_t unit);
-    void run_unit(size_t unit);
+    size_t run_unit(size_t unit);  // and those that go with it; the last of them
+    bool goes_with(size_t first, size_t unit, size_t& next);
     void run_step(PlanStep& step);
+    bool takes(uint32_t region);  // asks the flag the first time
     void record(Recording& recording);
     void record_step(PlanStep& step);
     std::vector<DeviceRange> ranges(const std::vector<const orr_tensor*>& tensors, bool written) const;
@@ -189,6 +213,7 @@ class Plan {
     std::vector<PlanInput> inputs_;
     std::vector<PlanState> states_;
     std::vector<PlanOutput> outputs_;
+    std::vector<PlanRegion> regions_{1};
     void* arena_ = nullptr;
     uint64_t arena_bytes_ = 0, activation_bytes_ = 0, unshared_bytes_ = 0, workspace_offset_ = 0;
     std::shared_ptr<Device> device_;

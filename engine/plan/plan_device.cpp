@@ -69,7 +69,7 @@ void Plan::ready(std::vector<std::shared_ptr<DeviceBlock>> given) {
         recording_ = nullptr;
         if (recordings_.size() >= kMostRecordings)
             recordings_.erase(std::min_element(recordings_.begin(), recordings_.end(), [](const Recording& a, const Recording& b) { return a.last_used < b.last_used; }));
-        Recording fresh{std::move(addresses), device_->new_program(profile_), {}, 0};
+        Recording fresh{std::move(addresses), device_->new_program(profile_), {}, 0, {}};
         record(fresh);
         recordings_.push_back(std::move(fresh));
         known = recordings_.end() - 1;
@@ -142,15 +142,34 @@ void Plan::record(Recording& r) {
         device_program_->begin(collect);
         r.units.clear();
         size_t parts = 0;
+        uint32_t region = 0;
+        r.flag_units.assign(regions_.size(), 0);
+        const auto flags_of = [&](size_t step) {  // told behind its unit
+            for (size_t k = 1; k < regions_.size(); k++)
+                if (regions_[k].flag && regions_[k].flag_step == step) r.flag_units[k] = SIZE_MAX;
+        };
+        const auto settle_flags = [&] {
+            if (!r.units.empty()) std::replace(r.flag_units.begin(), r.flag_units.end(), SIZE_MAX, r.units.size() - 1);
+        };
+        bool by_region = false;
         const auto take_parts = [&] {
-            for (const size_t now = device_program_->cut(); parts < now; parts++) r.units.push_back({true, parts});
+            const bool joined = by_region && !r.units.empty() && r.units.back().part;
+            const size_t first = parts, now = device_program_->cut();
+            for (; parts < now; parts++) r.units.push_back({true, parts, region, joined && parts == first});
+            settle_flags();
+            by_region = false;
         };
         for (size_t i = 0; i < steps_.size(); i++) {
             if (steps_[i].on_device) {
+                if (steps_[i].region != region) take_parts(), by_region = true;
+                region = steps_[i].region;
                 record_step(steps_[i]);
+                flags_of(i);
             } else {
                 take_parts();
-                r.units.push_back({false, i});
+                r.units.push_back({false, i, steps_[i].region});
+                flags_of(i);
+                settle_flags();
             }
         }
         take_parts();
@@ -178,8 +197,28 @@ void Plan::run_part(size_t unit) {
     if (last) exchange_ = {};
 }
 
-void Plan::run_unit(size_t unit) {
-    if (!device_) return run_step(steps_[unit]);
+// Whether the unit need not be waited for: the next one that runs is a part of its own only for its region, and is known to run by flags that
+// were there before `first`, the earliest that has not been waited for.
+bool Plan::goes_with(size_t first, size_t unit, size_t& next) {
+    if (profile_ || !exchange_.empty()) return false;
+    for (next = unit + 1; next < units(); next++) {
+        const Unit& u = recording_->units[next];
+        if (!u.part || !u.by_region) return false;
+        for (uint32_t r = u.region; r; r = regions_[r].parent)
+            if (regions_[r].taken == PlanRegion::Taken::unknown && recording_->flag_units[r] >= first) return false;
+        if (takes(u.region)) return true;
+    }
+    return false;
+}
+
+size_t Plan::run_unit(size_t unit) {
+    if (!device_) {
+        if (takes(steps_[unit].region)) run_step(steps_[unit]);
+        return unit;
+    }
+    if (!takes(recording_->units[unit].region)) return unit;
+    const size_t first = unit;
+    for (size_t next; recording_->units[unit].part && goes_with(first, unit, next); unit = next) recording_->program->start(recording_->units[unit].index);
     const Unit& u = recording_->units[unit];
     if (!u.part) {
         if (!exchange_.before.empty()) {  // what the step may read
@@ -190,15 +229,16 @@ void Plan::run_unit(size_t unit) {
         team_->begin();
         run_step(steps_[u.index]);
         team_->end();
-        return;
+        return unit;
     }
     run_part(unit);
-    if (!profile_) return;
+    if (!profile_) return unit;
     const auto& times = recording_->program->step_ns();
     size_t k = 0;
     if (unit + 1 == units())
         for (PlanStep& s : steps_)
-            if (s.on_device && k < times.size()) s.time_ns += times[k++], s.runs++;
+            if (s.on_device && k < times.size()) s.time_ns += times[k++], s.runs += took(s.region);
+    return unit;
 }
 
 void Plan::finish_exchange() {

@@ -13,6 +13,7 @@ std::unique_ptr<Plan> Planner::make() {
     find_live();
     bind_sources();
     group_chains();
+    plan_->regions_.resize(g_.regions.size());
     plan_->advance_ = g_.dims->evaluate(g_.advance, binding_.symbols);
     for (size_t n = 0; n < g_.nodes.size(); n++) {
         if (!live_[n]) continue;
@@ -21,6 +22,7 @@ std::unique_ptr<Plan> Planner::make() {
         plan_node(n);
         if (cancelled()) throw_cancelled();
     }
+    region_ = 0;
     for (const auto& [name, v] : wanted_) {
         orr_tensor* t = values_[v].tensor;
         if (!t) {
@@ -30,12 +32,14 @@ std::unique_ptr<Plan> Planner::make() {
             constants_[t] = g_.values[v].constant;
         }
         if (t->layout != plain_) throw Error(ORR_UNSUPPORTED, "output " + name + " is a state, not a tensor");
+        const uint32_t region = region_of(t);
         if (!is_contiguous(*t)) t = add_copy(t, name);
         const bool stays = binding_.device_outputs.count(name) != 0;
+        if (stays && region) throw Error(ORR_UNSUPPORTED, "output " + name + " may be left out (" + plan_->regions_[region].when + "): it cannot stay on the device");
         if (stays && constants_.count(t)) throw Error(ORR_UNSUPPORTED, "output " + name + " is a constant: it cannot stay on the device");
         t = const_cast<orr_tensor*>(on_side(t, stays, name));
         touch_last(t, kEnd);
-        plan_->outputs_.push_back({name, t, stays});
+        plan_->outputs_.push_back({name, t, stays, region});
     }
     place_memory();
     finish_runs();
@@ -101,6 +105,7 @@ void Planner::find_live() {
         for (const orr_value v : node.outs) live = live || values_[v].needed, present = present && values_[v].present;
         if (!live || !present) continue;
         live_[n] = true;
+        for (uint32_t r = node.region; r; r = g_.regions[r].parent) values_[g_.regions[r].flag].needed = true;
         for (const orr_value v : node.ins)
             if (v) values_[v].needed = true;
     }
@@ -186,6 +191,7 @@ void Planner::group_chains() {
         if (live_[n])
             for (const orr_value v : g_.nodes[n].ins) uses[v]++;
     for (const auto& [name, v] : wanted_) uses[v] += 2;
+    for (const auto& r : g_.regions) uses[r.flag] += 2;
     for (const auto& s : g_.states)
         if (s.next) uses[s.next] += 2;
     std::vector<size_t> producer(g_.values.size(), SIZE_MAX);
@@ -198,7 +204,7 @@ void Planner::group_chains() {
         const std::vector<orr_value>& ins = g_.nodes[n].ins;
         for (const orr_value v : ins) {
             const size_t p = producer[v];
-            if (p == SIZE_MAX || uses[v] != std::count(ins.begin(), ins.end(), v) || !live_[p] || !can_join(p)) continue;
+            if (p == SIZE_MAX || g_.nodes[p].region != g_.nodes[n].region || uses[v] != std::count(ins.begin(), ins.end(), v) || !live_[p] || !can_join(p)) continue;
             if (bound_shape(g_.values[v].dims) != shape) continue;  // what is broadcast is not computed again for each
             if (const auto it = chains_.find(p); it != chains_.end() && members.size() + it->second.size() < kChainMostMembers) {
                 members.insert(members.end(), it->second.begin(), it->second.end());

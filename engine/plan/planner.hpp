@@ -6,6 +6,7 @@
 #include "engine/graph/builder.hpp"
 #include "engine/plan/memory_layout.hpp"
 #include "engine/plan/plan.hpp"
+#include "engine/plan/work_count.hpp"
 #include "engine/registry/error_text.hpp"
 #include "engine/weights/device_weights.hpp"
 
@@ -31,6 +32,7 @@ class Planner {
     }
 
     std::unique_ptr<Plan> make();
+    std::vector<Work> count();  // of each region, without a plan
 
   private:
     static constexpr size_t kEnd = SIZE_MAX / 2;
@@ -46,6 +48,7 @@ class Planner {
         size_t twin = SIZE_MAX;   // the same contents on the other side
         size_t input = SIZE_MAX;  // of plan_->inputs_
         bool read = false;        // by a step, or as a result
+        uint32_t region = 0;      // whose steps write it
     };
 
     std::string where() const { return g_.model + "." + g_.entry; }
@@ -69,6 +72,8 @@ class Planner {
     void group_chains();
     // ---- one node
     void plan_node(size_t n);
+    void open_region(uint32_t region);  // the nodes that come are of it
+    uint32_t region_of(const orr_tensor* t) const;
     const orr_tensor* input_tensor(const NodeDef& node, size_t i, orr_value v);
     std::vector<const orr_tensor*> infer_outputs(const NodeDef& node, const std::vector<const orr_tensor*>& ins);
     orr_prepare base_prepare(const NodeDef& node, const std::vector<const orr_tensor*>& ins, const std::vector<const orr_tensor*>& outs) const;
@@ -136,6 +141,7 @@ class Planner {
     std::vector<size_t> chain_of_;
     uint64_t max_workspace_ = 0;
     size_t node_ = 0;  // that is being planned
+    uint32_t region_ = 0;
     std::set<const orr_tensor*> device_states_;
     std::map<const orr_tensor*, std::string> state_names_;
     std::set<const orr_kernel*> distrusted_;  // for the node at hand: they failed their self-test, whichever way they chose

@@ -50,6 +50,7 @@ bool Planner::plan_device_chain(const std::vector<size_t>& members) {
     PlanStep step;
     step.kind = PlanStep::Kind::chain;
     step.on_device = true;
+    step.region = region_;
     step.label = label;
     step.ins = ins;
     step.outs = {dst};

@@ -30,6 +30,12 @@ orr_tensor* Planner::new_tensor(uint32_t type, const std::vector<int64_t>& shape
 void Planner::own(orr_tensor* t, size_t first, bool on_device) {
     storage_of_[t] = storages_.size();
     storages_.push_back({t, {t->size_bytes, first, first, 0}, {}, on_device});
+    storages_.back().region = region_;
+}
+
+uint32_t Planner::region_of(const orr_tensor* t) const {
+    const auto it = storage_of_.find(t);
+    return it == storage_of_.end() ? 0 : storages_[it->second].region;
 }
 
 bool Planner::is_on_device(const orr_tensor* t) const {
@@ -45,7 +51,9 @@ PlanStep& Planner::add_transfer(PlanStep::Kind kind, const orr_tensor* src, orr_
     step.ins = {src};
     step.outs = {dst};
     const size_t at = plan_->steps_.size() - 1;
+    step.region = region_of(src);  // not its first reader's: later ones may stand elsewhere
     own(dst, at, kind == PlanStep::Kind::upload);
+    storages_.back().region = step.region;
     touch_last(src, at);
     return step;
 }
@@ -132,6 +140,8 @@ const orr_tensor* Planner::contiguous(const orr_tensor* t, const std::string& la
 }
 
 void Planner::place_memory() {
+    for (size_t i = 0; i < plan_->steps_.size(); i++)
+        for (uint32_t r = plan_->steps_[i].region; r; r = plan_->regions_[r].parent) touch_last(plan_->regions_[r].flag, i);
     std::vector<LayoutItem> items[2];
     std::vector<size_t> of[2];
     uint64_t step_bytes = 0;

@@ -6,7 +6,27 @@ namespace {
 constexpr uint64_t kChainSlotBytes = 1024 * sizeof(float);
 }  // namespace
 
+void Planner::open_region(uint32_t region) {
+    PlanRegion& r = plan_->regions_[region];
+    if (region && !r.flag) {
+        const RegionDef& def = g_.regions[region];
+        open_region(def.parent);
+        const std::string name = g_.values[def.flag].name.empty() ? "value " + std::to_string(def.flag) : g_.values[def.flag].name;
+        const orr_tensor* t = values_[def.flag].tensor;
+        if (!t || t->layout != plain_) throw Error(ORR_INVALID_ARGUMENT, where() + ": begin_if hangs on " + name + ", which is no result of a node");
+        if (elements(*t) != 1) throw Error(ORR_INVALID_ARGUMENT, where() + ": begin_if hangs on " + name + ", which has " + std::to_string(elements(*t)) + " elements, not one");
+        region_ = region_of(t);
+        r.flag = on_side(t, false, name);
+        r.flag_step = storages_[storage_of_.at(r.flag)].item.first;
+        r.otherwise = def.otherwise;
+        r.parent = def.parent;
+        r.when = (def.otherwise ? "unless " : "if ") + name + (def.parent ? ", " + plan_->regions_[def.parent].when : "");
+    }
+    region_ = region;
+}
+
 void Planner::plan_node(size_t n) {
+    open_region(g_.nodes[n].region);
     if (chain_of_[n] != SIZE_MAX) {
         if (chain_of_[n] != n) return;
         if (!options_.device) return plan_chain(n);
@@ -242,6 +262,7 @@ void Planner::prepare_step(const NodeDef& node, const orr_kernel& kernel, const 
                   std::vector<Refusal> refusals, const std::string& label, bool on_device) {
     PlanStep step;  // of the plan once all that may fail has been done
     step.on_device = on_device;
+    step.region = region_;
     step.op = node.op;
     step.kernel = &kernel;
     step.label = label;
@@ -402,6 +423,7 @@ void Planner::plan_chain(size_t last) {
     PlanStep& step = plan_->steps_.emplace_back();
     const size_t at = plan_->steps_.size() - 1;
     step.kind = PlanStep::Kind::chain;
+    step.region = region_;
     step.label = g_.values[out].name;
     step.ins = ins;
     step.outs = {dst};

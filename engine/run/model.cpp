@@ -27,7 +27,7 @@ Model::Model(std::shared_ptr<Engine> engine, const orr_model_options& options, P
     progress(0, "opening");
     files_ = ModelFiles::open(engine_->host(), options);
     try {
-        open_checkpoint();
+        checkpoint_ = open_checkpoint(engine_->registry(), *files_);
     } catch (const Error&) {
         if (purpose != Purpose::tokenizer || !files_->exists("tokenizer.json")) throw;
     }
@@ -55,33 +55,6 @@ Model::~Model() {
     if (checkpoint_) checkpoint_->close(checkpoint_);
 }
 
-void Model::open_checkpoint() {
-    std::vector<uint8_t> first;
-    if (const int32_t file = files_->number(""); file >= 0) {
-        first.resize(static_cast<size_t>(std::min<uint64_t>(files_->size(file), 16)));
-        files_->read(file, 0, first.size(), first.data());
-    }
-    const auto formats = engine_->registry().formats_for(files_->path(), first, [&](const std::string& name) { return files_->exists(name); });
-    if (formats.empty()) {
-        std::string known;
-        for (const auto& f : engine_->registry().describe("formats")) known += (known.empty() ? "" : ", ") + f["id"].get<std::string>();
-        throw Error(ORR_UNSUPPORTED, files_->path() + ": no format plugin knows this; formats: " + known);
-    }
-    std::string problems;
-    orr_status status = ORR_UNSUPPORTED;
-    for (const orr_format* format : formats) {
-        try {
-            call_plugin([&] { return format->open(files_->table(), &checkpoint_); }, [] { return std::string(); });
-            return;
-        } catch (const Error& e) {
-            checkpoint_ = nullptr;
-            status = e.code();
-            problems += (problems.empty() ? "" : "; ") + std::string(e.what());
-        }
-    }
-    throw Error(status, problems);
-}
-
 void Model::open_architecture(bool measure) {
     Registry& registry = engine_->registry();
     std::vector<std::string> names;
@@ -93,6 +66,7 @@ void Model::open_architecture(bool measure) {
     }
     for (const char* const* op = arch_->operators; op && *op; op++) registry.find_operator(*op);
     weights_ = std::make_unique<Weights>(engine_->host(), registry, memory_, files_->table(), checkpoint_);
+    side_files_ = std::make_unique<SideFiles>(engine_->host(), registry);
     if (measure) weights_->measure();
     source_.self = this;
     source_.base = {ORR_HEADER(orr_model_source), engine_->host(), checkpoint_, files_->table(),
@@ -174,6 +148,7 @@ Variant Variant::without_adapters() const {
 std::shared_ptr<const Program> Model::build(const std::string& entry, const Controls* controls) {
     GraphBuilder builder(engine_->host(), engine_->registry(), *weights_, arch_->id, entry);
     builder.set_controls(controls);
+    builder.set_file_tensors([this](const std::string& path, const std::string& name, const std::vector<int64_t>& shape) { return side_files_->tensor(*weights_, path, name, shape); });
     const auto doing = [&] { return files_->path(); };
     set_error_text("");
     const orr_status status = ask_plugin([&] { return arch_->build(config_, &source_.base, entry.c_str(), builder.table()); }, doing);

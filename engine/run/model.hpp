@@ -12,6 +12,7 @@
 #include "engine/plan/taps.hpp"
 #include "engine/run/engine.hpp"
 #include "engine/weights/model_files.hpp"
+#include "engine/weights/side_files.hpp"
 #include "engine/weights/device_weights.hpp"
 #include "engine/weights/weights.hpp"
 
@@ -79,7 +80,6 @@ class Model : public std::enable_shared_from_this<Model> {
 
   private:
     std::shared_ptr<const Program> build(const std::string& entry, const Controls* controls);
-    void open_checkpoint();
     void open_architecture(bool measure);
     void check_extra_tensors();
     orr_model_source source() const;
@@ -98,6 +98,7 @@ class Model : public std::enable_shared_from_this<Model> {
     void* config_ = nullptr;
     orr_model_info info_{};
     std::unique_ptr<Weights> weights_;
+    std::unique_ptr<SideFiles> side_files_;
     Source source_{};
     uint64_t fingerprint_ = 0;
     std::recursive_mutex mutex_;

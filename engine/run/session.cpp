@@ -271,9 +271,34 @@ Session::PlanEntry& Session::make_entry(const RunRequest& r, const Share& share,
         if (oldest->get() == last_) last_ = nullptr;
         plans_.erase(oldest);
     }
+    count_work(*entry, program, binding);
     entry->last_used = ++clock_;
     plans_.push_back(std::move(entry));
     return *plans_.back();
+}
+
+// What the ledger is told of each run of a plan, and what the model would take with all controls neutral.
+void Session::count_work(PlanEntry& e, const Program& program, const Binding& binding) {
+    Engine& engine = model_->engine();
+    const auto count = [&](const Variant& variant, const std::vector<std::string>& wanted) {
+        Binding bound = binding;
+        bound.wanted = wanted;
+        return orrery::count_work(engine.host(), engine.registry(), engine.memory(), model_->weights(), model_->prepared(e.signature.entry, variant, wanted, options_.rewrites, options_.numerics), bound, team_);
+    };
+    ledger_.add_parts(program, e.work);
+    e.work.regions = count(variant_, binding.wanted);
+    if (!variant_.controls) {
+        e.work.plain = e.work.regions[0];
+        return ledger_.add_plain_parts(program, e.work);
+    }
+    Variant plain;
+    plain.make_key();
+    std::vector<std::string> wanted;  // what the plain model has too
+    const std::shared_ptr<const Program> whole = model_->program(e.signature.entry, plain);
+    for (const std::string& name : binding.wanted)
+        if (whole->find(name)) wanted.push_back(name);
+    ledger_.add_plain_parts(*whole, e.work);
+    e.work.plain = count(plain, wanted)[0];
 }
 
 void Session::ensure_arena(const Plan& plan) {
@@ -504,6 +529,8 @@ bool Session::step(uint64_t budget_ns) {
     Plan& plan = *current_->plan;
     const uint64_t deadline = budget_ns ? now_ns() + budget_ns : UINT64_MAX;
     const size_t total = plan.units();
+    const uint64_t started = now_ns();
+    if (next_step_ == 0) run_ns_ = 0;
     try {
         if (cancel_.load(std::memory_order_relaxed)) throw Error(ORR_CANCELLED, "the run was cancelled");
         if (!plan.on_device()) team_->begin();
@@ -519,14 +546,19 @@ bool Session::step(uint64_t budget_ns) {
             return deadline == UINT64_MAX || now_ns() < deadline;
         });
         team_->end();
-        if (next_step_ == total) plan.finish_exchange();
+        if (next_step_ == total) {
+            plan.finish_exchange();
+            plan.clear_outputs_left_out();
+        }
         if (next_step_ < total && cancel_.load(std::memory_order_relaxed)) throw Error(ORR_CANCELLED, "the run was cancelled");
     } catch (...) {
         team_->end();
         abandon();
         throw;
     }
+    run_ns_ += now_ns() - started;
     if (next_step_ < total) return false;
+    ledger_.record(current_->work, plan, position_ + plan.advance(), run_ns_);
     commit();
     return true;
 }
@@ -790,6 +822,7 @@ void Session::reset() {
     position_ = 0;
     changes_++;
     last_ = nullptr;
+    ledger_.clear();
 }
 
 void Session::trim() {
@@ -843,6 +876,7 @@ nlohmann::ordered_json Session::describe(const std::string& what, const char* en
         if (!latest) throw Error(ORR_NOT_FOUND, "no plan for entry " + entry + " yet: run it or warm it up");
         return latest->plan->describe();
     }
+    if (what == "work") return ledger_.describe();
     if (what == "rewrites") {
         const auto prepared = model_->prepared(entry, variant_, latest ? latest->signature.outputs : std::vector<std::string>{}, options_.rewrites, options_.numerics);
         Json list = Json::array();
@@ -876,7 +910,7 @@ nlohmann::ordered_json Session::describe(const std::string& what, const char* en
                 {"engine_used_bytes", model_->engine().memory()->used_bytes()},
                 {"engine_peak_bytes", model_->engine().memory()->peak_bytes()}};
     }
-    throw Error(ORR_INVALID_ARGUMENT, "orr_session_describe: \"" + what + "\" is not known; known: plan, memory, rewrites, profile, states");
+    throw Error(ORR_INVALID_ARGUMENT, "orr_session_describe: \"" + what + "\" is not known; known: plan, memory, rewrites, profile, states, work");
 }
 
 }  // namespace orrery

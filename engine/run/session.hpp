@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/plan/plan.hpp"
+#include "engine/run/ledger.hpp"
 #include "engine/run/model.hpp"
 #include "engine/run/share.hpp"
 #include "engine/run/state.hpp"
@@ -106,6 +107,7 @@ class Session : public std::enable_shared_from_this<Session> {
         std::vector<std::vector<orr_paged>> views;          // per plan state, one per sequence
         std::vector<std::vector<const orr_paged*>> view_ptrs;
         std::vector<std::vector<void*>> read_rows, write_rows;
+        PlanWork work;
         uint64_t last_used = 0;
         std::vector<std::weak_ptr<const AdapterTensors>> adapters;
     };
@@ -117,6 +119,7 @@ class Session : public std::enable_shared_from_this<Session> {
     PlanEntry& find_plan(const RunRequest& request, const Share& share, int64_t total_batch);
     bool matches(const Signature& s, const RunRequest& request, const Share& share, int64_t total_batch) const;
     int64_t end_of(int64_t advance) const;  // of the longest sequence, after a run
+    void count_work(PlanEntry& entry, const Program& program, const Binding& binding);
     PlanEntry& make_entry(const RunRequest& request, const Share& share, int64_t total_batch);
     void begin_sharing(const RunRequest& request, const Share& share, Session* const* others, size_t other_count);
     SessionState& state(const StateDef& def, int64_t batch);
@@ -168,6 +171,8 @@ class Session : public std::enable_shared_from_this<Session> {
     PlanEntry* current_ = nullptr;
     PlanEntry* last_ = nullptr;  // whose outputs can be read
     size_t next_step_ = 0;
+    uint64_t run_ns_ = 0;  // that the run under way has taken
+    Ledger ledger_;
     std::vector<Session*> members_;  // this and the others
     std::atomic<bool> cancel_{false}, paused_{false};
     std::atomic<int32_t> priority_{0};

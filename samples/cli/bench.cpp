@@ -78,6 +78,14 @@ int64_t vocabulary_of(host::Session& session, int64_t batch) {
 
 bool samples(const host::Model& model) { return json::parse(model.describe("summary"))["info"].value("samples", false); }
 
+// As JSON whole; for people a line, where something was left out.
+void tell_work(const Common& common, const json& work, json& result) {
+    if (const std::string line = work_line(work); common.json)
+        result["work"] = work;
+    else if (!line.empty())
+        result["work"] = line;
+}
+
 int bench_generation(const Common& common, const Options& o) {
     const double load_start = now_seconds();
     const host::Engine engine = make_engine(common);
@@ -98,6 +106,7 @@ int bench_generation(const Common& common, const Options& o) {
 
     const std::vector<int32_t> prompt = random.next(o.prompt_tokens), generated = random.next(o.generate_tokens);
     std::vector<double> prompt_rates, generate_rates;
+    json work;
     json prompt_profile, generate_profile;
     const double warm_up_start = now_seconds();
     for (int repeat = -1; repeat < o.repeat; repeat++) {  // the first one warms up
@@ -110,6 +119,7 @@ int bench_generation(const Common& common, const Options& o) {
         start = now_seconds();
         for (const int32_t id : generated) step({id});
         const double generate_s = seconds_since(start);
+        work = work_of(session, "next");
         if (options.profile && o.generate_tokens) generate_profile = json::parse(session.describe("profile", "next"));
         if (repeat < 0) {
             if (common.device != "cpu" && seconds_since(warm_up_start) < kWarmUpSeconds) repeat--;
@@ -137,6 +147,7 @@ int bench_generation(const Common& common, const Options& o) {
         tell("generate", generate_profile);
         trace.write(o.profile);
     }
+    tell_work(common, work, result);
     print(common, result);
     return kDone;
 }
@@ -174,6 +185,7 @@ int bench_entry(const Common& common, const Options& o) {
         trace.write(o.profile);
         result["profile"]["run"] = operator_times(profile);
     }
+    tell_work(common, work_of(session, o.entry.empty() ? nullptr : o.entry.c_str()), result);
     print(common, result);
     return kDone;
 }

@@ -38,6 +38,11 @@ int eval(const Common& common, const Options& o) {
     for (const host::Tensor& t : outputs) result["outputs"][t.name()] = t.shape();
     const json plan = json::parse(session.describe("plan", o.entry.empty() ? nullptr : o.entry.c_str()));
     if (plan.contains("device_flops_share")) result["device"] = plan["device"], result["device_flops_share"] = plan["device_flops_share"];
+    const json work = work_of(session, o.entry.empty() ? nullptr : o.entry.c_str());
+    if (const std::string line = work_line(work); common.json)
+        result["work"] = work;
+    else if (!line.empty())
+        result["work"] = line;
     if (common.json)
         print_json(result);
     else

@@ -34,13 +34,18 @@ int run(const Common& common, const Options& o) {
     json request = sampling_request(o.sampling);
     request["prompt"] = prompt;
     bool cancelled = false;
-    const json result = generate(task, request, common.json, progress, cancelled);
+    json result = generate(task, request, common.json, progress, cancelled);
+    const json work = work_of(session, "next");
+    if (!result.is_null()) result["work"] = work;
     if (!common.json)
         std::printf("\n");
     else if (!result.is_null())
         print_json(result);
     std::fflush(stdout);
-    if (!common.json && !result.is_null() && (o.stats || isatty(STDERR_FILENO))) std::fprintf(stderr, "%s\n", speed_line(result).c_str());
+    if (!common.json && !result.is_null() && (o.stats || isatty(STDERR_FILENO))) {
+        std::fprintf(stderr, "%s\n", speed_line(result).c_str());
+        if (const std::string line = work_line(work); !line.empty()) std::fprintf(stderr, "%s\n", line.c_str());
+    }
     if (cancelled) std::fprintf(stderr, "orrery: cancelled\n");
     return cancelled ? kFailed : kDone;
 }

@@ -189,4 +189,17 @@ void steer(host::Session& session, const host::Model& model, const Steering& s, 
     taps.set(session);
 }
 
+json work_of(const host::Session& session, const char* entry) { return json::parse(session.describe("work", entry)); }
+
+std::string work_line(const json& work) {
+    const json& total = work["total"];
+    const auto share = [&](const char* what) { return total[what].value("plain", 0.0) > 0 ? total[what]["run"].get<double>() / total[what]["plain"].get<double>() : 1; };
+    const double runs = total["runs"];
+    if (runs == 0 || (total["flops"]["run"] == total["flops"].value("plain", total["flops"]["run"]) && work["skipped"].empty())) return "";
+    char text[160];
+    std::snprintf(text, sizeof text, "%.3g of %.3g layers a run, %.1f %% of the FLOPs, %.1f %% of the weight bytes", total["layers"]["run"].get<double>() / runs,
+                  total["layers"].value("plain", 0.0) / runs, 100 * share("flops"), 100 * share("weight_bytes"));
+    return text;
+}
+
 }  // namespace orrery::cli

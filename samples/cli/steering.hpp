@@ -21,5 +21,10 @@ void add_steering(CLI::App& app, Steering& steering);
 // Throws UsageError for what cannot be read, host::Error for what the engine refuses.
 void steer(host::Session& session, const host::Model& model, const Steering& steering, const char* entry);
 
+// What the session's runs took, beside the model with all controls neutral.
+json work_of(const host::Session& session, const char* entry);
+// "12.4 of 18 layers a run, 71 % of the FLOPs, 74 % of the weight bytes"; "" where nothing was left out or added.
+std::string work_line(const json& work);
+
 }  // namespace orrery::cli
 #endif

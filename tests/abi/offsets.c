@@ -343,6 +343,9 @@ int main(void) {
     AT(orr_builder, info);
     AT(orr_builder, fail);
     AT(orr_builder, control);
+    AT(orr_builder, begin_if);
+    AT(orr_builder, end_if);
+    AT(orr_builder, file_tensor);
     SIZE(orr_model_info);
     AT(orr_model_info, header);
     AT(orr_model_info, entries);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "engine/backend/vulkan/transfers.hpp"
 #include "engine/registry/error_text.hpp"
@@ -284,7 +285,13 @@ uint64_t Recorder::span_ns(size_t part) const {
     return r == VK_SUCCESS && times[1] > times[0] ? static_cast<uint64_t>(static_cast<double>(times[1] - times[0]) * parts_.capability.timestamp_ns) : 0;
 }
 
+void Recorder::start(size_t part) {
+    parts_.queue.submit({buffers_[part]});
+    started_ = true;
+}
+
 void Recorder::run(size_t part, const DeviceExchange* exchange) {
+    const bool others = std::exchange(started_, false);  // what is measured is theirs too
     const auto start = std::chrono::steady_clock::now();
     if (expected_ns_.size() != buffers_.size()) expected_ns_.assign(buffers_.size(), 0);
     const bool software = parts_.capability.table.software;  // its work needs the processor that would spin
@@ -292,18 +299,25 @@ void Recorder::run(size_t part, const DeviceExchange* exchange) {
     const Queue::Ticket ticket =
         exchange ? parts_.queue.submit({copies(0, exchange->before), buffers_[part], copies(1, exchange->after)}, exchange) : parts_.queue.submit({buffers_[part]});
     const uint64_t took = parts_.queue.wait(ticket, software || waits ? 0 : expected_ns_[part]);
-    if (!waits) expected_ns_[part] = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count());
+    if (!waits && !others) expected_ns_[part] = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count());
+    if (others) return;
     if (spans_)
         check_length(part, span_ns(part));
     else if (!waits && !parts_.shared)
         check_length(part, took);
     if (!timed_ || part + 1 != buffers_.size() || stamps_.empty()) return;
-    std::vector<uint64_t> times(stamps_.size());
-    if (parts_.api.GetQueryPoolResults(parts_.device, queries_, 0, static_cast<uint32_t>(times.size()), times.size() * 8, times.data(), 8, VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT) != VK_SUCCESS) return;
+    struct Stamp {
+        uint64_t time, written;
+    };
+    std::vector<Stamp> times(stamps_.size());  // all there are: the parts have been waited for, and one that was left out writes none
+    const VkResult r = parts_.api.GetQueryPoolResults(parts_.device, queries_, 0, static_cast<uint32_t>(times.size()), times.size() * sizeof(Stamp), times.data(), sizeof(Stamp),
+                                                      VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WITH_AVAILABILITY_BIT);
+    if (r != VK_SUCCESS && r != VK_NOT_READY) return;
     step_ns_.clear();
     // The last stamp of each part ends its last step.
     for (size_t i = 0; i + 1 < times.size(); i++)
-        if (stamps_[i] == stamps_[i + 1]) step_ns_.push_back(static_cast<uint64_t>(static_cast<double>(times[i + 1] - times[i]) * parts_.capability.timestamp_ns));
+        if (stamps_[i] == stamps_[i + 1])
+            step_ns_.push_back(times[i].written && times[i + 1].written ? static_cast<uint64_t>(static_cast<double>(times[i + 1].time - times[i].time) * parts_.capability.timestamp_ns) : 0);
 }
 
 }  // namespace orrery::vulkan

@@ -43,6 +43,7 @@ class Recorder : public DeviceProgram {
     size_t cut() override;
     void end() override;
     void run(size_t part, const DeviceExchange* exchange) override;
+    void start(size_t part) override;
     bool wants_recording() const override { return cut_anew_; }
     const std::vector<uint64_t>& step_ns() const override { return step_ns_; }
     Trust trust() const override { return parts_.trust.of(wanted_); }
@@ -89,6 +90,7 @@ class Recorder : public DeviceProgram {
     uint64_t zeros_wanted_ = 0, zeros_given_ = 0;  // bytes
     bool zeros_short_ = false;
     bool timed_;
+    bool started_ = false;  // something that has not been waited for
     VkQueryPool queries_ = VK_NULL_HANDLE;
     VkQueryPool spans_ = VK_NULL_HANDLE;  // begin and end of each part, on a shared queue: what the clock here says holds the host's work too
     std::vector<uint32_t> stamps_;  // at the begin of which part each step lies

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "model/arch.h"
+#include "model/early_exit.h"
 
 namespace orrery {
 
@@ -38,6 +39,24 @@ class LayerPlan {
         for (const std::vector<LayerStep>& side_by_side : steps_) x = run(g, side_by_side, x, block);
         return x;
     }
+    // The same with exits. left_out(step, x) builds what a layer keeps of tokens that left before it with the state x.
+    template <class Block, class LeftOut>
+    Value run(Graph& g, Value x, ExitingStack& stack, Block&& block, LeftOut&& left_out) const {
+        for (size_t begin = 0, end = 0; x && begin < steps_.size(); begin = end) {
+            for (end = begin + 1; end < steps_.size() && !stack.looks_behind(static_cast<int64_t>(end) - 1);) end++;
+            x = stack.segment(
+                x, end == steps_.size(), steps_[end - 1].front().path,
+                [&](Value y, Value* before) {
+                    for (size_t k = begin; k < end; k++) *before = y, y = run(g, steps_[k], y, block);
+                    return y;
+                },
+                [&](Value at) {
+                    for (size_t k = begin; k < end; k++)
+                        for (const LayerStep& step : steps_[k]) left_out(step, at);
+                });
+        }
+        return x;
+    }
     // The same in pieces: each item is what runs side by side.
     const std::vector<std::vector<LayerStep>>& steps() const { return steps_; }
     template <class Block>
@@ -55,6 +74,16 @@ class LayerPlan {
   private:
     std::vector<std::vector<LayerStep>> steps_;  // of each, all read the same x and their results are averaged
 };
+
+// A stack of which nothing is remembered: its layer plan, and exits by similarity.
+template <class Block>
+Value run_layers(Graph& g, Value x, int64_t layers, Block&& block) {
+    const LayerPlan plan(g, layers);
+    const ExitRules rules = read_exit_rules(g);
+    if (!rules.any()) return plan.run(g, x, block);
+    ExitingStack stack(g, rules, {});
+    return plan.run(g, x, stack, block, [](const LayerStep&, Value) {});
+}
 
 // Adds both controls to what the model declares. ffn: its blocks have a channel mixer beside the token mixer.
 void declare_layer_controls(Summary& summary, int64_t layers, bool ffn, const std::string& prefix = "");

@@ -5,6 +5,7 @@
 
 #include "model/layer_plan.h"
 #include "model/sampling_graph.h"
+#include "model/skip_routers.h"
 
 namespace orrery {
 
@@ -13,7 +14,7 @@ namespace {
 // One entry under construction.
 class Builder {
   public:
-    Builder(const DecoderConfig& d, Graph& g, bool last_only) : d_(d), g_(g), last_only_(last_only), batch_(g.symbol("B")), tokens_(g.symbol("T")) {}
+    Builder(const DecoderConfig& d, Graph& g, bool last_only) : d_(d), g_(g), last_only_(last_only), batch_(g.symbol("B")), tokens_(g.symbol("T")), routers_(g, d.layers, d.hidden) {}
 
     void build() {
         const Value ids = g_.input("input_ids", ORR_TYPE_I32, {batch_, tokens_});
@@ -23,20 +24,34 @@ class Builder {
         const Value table = weight(d_.names.embed, {d_.vocabulary, d_.hidden});
         Value x = g_.op("orr.embedding/1", {ids, table}, Attrs().set("scale", d_.embed_scale));
         g_.named("embed.output", x);
-        x = LayerPlan(g_, d_.layers).run(g_, x, [&](const LayerStep& step, Value in) { return block(step, in); });
-        x = g_.named("norm.output", norm(x, d_.names.norm, d_.hidden));
-        if (d_.has_head)
-            predict(x, table);
-        else
-            g_.output("last_hidden_state", x);
+        const LayerPlan plan(g_, d_.layers);
+        const auto one = [&](const LayerStep& step, Value in) { return block(step, in); };
+        const auto final_norm = [&](Value in) { return norm(in, d_.names.norm, d_.hidden); };
+        const ExitRules rules = read_exit_rules(g_);
+        if (!rules.any()) {
+            x = g_.named("norm.output", final_norm(plan.run(g_, x, one)));
+            output(d_.has_head ? head(x, table) : x);
+        } else {
+            ExitParts parts;
+            if (d_.has_head) parts.logits = [&](Value at) { return head(final_norm(at), table); };
+            if (last_only_) parts.narrow = [&](Value at) { return last(at); };
+            parts.positions = positions_;
+            ExitingStack stack(g_, rules, parts);
+            x = plan.run(g_, x, stack, one, [&](const LayerStep& step, Value at) { keep(step, at); });
+            x = g_.named("norm.output", final_norm(x));
+            output(d_.has_head ? stack.predict([&] { return head(x, table); }) : x);
+        }
         if (d_.causal) g_.advance(tokens_);
     }
 
   private:
-    void predict(Value x, Value table) {
-        const Value head = d_.tied ? table : weight(d_.names.head, {d_.vocabulary, d_.hidden});
-        Value logits = g_.op("orr.linear/1", {x, head});
-        if (d_.final_softcap > 0) logits = g_.op("orr.softcap/1", {logits}, Attrs().set("cap", d_.final_softcap));
+    Value head(Value x, Value table) {
+        const Value logits = g_.op("orr.linear/1", {x, d_.tied ? table : weight(d_.names.head, {d_.vocabulary, d_.hidden})});
+        return d_.final_softcap > 0 ? g_.op("orr.softcap/1", {logits}, Attrs().set("cap", d_.final_softcap)) : logits;
+    }
+
+    void output(Value logits) {
+        if (!d_.has_head) return g_.output("last_hidden_state", logits);
         if (last_only_) logits = g_.op("orr.reshape/1", {logits}, Attrs().set("shape", std::vector<int64_t>{0, d_.vocabulary}));
         g_.output("logits", g_.named("logits", logits));
         if (last_only_) name_token(g_, logits, batch_);
@@ -47,7 +62,9 @@ class Builder {
         layer_ = step.layer;
         path_ = step.path;
         const bool drops = last_only_ && step.final;
-        if (step.mixer) {
+        if (const Value router = step.mixer ? routers_.weight(g_, layer_) : Value{}) {
+            x = routed_mixer(x, router, drops);
+        } else if (step.mixer) {
             Value context = attention(d_.pre_norm ? norm(x, d_.names.input_norm, d_.hidden) : x);
             if (drops) context = last(context), x = last(x);
             Value mixed = linear(context, d_.names.o, d_.hidden, d_.heads * d_.head_dim, d_.o_bias);
@@ -65,33 +82,79 @@ class Builder {
         return step.mixer || step.ffn ? named("output", x) : x;
     }
 
+    // x + mixer(norm(x)) of the sequences that their router lets attend, x of the others; keys and values are kept of all.
+    Value routed_mixer(Value x, Value router, bool drops) {
+        const Value h = d_.pre_norm ? norm(x, d_.names.input_norm, d_.hidden) : x;
+        const Value gate = routers_.gate(g_, h, router, path_);
+        const Projection p = project(h, false);
+        const auto [key, value] = remember(p, true);
+        const Value rest = drops ? last(x) : x;
+        Value y;
+        g_.when(routers_.any(g_, gate), false, [&] {
+            const Value q = query(p.q ? p.q : linear(h, d_.names.q, d_.heads * d_.head_dim, d_.hidden, d_.q_bias));
+            Value context = attend(q, key, value);
+            if (drops) context = last(context);
+            Value mixed = linear(context, d_.names.o, d_.hidden, d_.heads * d_.head_dim, d_.o_bias);
+            if (d_.post_norm) mixed = norm(mixed, d_.names.attention_post_norm, d_.hidden);
+            y = g_.op("orr.add/1", {rest, named("mixer.output", mixed)});
+        });
+        return g_.op("orr.where/1", {gate, y, rest});
+    }
+
+    // Keys and values of tokens that left the stack before this layer, from the state that they left with.
+    void keep(const LayerStep& step, Value x) {
+        layer_ = step.layer;
+        path_ = step.path;
+        if (step.mixer && d_.causal) remember(project(d_.pre_norm ? norm(x, d_.names.input_norm, d_.hidden) : x, false), false);
+    }
+
     // softmax(scale q k^T + masks) v per head, before the output projection: [B, T, H*D]
     Value attention(Value x) {
-        const int64_t q_width = d_.heads * d_.head_dim, kv_width = d_.kv_heads * d_.head_dim;
+        const Projection p = project(x, true);
+        const Value q = query(p.q);
+        const auto [k, v] = remember(p, true);
+        return attend(q, k, v);
+    }
+
+    struct Projection {
         Value q, k, v;
+    };
+    // queries: false where they are not wanted yet; fused with the others they are there all the same.
+    Projection project(Value x, bool queries) {
+        const int64_t q_width = d_.heads * d_.head_dim, kv_width = d_.kv_heads * d_.head_dim;
+        Projection p;
         if (d_.fused_qkv) {
             const Value all = linear(x, d_.names.qkv, q_width + 2 * kv_width, d_.hidden, d_.q_bias);
-            q = slice(all, 0, q_width);
-            k = slice(all, q_width, q_width + kv_width);
-            v = slice(all, q_width + kv_width, q_width + 2 * kv_width);
+            p.q = slice(all, 0, q_width);
+            p.k = slice(all, q_width, q_width + kv_width);
+            p.v = slice(all, q_width + kv_width, q_width + 2 * kv_width);
         } else {
-            q = linear(x, d_.names.q, q_width, d_.hidden, d_.q_bias);
-            k = linear(x, d_.names.k, kv_width, d_.hidden, d_.k_bias);
-            v = linear(x, d_.names.v, kv_width, d_.hidden, d_.v_bias);
+            if (queries) p.q = linear(x, d_.names.q, q_width, d_.hidden, d_.q_bias);
+            p.k = linear(x, d_.names.k, kv_width, d_.hidden, d_.k_bias);
+            p.v = linear(x, d_.names.v, kv_width, d_.hidden, d_.v_bias);
         }
-        q = named("mixer.q", rope(head_norm(q, d_.names.q_norm, d_.heads)));
-        k = named("mixer.k", rope(head_norm(k, d_.names.k_norm, d_.kv_heads)));
-        v = named("mixer.v", split_heads(v, d_.kv_heads));
+        return p;
+    }
+    Value query(Value q) { return named("mixer.q", rope(head_norm(q, d_.names.q_norm, d_.heads))); }
+
+    // Keys and values as the attention reads them. told: they get their paths.
+    std::pair<Value, Value> remember(const Projection& p, bool told) {
+        Value k = rope(head_norm(p.k, d_.names.k_norm, d_.kv_heads));
+        if (told) named("mixer.k", k);
+        Value v = split_heads(p.v, d_.kv_heads);
+        if (told) named("mixer.v", v);
+        if (!d_.causal) return {k, v};
         const int64_t window = d_.layer_windows[static_cast<size_t>(layer_)];
-        if (d_.causal) {
-            k = append("mixer.k", k, window);
-            v = append("mixer.v", v, window);
-        }
+        k = append("mixer.k", k, window);
+        return {k, append("mixer.v", v, window)};
+    }
+
+    Value attend(Value q, Value k, Value v) {
         Attrs attrs;
-        attrs.set("scale", d_.attention_scale).set("causal", d_.causal).set("window", window).set("softcap", d_.attention_softcap);
+        attrs.set("scale", d_.attention_scale).set("causal", d_.causal).set("window", d_.layer_windows[static_cast<size_t>(layer_)]).set("softcap", d_.attention_softcap);
         const Value out = g_.op("orr.attention/1", {q, k, v, Value{}, mask_}, attrs);
         named("mixer.probabilities", g_.op("orr.attention_probabilities/1", {q, k, Value{}, mask_}, attrs));  // for taps; nothing reads it
-        return named("mixer.context", g_.op("orr.reshape/1", {out}, Attrs().set("shape", std::vector<int64_t>{0, 0, q_width})));
+        return named("mixer.context", g_.op("orr.reshape/1", {out}, Attrs().set("shape", std::vector<int64_t>{0, 0, d_.heads * d_.head_dim})));
     }
 
     // down(act(gate(x)) * up(x)), of the first `units` hidden units
@@ -212,6 +275,7 @@ class Builder {
     Graph& g_;
     const bool last_only_;
     const orr_dim batch_, tokens_;
+    const SkipRouters routers_;
     int64_t layer_ = 0;
     std::string path_;
     Value mask_, positions_;

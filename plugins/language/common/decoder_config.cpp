@@ -3,6 +3,7 @@
 
 #include "common/decoder.h"
 #include "model/layer_plan.h"
+#include "model/skip_routers.h"
 
 namespace orrery {
 
@@ -227,6 +228,8 @@ void finish_decoder(DecoderConfig& d, const ModelConfig& c, const orr_model_sour
     s.info_json = json_text(info);
     declare_layer_controls(s, d.layers, true);
     if (d.layer_sparse.empty()) declare_ffn_width(s, d.layers);
+    declare_exit_controls(s, d.has_head);
+    if (d.causal) declare_skip_controls(s);
 }
 
 }  // namespace orrery

@@ -40,7 +40,7 @@ class Builder {
         x = g_.op("orr.add/1", {x, g_.op("orr.embedding/1", {positions, weight(e_.names.positions, {e_.positions, e_.hidden})})});
         x = g_.named("embed.output", norm(x, e_.names.embed_norm));
         if (!e_.names.relative.empty()) bias_ = relative_bias();
-        x = LayerPlan(g_, e_.layers).run(g_, x, [&](const LayerStep& step, Value in) { return block(step, in); });
+        x = run_layers(g_, x, e_.layers, [&](const LayerStep& step, Value in) { return block(step, in); });
         g_.output("last_hidden_state", x);
         if (!e_.names.pooler.empty()) g_.output("pooler_output", g_.named("pooler_output", pool(x)));
     }
@@ -206,6 +206,7 @@ void finish_encoder(EncoderConfig& e, const ModelConfig& c, const orr_model_sour
     s.info_json = json_text(info);
     declare_layer_controls(s, e.layers, true);
     declare_ffn_width(s, e.layers);
+    declare_exit_controls(s, false);
 }
 
 void build_encoder(const EncoderConfig& e, const orr_model_source&, std::string_view, Graph& g) { Builder(e, g).build(); }

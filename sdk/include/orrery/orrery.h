@@ -308,7 +308,7 @@ ORR_API orr_status orr_session_set_taps(orr_session* session, uint32_t count, co
  * needs a rollback or a reset (ORR_INVALID_ARGUMENT says so). Forks inherit controls. [session-thread] */
 ORR_API orr_status orr_session_set_control(orr_session* session, const char* name, const char* value_json);
 /* JSON about `what`: "plan" (node, kernel, variant, refusals of better ones), "memory" (peak, states, weights),
- * "rewrites", "profile", "states". [session-thread] */
+ * "rewrites", "profile", "states", "work" (what ran: see taps_and_controls.md). [session-thread] */
 ORR_API orr_status orr_session_describe(orr_session* session, const char* what, const char* entry, orr_text** json);
 
 /* ---------------------------------------------------------------- adapters */

@@ -466,6 +466,14 @@ struct orr_builder {
     void (*fail)(orr_builder* b, orr_status code, const char* text);
     /* Of one of the model's controls: its value as JSON, valid while building; NULL where it is neutral. Not in a decomposition. */
     const char* (*control)(orr_builder* b, const char* name);
+    /* Nodes built from here to end_if run only where `flag`, one element of any plain type, is not zero (`otherwise`: is zero); pairs may stand
+     * inside one another. What they give holds nothing of meaning where they did not run: choose with orr.where/1 behind end_if. Append states
+     * can be written inside, each by one of several such pairs of which a run takes exactly one; recurrent states cannot. */
+    void (*begin_if)(orr_builder* b, orr_value flag, bool otherwise);
+    void (*end_if)(orr_builder* b);
+    /* A tensor of a file beside the checkpoint, as f32 constant: `path` is what a control of the model holds (routers, adapters). shape as for
+     * weight. 0, and no failure, where the file has no such tensor. */
+    orr_value (*file_tensor)(orr_builder* b, const char* path, const char* name, int32_t rank, const int64_t* shape);
 };
 
 /* What a model says of itself once configured; strings live until destroy. */

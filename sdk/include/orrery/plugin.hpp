@@ -340,6 +340,19 @@ class Graph {
     void fail(orr_status code, const std::string& text) { b_->fail(b_, code, text.c_str()); }
     // JSON of a control of the model that is not neutral, else NULL.
     const char* control(const char* name) { return ORR_HAS(b_, orr_builder, control) ? b_->control(b_, name) : nullptr; }
+    // What fn builds runs only where the flag is not zero (otherwise: is zero); fails in engines that cannot.
+    template <class Fn>
+    void when(Value flag, bool otherwise, Fn&& fn) {
+        if (!ORR_HAS(b_, orr_builder, begin_if)) return fail(ORR_UNSUPPORTED, "this engine runs all nodes: it knows no begin_if");
+        b_->begin_if(b_, flag.id, otherwise);
+        fn();
+        b_->end_if(b_);
+    }
+    // Of a file beside the checkpoint; 0 where it has no such tensor.
+    Value file_tensor(const std::string& path, const std::string& name, const std::vector<int64_t>& shape) {
+        if (!ORR_HAS(b_, orr_builder, file_tensor)) return fail(ORR_UNSUPPORTED, "this engine reads no files beside the checkpoint"), Value{};
+        return {b_->file_tensor(b_, path.c_str(), name.c_str(), static_cast<int32_t>(shape.size()), shape.data())};
+    }
 
   private:
     orr_builder* b_;

@@ -95,9 +95,19 @@ TEST_P(GraphText, ReadsBackWhatItWrites) {
     m.header = ORR_HEADER(orr_model_options);
     m.path = path.c_str();
     const auto model = std::make_shared<orrery::Model>(engine, m, orrery::Purpose::run);
-    for (const char* const* entry = model->info().entries; *entry; entry++) {
-        SCOPED_TRACE(*entry);
-        const std::string text = orrery::graph_text(*model->program(*entry), engine->registry());
+    // Beside the plain graph one with nodes that may be left out.
+    const auto controls = model->describe("controls", nullptr);
+    const bool exits = std::any_of(controls.begin(), controls.end(), [](const auto& c) { return c["name"] == "exit_similarity"; });
+    std::vector<orrery::Variant> variants(exits ? 2 : 1);
+    if (exits) variants[1].controls = model->with_control(model->with_control(nullptr, "layer_plan", "\"0*3\""), "exit_similarity", "0.5");
+    for (orrery::Variant& v : variants) v.make_key();
+    std::vector<std::pair<std::string, const orrery::Variant*>> programs;
+    for (const char* const* entry = model->info().entries; *entry; entry++)
+        for (const orrery::Variant& v : variants) programs.emplace_back(*entry, &v);
+    for (const auto& [entry, variant] : programs) {
+        SCOPED_TRACE(entry + variant->key);
+        const std::string text = orrery::graph_text(*model->program(entry, *variant), engine->registry());
+        EXPECT_EQ(text.find("\nregion ") != std::string::npos, variant->controls != nullptr);
         const orrery::Program again = orrery::parse_graph(text, engine->registry(), engine->host(), model->weights());
         EXPECT_TRUE(orrery::graph_text(again, engine->registry()) == text);
         // A text that lost a piece is refused, never misread into a crash.

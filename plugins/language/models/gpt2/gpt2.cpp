@@ -108,6 +108,7 @@ Gpt2 read(const orr_model_source& source) {
     m.summary.info_json = json_text(info);
     declare_layer_controls(m.summary, m.layers, true);
     declare_ffn_width(m.summary, m.layers);
+    declare_exit_controls(m.summary, true);
     return m;
 }
 
@@ -123,9 +124,23 @@ class Builder {
         Value x = g_.op("orr.embedding/1", {ids, table});
         x = g_.op("orr.add/1", {x, g_.op("orr.embedding/1", {positions, g_.weight(m_.positions + ".weight", {m_.context, m_.hidden})})});
         g_.named("embed.output", x);
-        x = LayerPlan(g_, m_.layers).run(g_, x, [&](const LayerStep& step, Value in) { return block(step, in); });
-        x = g_.named("norm.output", norm(x, m_.norm));
-        Value logits = g_.op("orr.linear/1", {x, m_.tied ? table : g_.weight(m_.head + ".weight", {m_.vocabulary, m_.hidden})});
+        const LayerPlan plan(g_, m_.layers);
+        const auto one = [&](const LayerStep& step, Value in) { return block(step, in); };
+        const auto head = [&](Value in) { return g_.op("orr.linear/1", {in, m_.tied ? table : g_.weight(m_.head + ".weight", {m_.vocabulary, m_.hidden})}); };
+        const ExitRules rules = read_exit_rules(g_);
+        Value logits;
+        if (!rules.any()) {
+            logits = head(g_.named("norm.output", norm(plan.run(g_, x, one), m_.norm)));
+        } else {
+            ExitParts parts;
+            parts.logits = [&](Value at) { return head(norm(at, m_.norm)); };
+            if (last_only_) parts.narrow = [&](Value at) { return last(at); };
+            parts.positions = positions;
+            ExitingStack stack(g_, rules, parts);
+            x = plan.run(g_, x, stack, one, [&](const LayerStep& step, Value at) { keep(step, at); });
+            x = g_.named("norm.output", norm(x, m_.norm));
+            logits = stack.predict([&] { return head(x); });
+        }
         if (last_only_) logits = g_.op("orr.reshape/1", {logits}, Attrs().set("shape", std::vector<int64_t>{0, m_.vocabulary}));
         g_.output("logits", g_.named("logits", logits));
         if (last_only_) name_token(g_, logits, batch_);
@@ -152,6 +167,15 @@ class Builder {
             x = g_.op("orr.add/1", {x, named("ffn.output", linear(act, m_.down, m_.hidden, m_.ffn, -1, units))});
         }
         return step.mixer || step.ffn ? named("output", x) : x;
+    }
+    // Keys and values of tokens that left the stack before this layer, from the state that they left with.
+    void keep(const LayerStep& step, Value x) {
+        layer_ = step.layer;
+        path_ = step.path;
+        if (!step.mixer) return;
+        const Value all = linear(norm(x, m_.attention_norm), m_.qkv, 3 * m_.hidden, m_.hidden);
+        append("mixer.k", part(all, 1));
+        append("mixer.v", part(all, 2));
     }
     Value last(Value x) { return g_.op("orr.slice/1", {x}, Attrs().set("axis", 1).set("start", -1).set("end", INT64_MAX)); }
 

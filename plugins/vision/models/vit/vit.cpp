@@ -70,6 +70,7 @@ Vit::Vit(const orr_model_source& source) {
     summary.info_json = json_text(info);
     declare_layer_controls(summary, layers_, true);
     declare_ffn_width(summary, layers_);
+    declare_exit_controls(summary, false);
     summary.ignored_tensors = {"*pooler.*", "*mask_token"};
 }
 
@@ -108,7 +109,7 @@ void Vit::build(std::string_view, const orr_model_source& source, Graph& g) cons
     const orr_dim batch = g.symbol("B");
     const Value pixels = g.input("pixel_values", ORR_TYPE_F32, {batch, channels_, image_.first, image_.second});
     Value x = embed(net, pixels);
-    x = LayerPlan(g, layers_).run(g, x, [&](const LayerStep& step, Value in) { return pre_norm_block(net, step, block(step.layer), in); });
+    x = run_layers(g, x, layers_, [&](const LayerStep& step, Value in) { return pre_norm_block(net, step, block(step.layer), in); });
     x = g.named("norm.output", net.layer_norm("layernorm", x, width_, block_.eps));
     if (classifier_) {
         Net head(g, source);

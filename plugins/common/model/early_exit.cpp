@@ -1,0 +1,118 @@
+#include "model/early_exit.h"
+
+#include <climits>
+#include <nlohmann/json.hpp>
+
+#include "model/json_text.h"
+
+namespace orrery {
+
+double control_number(Graph& g, const std::string& name, double neutral, double least, double most) {
+    const char* given = g.control(name.c_str());
+    if (!given) return neutral;
+    const nlohmann::json value = parse_json(given);
+    const auto fail = [&](const std::string& wanted) { throw Error(ORR_INVALID_ARGUMENT, "control " + name + " is " + given + ", wanted " + wanted); };
+    if (!value.is_number()) fail("a number");
+    const auto x = value.get<double>();
+    if (!(x >= least && x <= most)) fail("a number from " + nlohmann::json(least).dump() + " to " + nlohmann::json(most).dump());
+    return x;
+}
+
+namespace {
+
+constexpr int64_t kMostSteps = 100000;  // of a layer plan
+
+int64_t whole(Graph& g, const std::string& name, int64_t neutral, int64_t least, int64_t most) {
+    const double x = control_number(g, name, static_cast<double>(neutral), static_cast<double>(least), static_cast<double>(most));
+    if (x != static_cast<double>(static_cast<int64_t>(x))) throw Error(ORR_INVALID_ARGUMENT, "control " + name + " is " + g.control(name.c_str()) + ", wanted a whole number");
+    return static_cast<int64_t>(x);
+}
+
+}  // namespace
+
+ExitRules read_exit_rules(Graph& g, const std::string& prefix) {
+    ExitRules r;
+    r.confidence = control_number(g, prefix + "exit_confidence", 1, 0, 1);
+    r.similarity = control_number(g, prefix + "exit_similarity", 1, -1, 1);
+    r.from = whole(g, prefix + "exit_from", 0, 0, kMostSteps);
+    r.every = whole(g, prefix + "exit_every", 1, 1, kMostSteps);
+    return r;
+}
+
+ExitingStack::ExitingStack(Graph& g, const ExitRules& rules, ExitParts parts) : g_(g), rules_(rules), parts_(std::move(parts)) {
+    if (rules_.confidence < 1 && parts_.logits) single_ = single_tokens();
+}
+
+// f32 [1]: 1 where every row [B, T] is at least the threshold; a NaN is not.
+Value ExitingStack::at_least(Value rows, double threshold) {
+    const Value least = g_.op("orr.reduce/1", {rows}, Attrs().set("function", "min").set("axes", std::vector<int64_t>{0, 1}).set("keepdims", true));
+    const Value limit = g_.constant("exit.threshold." + nlohmann::json(threshold).dump(), {static_cast<float>(threshold)});
+    const Value met = g_.op("orr.compare/1", {g_.op("orr.reshape/1", {least}, Attrs().set("shape", std::vector<int64_t>{1})), limit}, Attrs().set("function", "ge"));
+    return g_.op("orr.cast/1", {met}, Attrs().set("type", "f32"));
+}
+
+// T is in no value: it is counted.
+Value ExitingStack::single_tokens() {
+    Value ones = g_.op("orr.cast/1", {parts_.positions}, Attrs().set("type", "f32"));
+    ones = g_.op("orr.affine/1", {ones}, Attrs().set("scale", 0.0).set("offset", 1.0));
+    const Value tokens = g_.op("orr.reduce/1", {ones}, Attrs().set("function", "sum").set("axes", std::vector<int64_t>{1}).set("keepdims", true));
+    return at_least(g_.op("orr.affine/1", {tokens}, Attrs().set("scale", -1.0)), -1);
+}
+
+// min over tokens of cos(before, after)
+Value ExitingStack::similar(Value before, Value after) {
+    const Attrs eps = Attrs().set("eps", 1e-8);
+    const Value product = g_.op("orr.mul/1", {g_.op("orr.l2_norm/1", {before}, eps), g_.op("orr.l2_norm/1", {after}, eps)});
+    return at_least(g_.op("orr.reduce/1", {product}, Attrs().set("function", "sum").set("axes", std::vector<int64_t>{-1})), rules_.similarity);
+}
+
+// max softmax(logits) of the one token; a run of several is not asked.
+ExitingStack::LookValues ExitingStack::confident(Value x) {
+    LookValues look;
+    g_.when(single_, false, [&] {
+        look.logits = parts_.logits(g_.op("orr.slice/1", {x}, Attrs().set("axis", 1).set("start", -1).set("end", INT64_MAX)));
+        const Value best = g_.op("orr.reduce/1", {g_.op("orr.softmax/1", {look.logits})}, Attrs().set("function", "max").set("axes", std::vector<int64_t>{-1}));
+        look.done = at_least(best, rules_.confidence);
+    });
+    look.done = g_.op("orr.where/1", {single_, look.done, g_.constant("exit.no", {0.0F})});
+    return look;
+}
+
+ExitingStack::LookValues ExitingStack::look_at(Value before, Value after) {
+    LookValues look;
+    if (rules_.confidence < 1 && parts_.logits) look = confident(after);
+    if (rules_.similarity < 1) {
+        const Value same = similar(before, after);
+        look.done = look.done ? g_.op("orr.maximum/1", {look.done, same}) : same;
+    }
+    return look;
+}
+
+void ExitingStack::take(const LookValues& look, const std::string& path) {
+    if (!look.done) return;
+    if (look.logits) logits_ = logits_ ? g_.op("orr.where/1", {done_, logits_, look.logits}) : look.logits;
+    done_ = done_ ? g_.op("orr.where/1", {done_, done_, look.done}) : look.done;
+    g_.named(path + ".exit", done_);
+}
+
+void declare_exit_controls(Summary& summary, bool predicts, const std::string& prefix) {
+    nlohmann::json list = parse_json(summary.controls_json);
+    if (predicts)
+        list.push_back({{"name", prefix + "exit_confidence"},
+                        {"type", "number"},
+                        {"default", 1},
+                        {"minimum", 0},
+                        {"maximum", 1},
+                        {"meaning", "a run of one token leaves the layers where the best token's probability, by the final norm and head, is at least this for every sequence; 1: never"}});
+    list.push_back({{"name", prefix + "exit_similarity"},
+                    {"type", "number"},
+                    {"default", 1},
+                    {"minimum", -1},
+                    {"maximum", 1},
+                    {"meaning", "a run leaves the layers where the cosine of a layer's input and output is at least this for every token; 1: never"}});
+    list.push_back({{"name", prefix + "exit_from"}, {"type", "integer"}, {"default", 0}, {"minimum", 0}, {"meaning", "first step of the layer plan behind which to look for an exit"}});
+    list.push_back({{"name", prefix + "exit_every"}, {"type", "integer"}, {"default", 1}, {"minimum", 1}, {"meaning", "steps from one look to the next"}});
+    summary.controls_json = json_text(list);
+}
+
+}  // namespace orrery
