@@ -129,7 +129,7 @@ class Speculated : public testing::TestWithParam<Where> {
             model_ = open_golden(GetParam().model, nullptr, GetParam().device.c_str());
             return;
         }
-        blob_ = blob_of("model.gguf", file_);
+        blob_ = blob_of("", file_);
         const orr_blob* blobs[] = {&blob_};
         orr_model_options options{};
         options.header = ORR_HEADER(orr_model_options);
@@ -140,7 +140,11 @@ class Speculated : public testing::TestWithParam<Where> {
         check(orr_model_open(shared_engine(), &options, &model));
         model_ = Model(model);
     }
-    std::vector<std::pair<uint32_t, const char*>> settings() const { return {{ORR_NUMERICS_DEFAULT, "f16"}, {ORR_NUMERICS_EXACT, "f32"}, {ORR_NUMERICS_FAST, "bf16"}}; }
+    // On a device one setting: what a processor takes to build pipelines for more is minutes.
+    std::vector<std::pair<uint32_t, const char*>> settings() const {
+        if (GetParam().device == "vulkan") return {{ORR_NUMERICS_DEFAULT, "f16"}};
+        return {{ORR_NUMERICS_DEFAULT, "f16"}, {ORR_NUMERICS_EXACT, "f32"}, {ORR_NUMERICS_FAST, "bf16"}, {ORR_NUMERICS_DEFAULT, "q8_0"}};
+    }
     Session session(const std::pair<uint32_t, const char*>& s) const {
         return make_session(model_, [&](orr_session_options& o) { o.numerics = s.first, o.cache_type = s.second, o.threads = 2; });
     }
@@ -198,20 +202,18 @@ TEST_P(Speculated, AnswersAreThoseOfSingleSteps) {
                 EXPECT_EQ(orr_session_position(s.get()), orr_session_position(plain.get()));
                 drafted += got["speculation"]["drafted"].get<uint64_t>();
                 accepted += got["speculation"]["accepted"].get<uint64_t>();
-                if (speculate.contains("layer_plan")) EXPECT_EQ(Json::parse(describe(s, "states"))["position"], orr_session_position(plain.get()));
             }
         }
-    EXPECT_GT(drafted, 50u);
+    EXPECT_GT(drafted, 20u);
     EXPECT_GT(accepted, 0u);
 }
 
 std::vector<Where> everywhere() {
     std::vector<Where> all;
-    for (const char* device : {"cpu", "vulkan"}) {
-        for (const char* model : {"llama", "llama_bf16_llama3", "llama_biases", "gemma2", "gemma3", "gpt2", "mistral_window", "mixtral", "olmo2", "phi3", "phi3_longrope", "qwen2_window", "qwen3", "qwen3_moe"})
-            all.push_back({model, device});
-        for (const Quantised::Type& type : kTypes) all.push_back({type.name, device});
-    }
+    for (const char* model : {"llama", "llama_bf16_llama3", "llama_biases", "gemma2", "gemma3", "gpt2", "mistral_window", "mixtral", "olmo2", "phi3", "phi3_longrope", "qwen2_window", "qwen3", "qwen3_moe"})
+        all.push_back({model, "cpu"});
+    for (const Quantised::Type& type : kTypes) all.push_back({type.name, "cpu"});
+    for (const char* model : {"llama", "gemma3", "qwen3_moe", "q4_0", "q8_0", "q4_k", "q6_k"}) all.push_back({model, "vulkan"});
     return all;
 }
 INSTANTIATE_TEST_SUITE_P(Models, Speculated, testing::ValuesIn(everywhere()), [](const auto& info) { return info.param.model + "_" + info.param.device; });
@@ -221,10 +223,10 @@ TEST(Speculation, FrequenciesThatFollowTheLength) {
     const Model model = open_golden("llama_dynamic");
     uint64_t drafted = 0;
     for (uint32_t seed = 1; seed <= 8; seed++) {
-        Json request = {{"ids", some_ids(1 + seed % 3, kVocabulary, seed)}, {"max_tokens", 12}, {"temperature", 0}, {"ignore_eog", true}};
+        Json request = {{"ids", std::vector<uint32_t>{seed, 30, seed}}, {"max_tokens", 12}, {"temperature", 0}, {"ignore_eog", true}};
         const Session plain = make_session(model), speculated = make_session(model);
         const Json wanted = answer(model, plain, request)["ids"];
-        request["speculate"] = {{"layer_plan", "0*2"}};
+        request["speculate"] = {{"lookup", 1}, {"draft", 2}};
         const Json got = answer(model, speculated, request);
         EXPECT_EQ(got["ids"], wanted);
         drafted += got["speculation"]["drafted"].get<uint64_t>();
@@ -262,7 +264,16 @@ TEST(Speculation, APlanThatTheModelDoesNotTakeIsRefused) {
     const Session session = make_session(model);
     orr_task* task = nullptr;
     check(orr_task_create(model.get(), "text_generation", session.get(), &task));
-    expect_failure([&] { check(orr_task_run(task, R"({"ids": [1, 2], "speculate": {"layer_plan": "7"}})", nullptr, nullptr, nullptr)); }, ORR_INVALID_ARGUMENT, {"layer_plan", "7"});
+    const auto refused = [&](const char* plan, const std::vector<std::string>& parts) {
+        const std::string request = R"({"ids": [1, 2], "temperature": 0, "speculate": {"layer_plan": ")" + std::string(plan) + "\"}}";
+        expect_failure([&] { check(orr_task_run(task, request.c_str(), nullptr, nullptr, nullptr)); }, ORR_INVALID_ARGUMENT, parts);
+    };
+    refused("7", {"layer_plan", "7"});
+    // A layer that runs twice has states of its own, in which the prompt is not.
+    refused("0*2", {"speculate.layer_plan \"0*2\"", "layers.0#2.mixer.k"});
+    orr_text* value = nullptr;
+    check(orr_task_run(task, R"({"ids": [1, 2], "speculate": {"layer_plan": "1"}})", nullptr, nullptr, &value));
+    orr_text_release(value);
     orr_task_release(task);
 }
 

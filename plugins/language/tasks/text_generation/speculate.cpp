@@ -158,7 +158,13 @@ void Generator::draft_with_plan(int32_t id, int64_t most, Answer& a) {
     const std::string reason = back == ORR_OK ? "" : api_->error_text();
     set_control(kPlanControl, own);
     if (back != ORR_OK) throw Error(back, reason);
-    if (failure) std::rethrow_exception(failure);
+    if (!failure) return;
+    try {
+        std::rethrow_exception(failure);
+    } catch (const Error& e) {
+        if (e.code() != ORR_INVALID_ARGUMENT) throw;
+        throw Error(e.code(), "text_generation: speculate.layer_plan \"" + a.request.speculate.layer_plan + "\" runs a layer that the answer itself does not run, or runs one twice: " + e.what());
+    }
 }
 
 // Runs id and the draft. False: there is no room for so many.
