@@ -48,7 +48,7 @@ struct State {
     // of drafts: what next() is while the control layer_plan is set, the controls, what a description of the model gives
     std::function<int32_t(int32_t last)> short_next;
     std::map<std::string, std::string> controls;
-    std::map<std::string, std::string> about = {{"states", "[]"}, {"inputs", R"([{"name": "input_ids", "optional": false}])"}, {"outputs", R"([{"name": "logits"}])"}};
+    std::map<std::string, std::string> about = {{"states", "[]"}, {"controls", R"([{"name": "layer_plan"}, {"name": "bypass"}, {"name": "exit_confidence"}])"}, {"inputs", R"([{"name": "input_ids", "optional": false}])"}, {"outputs", R"([{"name": "logits"}])"}};
     bool verifies = false;  // the last run was of entry forward
 };
 inline State* state = nullptr;

@@ -266,6 +266,14 @@ TEST_F(SpeculationTest, RefusesWhatItCannotVerify) {
                                            {{{"lookup", 2}, {"draft", 8}}, "speculate.draft is 8"}, {{{"layer_plan", 3}}, "speculate.layer_plan is 3"},
                                            {{{"look", 3}}, "\"look\""}, {{{"layer_plan", "99"}}, "layer 99"}})
         refused(speculate, ORR_INVALID_ARGUMENT, named);
+    state_.controls["bypass"] = "\"1.ffn\"";
+    EXPECT_EQ(run({{"prompt", "abab"}}, kLookUp).status, ORR_OK);
+    state_.controls = {{"exit_confidence", "0.9"}};
+    const Outcome exits = run({{"prompt", "abab"}}, kLookUp);
+    EXPECT_EQ(exits.status, ORR_UNSUPPORTED);
+    EXPECT_NE(exits.error.find("control exit_confidence is set"), std::string::npos) << exits.error;
+    EXPECT_TRUE(exits.runs.empty());
+    state_.controls.clear();
     state_.about["states"] = R"([{"name": "k", "kind": "append"}, {"name": "layers.0.mixer.conv", "kind": "recurrent"}])";
     refused(kLookUp, ORR_UNSUPPORTED, "layers.0.mixer.conv is recurrent");
     state_.about["states"] = "[]";

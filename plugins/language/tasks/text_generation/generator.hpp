@@ -3,6 +3,7 @@
 #define ORRERY_TASKS_GENERATOR_HPP
 
 #include <atomic>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -57,6 +58,7 @@ class Generator {
     void propose(int32_t id, Answer& answer);
     void draft_with_plan(int32_t id, int64_t most, Answer& answer);
     bool verify(int32_t id, Answer& answer);
+    nlohmann::json about(const char* what, const char* entry) const;
     std::string control(const char* name) const;
     void set_control(const char* name, const std::string& value) const;
     bool logits_event(Answer& answer);

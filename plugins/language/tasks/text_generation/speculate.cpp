@@ -3,9 +3,10 @@
 // Each row is chosen from by the sampler of the request, with the random number that its token would have had: greedy or drawn, the
 // answer is that of single steps. This rests on rows that do not depend on their neighbours, which kernels keep up to kMostDraft + 1 of them.
 // Drafts by a shortened plan of the same session: Zhang et al. 2023, arXiv:2309.08168; what they leave in the states is taken back.
+#include <algorithm>
 #include <cstring>
 #include <exception>
-#include <nlohmann/json.hpp>
+#include <iterator>
 
 #include "answer.hpp"
 #include "model/json_text.h"
@@ -19,6 +20,8 @@ using nlohmann::json;
 
 constexpr const char* kVerifyEntry = "forward";
 constexpr const char* kPlanControl = "layer_plan";
+// Controls that say the same of every token. Of others, exits say, a run of several tokens may take another way than runs of one.
+constexpr const char* kTokenwise[] = {kPlanControl, "bypass", "ffn_width"};
 
 }  // namespace
 
@@ -34,19 +37,20 @@ std::string Generator::control(const char* name) const {
 // value "": neutral
 void Generator::set_control(const char* name, const std::string& value) const { check(api_->session_set_control(session_, name, value.empty() ? nullptr : value.c_str())); }
 
+json Generator::about(const char* what, const char* entry) const {
+    orr_text* text = nullptr;
+    check(api_->model_describe(model_, what, entry, &text));
+    const std::string list(api_->text_data(text), static_cast<size_t>(api_->text_size(text)));
+    api_->text_release(text);
+    return parse_json(list);
+}
+
 // Why the model's drafts cannot be verified; "": they can.
 std::string Generator::no_speculation() const {
     const orr_model_info* info = api_->model_info(model_);
     bool has = false;
     for (const char* const* e = info ? info->entries : nullptr; e && *e; e++) has = has || !std::strcmp(*e, kVerifyEntry);
     if (!has) return "the model has no entry \"forward\", which gives logits of every token";
-    const auto about = [&](const char* what, const char* entry) {
-        orr_text* text = nullptr;
-        check(api_->model_describe(model_, what, entry, &text));
-        const json list = parse_json({api_->text_data(text), static_cast<size_t>(api_->text_size(text))});
-        api_->text_release(text);
-        return list;
-    };
     for (const json& s : about("states", entry_))
         if (s.value("kind", "") == "recurrent") return "state " + s.value("name", "") + " is recurrent, single tokens cannot be taken back from it";
     for (const json& i : about("inputs", kVerifyEntry))
@@ -63,6 +67,11 @@ void Generator::require_speculation(const Speculation& s) {
         throw Error(ORR_ABI_MISMATCH, std::string("text_generation: speculate needs session_control of ") + ORR_EXT_HOST_API + ", the engine has none");
     if (!no_speculation_) no_speculation_ = no_speculation();
     if (!no_speculation_->empty()) throw Error(ORR_UNSUPPORTED, "text_generation: speculate cannot work here: " + *no_speculation_);
+    for (const json& c : about("controls", nullptr)) {
+        const std::string name = c.value("name", "");
+        if (std::find(std::begin(kTokenwise), std::end(kTokenwise), name) == std::end(kTokenwise) && !control(name.c_str()).empty())
+            throw Error(ORR_UNSUPPORTED, "text_generation: speculate cannot work here: control " + name + " is set, by which several tokens of one run may take another way than single ones");
+    }
     if (s.draft != Speculation::Draft::layer_plan) return;
     const std::string own = control(kPlanControl);
     set_control(kPlanControl, json_text(json(s.layer_plan)));
