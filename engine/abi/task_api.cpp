@@ -5,6 +5,16 @@ using namespace orrery;
 
 namespace {
 
+orr_status session_control(orr_session* session, const char* name, orr_text** value_json) {
+    return boundary([&] {
+        require(session, "session");
+        require(name, "name");
+        require(value_json, "value_json");
+        *value_json = nullptr;
+        if (const std::string* value = session->session->control(name)) *value_json = make_text(*value);
+    });
+}
+
 const orr_host_api kHostApi = {ORR_HEADER(orr_host_api),
                                orr_error_text,
                                orr_session_create,
@@ -34,7 +44,9 @@ const orr_host_api kHostApi = {ORR_HEADER(orr_host_api),
                                [](orr_model* m) { return &m->model->info(); },
                                [](orr_model* m) { return m->model->checkpoint(); },
                                [](orr_session* s) -> int64_t { return s ? s->session->options().context : 0; },
-                               [](orr_session* s) -> uint64_t { return s ? s->session->changes() : 0; }};
+                               [](orr_session* s) -> uint64_t { return s ? s->session->changes() : 0; },
+                               orr_session_set_control,
+                               session_control};
 
 }  // namespace
 

@@ -717,6 +717,12 @@ void Session::set_control(const char* name, const char* value_json) {
     variant_ = std::move(changed);
 }
 
+const std::string* Session::control(const std::string& name) const {
+    if (!variant_.controls) return nullptr;
+    const auto at = variant_.controls->find(name);
+    return at == variant_.controls->end() ? nullptr : &at->second;
+}
+
 void Session::share(const orr_vulkan_share* given) {
     check_idle();
     Share share;

@@ -18,6 +18,23 @@ const CLI::Validator kNumber(
     },
     "");
 const CLI::Validator kNonEmpty([](const std::string& text) { return text.empty() ? std::string("the text is empty") : ""; }, "");
+
+// The member "speculate" of a request.
+json speculation(const Sampling& s) {
+    if (!s.speculate) throw UsageError("--draft goes with --speculate");
+    json out = json::object();
+    const size_t colon = s.speculate->find(':');
+    const std::string how = s.speculate->substr(0, colon), argument = colon == std::string::npos ? "" : s.speculate->substr(colon + 1);
+    int64_t ngram = 2;
+    if (how == "lookup" && (colon == std::string::npos || (CLI::detail::lexical_cast(argument, ngram) && ngram >= 1 && ngram <= 32)))
+        out["lookup"] = ngram;
+    else if (how == "layer_plan" && !argument.empty())
+        out["layer_plan"] = argument;
+    else
+        throw UsageError("--speculate " + *s.speculate + ": wanted lookup, lookup:N with N from 1 to 32, or layer_plan:PLAN");
+    if (s.draft) out["draft"] = *s.draft;
+    return out;
+}
 }  // namespace
 
 void add_sampling(CLI::App& app, Sampling& s) {
@@ -33,11 +50,14 @@ void add_sampling(CLI::App& app, Sampling& s) {
     app.add_option("--seed", s.seed, "of the random generator; the same seed gives the same text")->group(group);
     app.add_option("--stop", s.stop, "text that ends the answer; may be given several times")->check(kNonEmpty)->allow_extra_args(false)->group(group);
     app.add_flag("--ignore-eog", s.ignore_eog, "go on after tokens that end an answer")->group(group);
+    app.add_option("--speculate", s.speculate, "draft tokens and verify several a step, the answer stays the same: lookup[:N] copies what followed the last N tokens (2) before, layer_plan:PLAN runs these layers alone")
+        ->group(group);
+    app.add_option("--draft", s.draft, "with --speculate: most tokens of a draft; 7 if not given")->check(CLI::Range(int64_t{1}, int64_t{7}))->group(group);
 }
 
 json sampling_request(const Sampling& s) {
     const uint64_t seed = s.seed ? *s.seed : std::random_device{}();
-    return {{"max_tokens", s.max_tokens},
+    json request = {{"max_tokens", s.max_tokens},
             {"temperature", s.temperature},
             {"top_k", s.top_k},
             {"top_p", s.top_p},
@@ -48,6 +68,8 @@ json sampling_request(const Sampling& s) {
             {"seed", seed},
             {"stop", s.stop},
             {"ignore_eog", s.ignore_eog}};
+    if (s.speculate || s.draft) request["speculate"] = speculation(s);
+    return request;
 }
 
 json generate(host::Task& task, const json& request, bool quiet, ProgressLine& progress, bool& cancelled) {
@@ -81,7 +103,13 @@ std::string speed_line(const json& r) {
     std::snprintf(text, sizeof text, "%lld prompt tokens at %.1f/s, %zu tokens at %.1f/s",
                   static_cast<long long>(r.value("prompt_tokens", int64_t{0})), r.value("prompt_tokens_per_s", 0.0),
                   r.contains("ids") ? r["ids"].size() : 0, r.value("generate_tokens_per_s", 0.0));
-    return text;
+    std::string line = text;
+    if (const json d = r.value("speculation", json()); d.is_object()) {
+        std::snprintf(text, sizeof text, "; %lld of %lld drafted tokens accepted (%.0f %%), %.2f tokens a verified step", static_cast<long long>(d.value("accepted", int64_t{0})),
+                      static_cast<long long>(d.value("drafted", int64_t{0})), 100 * d.value("acceptance", 0.0), d.value("tokens_per_verify_step", 0.0));
+        line += text;
+    }
+    return line;
 }
 
 }  // namespace orrery::cli

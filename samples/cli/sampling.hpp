@@ -22,6 +22,8 @@ struct Sampling {
     std::optional<uint64_t> seed;  // absent: a new one each time
     std::vector<std::string> stop;
     bool ignore_eog = false;
+    std::optional<std::string> speculate;  // lookup[:N] or layer_plan:PLAN
+    std::optional<int64_t> draft;
 };
 
 void add_sampling(CLI::App& app, Sampling& sampling);

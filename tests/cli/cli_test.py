@@ -218,6 +218,41 @@ class Run(Case):
         self.assertEqual(result["text"], text[: text.index(stop)])
         self.assertEqual(result["finish"], "stop")
 
+    def test_speculation_changes_no_token(self):
+        drafted = accepted = 0
+        for prompt in ("hello", "abcabcabcabc", "for i in x: print(i)\nfor j in x: print("):
+            for options in ([], EXACT, ["--numerics", "fast"], ["--temperature", 0.9], ["--repetition-penalty", 1.3], ["--stop", "e"]):
+                options = ["--prompt", prompt, "--max-tokens", 48, "--ignore-eog", "--seed", 1, *options, *([] if "--temperature" in options else ["--temperature", 0])]
+                plain = self.run_json(*options)
+                self.assertNotIn("speculation", plain)
+                for how in (["lookup:1"], ["lookup", "--draft", 3], ["layer_plan:0"], ["layer_plan:0-1"]):
+                    got = self.run_json(*options, "--speculate", *how)
+                    self.assertEqual([got[k] for k in ("ids", "text", "finish")], [plain[k] for k in ("ids", "text", "finish")], (options, how))
+                    s = got["speculation"]
+                    self.assertLessEqual(s["accepted"], s["drafted"])
+                    self.assertEqual(s["draft"], how[0].split(":")[0])
+                    drafted, accepted = drafted + s["drafted"], accepted + s["accepted"]
+                    if how == ["layer_plan:0-1"] and plain["finish"] == "length" and "--repetition-penalty" not in options:  # the model itself drafts
+                        self.assertEqual(s["acceptance"], 1)
+                        self.assertEqual(s["tokens_per_verify_step"], 1 + s["accepted"] / s["verify_steps"])
+        self.assertGreater(accepted, 100)
+        self.assertGreater(drafted, accepted)
+
+    def test_speculation_is_told_and_streams(self):
+        options = ["abcabcabc", "--max-tokens", 30, "--temperature", 0]
+        plain, r = run("run", self.llama, *options), run("run", self.llama, *options, "--speculate", "layer_plan:0-1", "--stats")
+        self.assertEqual(r.stdout, plain.stdout)
+        self.assertRegex(r.stderr, r"(\d+) of \1 drafted tokens accepted \(100 %\), \d\.\d\d tokens a verified step")
+        lines = "one two\none two three\n"
+        chats = [run("chat", self.llama, "--max-tokens", 20, "--temperature", 0, *more, text_in=lines).stdout for more in ([], ["--speculate", "lookup:1"])]
+        self.assertEqual(*chats)
+
+    def test_speculation_refused(self):
+        for wrong in (["--speculate", "oracle"], ["--speculate", "lookup:0"], ["--speculate", "lookup:x"], ["--speculate", "layer_plan"], ["--draft", 3], ["--speculate", "lookup", "--draft", 8]):
+            self.bad(2, "run", self.llama, "a", *wrong)
+        self.bad(1, "run", self.llama, "a", "--speculate", "layer_plan:9", named="layer_plan")
+        self.bad(1, "run", self.llama, "a", "--temperature", 0, "--speculate", "layer_plan:0*2", "--json", named="layers.0#2")
+
     def test_prompts(self):
         self.assertEqual(self.run_json("", "--max-tokens", 1)["prompt_tokens"], 1)  # the beginning alone
         with open(self.path("prompt.txt"), "w", encoding="utf-8") as f:
@@ -499,6 +534,18 @@ class Installation(Case):
 
 @unittest.skipUnless(os.environ.get("ORRERY_GEMMA"), "ORRERY_GEMMA is not set")
 class Gemma(Case):
+    def test_speculation_changes_no_token(self):
+        accepted = 0
+        for prompt in ("The capital of France is", "def add(a, b):\n    return a + b\n\ndef sub(a, b):\n", "1, 2, 3, 4, 1, 2, 3,", "Repeat: the cat sat on the mat. the cat sat on", "import os\nimport",
+                       "Dear Sir or Madam,\n\nI", "x" * 50, "Das Haus ist groß. Das Haus ist"):
+            options = [os.environ["ORRERY_GEMMA"], "--prompt", prompt, "--max-tokens", 48, "--temperature", 0, "--ignore-eog"]
+            plain = self.good("run", *options, timeout=600)["ids"]
+            for how in ("lookup", "lookup:1", "layer_plan:0-7,10-17"):
+                got = self.good("run", *options, "--speculate", how, timeout=600)
+                self.assertEqual(got["ids"], plain, (prompt, how))
+                accepted += got["speculation"]["accepted"]
+        self.assertGreater(accepted, 100)
+
     def test_answers(self):
         result = self.good("run", os.environ["ORRERY_GEMMA"], "--prompt", "Question: What is the capital of France?\nAnswer:", "--max-tokens", 4, "--temperature", 0, timeout=600)
         self.assertIn("Paris", result["text"])

@@ -45,6 +45,11 @@ struct State {
     std::vector<std::vector<float>> sampling;  // what each run that gave a token was told; empty: greedy
     std::vector<uint64_t> random;
     int32_t token = -1;
+    // of drafts: what next() is while the control layer_plan is set, the controls, what a description of the model gives
+    std::function<int32_t(int32_t last)> short_next;
+    std::map<std::string, std::string> controls;
+    std::map<std::string, std::string> about = {{"states", "[]"}, {"controls", R"([{"name": "layer_plan"}, {"name": "bypass"}, {"name": "exit_confidence"}])"}, {"inputs", R"([{"name": "input_ids", "optional": false}])"}, {"outputs", R"([{"name": "logits"}])"}};
+    bool verifies = false;  // the last run was of entry forward
 };
 inline State* state = nullptr;
 
@@ -123,10 +128,11 @@ inline const orr_checkpoint* checkpoint() {
     return &c;
 }
 
-// ---- session. "next" gives logits that are largest at next(last); the default entry gives hidden[t] = {t, id, 1}.
+// ---- session. "next" gives logits that are largest at next(last), "forward" those of every token; the default entry gives hidden[t] = {t, id, 1}.
 inline orr_status run(orr_session* s, const char* entry, uint32_t n, const orr_named_tensor* const* inputs, uint32_t, const char* const* outputs) {
     if (state->before_run) state->before_run();
     if (state->cancelled) return state->cancelled = false, fail(ORR_CANCELLED, "cancelled");
+    state->verifies = entry && !std::strcmp(entry, "forward");
     const bool samples = entry && !std::strcmp(outputs[0], "token");
     if (samples ? n != 1 && n != 3 : n != 1) return fail(ORR_INVALID_ARGUMENT, "inputs");
     if (std::strcmp(inputs[0]->name, "input_ids") || inputs[0]->rank != 2) return fail(ORR_INVALID_ARGUMENT, "inputs");
@@ -143,11 +149,17 @@ inline orr_status run(orr_session* s, const char* entry, uint32_t n, const orr_n
             for (const int64_t v : {t, static_cast<int64_t>(ids[t]), int64_t{1}}) state->logits.push_back(static_cast<float>(v));
         return ORR_OK;
     }
+    const auto& next = state->controls.count("layer_plan") && state->short_next ? state->short_next : state->next;
+    if (state->verifies) {
+        state->logits.assign(static_cast<size_t>(count) * kVocabulary, 0);
+        for (int64_t t = 0; t < count; t++) state->logits[static_cast<size_t>(t * kVocabulary + next(ids[t]))] = 10;
+        return ORR_OK;
+    }
     state->logits.assign(kVocabulary, state->broken ? std::numeric_limits<float>::quiet_NaN() : 0);
     if (state->broken) return ORR_OK;
-    state->logits[static_cast<size_t>(state->next(ids[count - 1]))] = 10;
+    state->logits[static_cast<size_t>(next(ids[count - 1]))] = 10;
     if (!samples) return ORR_OK;
-    state->token = state->next(ids[count - 1]);
+    state->token = next(ids[count - 1]);
     state->sampling.emplace_back();
     if (n == 1) return ORR_OK;
     if (std::strcmp(inputs[1]->name, "sampling") || std::strcmp(inputs[2]->name, "random")) return fail(ORR_INVALID_ARGUMENT, "inputs");
@@ -169,10 +181,10 @@ inline orr_status output(orr_session* s, const char* name, orr_named_tensor* t) 
     }
     const bool logits = !std::strcmp(name, "logits");
     t->type = ORR_TYPE_F32;
-    t->rank = logits ? 2 : 3;
+    t->rank = logits && !state->verifies ? 2 : 3;
     t->shape[0] = 1;
-    t->shape[1] = logits ? kVocabulary : static_cast<int64_t>(s->runs.back().size());
-    t->shape[2] = 3;
+    t->shape[1] = logits && !state->verifies ? kVocabulary : static_cast<int64_t>(s->runs.back().size());
+    t->shape[2] = logits ? kVocabulary : 3;
     t->data = state->logits.data();
     t->size_bytes = state->logits.size() * sizeof(float);
     return ORR_OK;
@@ -182,6 +194,14 @@ inline orr_status rollback(orr_session* s, int64_t position) {
     if (!state->can_roll_back) return fail(ORR_LIMIT, "a recurrent state has no mark there");
     s->ids.resize(static_cast<size_t>(position));
     s->changes++;
+    return ORR_OK;
+}
+inline orr_status set_control(orr_session*, const char* name, const char* value) {
+    if (value && !std::strcmp(value, "\"99\"")) return fail(ORR_INVALID_ARGUMENT, "layer_plan: there is no layer 99");
+    if (value)
+        state->controls[name] = value;
+    else
+        state->controls.erase(name);
     return ORR_OK;
 }
 inline orr_status reset(orr_session* s) { return s->changes++, s->ids.clear(), ORR_OK; }
@@ -215,6 +235,15 @@ inline const orr_host* host() {
         a.model_checkpoint = [](orr_model*) { return checkpoint(); };
         a.session_context = [](orr_session*) { return state->context; };
         a.session_changes = [](orr_session* s) { return s->changes; };
+        a.model_describe = [](orr_model*, const char* what, const char*, orr_text** text) -> orr_status { return *text = new orr_text{state->about[what]}, ORR_OK; };
+        a.text_data = [](const orr_text* t) { return t->text.c_str(); };
+        a.text_size = [](const orr_text* t) -> uint64_t { return t->text.size(); };
+        a.text_release = [](orr_text* t) { delete t; };
+        a.session_set_control = set_control;
+        a.session_control = [](orr_session*, const char* name, orr_text** value) -> orr_status {
+            const auto at = state->controls.find(name);
+            return *value = at == state->controls.end() ? nullptr : new orr_text{at->second}, ORR_OK;
+        };
         return a;
     }();
     static const orr_host h = {ORR_HEADER(orr_host),

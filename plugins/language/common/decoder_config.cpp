@@ -220,6 +220,8 @@ void finish_decoder(DecoderConfig& d, const ModelConfig& c, const orr_model_sour
     if (window) info["window"] = window;
     for (const RopeTable& r : d.ropes)
         if (r.switch_length > 0) info["rotary_switch"] = r.switch_length;
+    for (const RopeTable& r : d.ropes)
+        if (r.dynamic_factor > 0) info["rotary_growth"] = r.dynamic_length;
     if (d.has_head) info["samples"] = true;
     if (c.gguf())
         info["modules"] = gguf_modules(d);

@@ -1,12 +1,10 @@
 #include "generator.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <memory>
-#include <nlohmann/json.hpp>
-#include <optional>
 
+#include "answer.hpp"
 #include "common/text_task.h"
 #include "model/json_text.h"
 #include "orrery/plugin.hpp"
@@ -18,59 +16,24 @@ using nlohmann::json;
 
 constexpr uint64_t kChunk = 512;  // prompt tokens per run: a cancel need not wait for all, and workspaces stay small
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
 void append_ids(void* user, const int32_t* ids, uint64_t count) {
     static_cast<std::vector<int32_t>*>(user)->insert(static_cast<std::vector<int32_t>*>(user)->end(), ids, ids + count);
 }
-void append_text(void* user, const char* text, uint64_t size) { static_cast<std::string*>(user)->append(text, size); }
 
-// A streaming detokeniser, closed at the end of the answer.
-class Stream {
-  public:
-    explicit Stream(const orr_tokenizer* t) : tokenizer_(t) {}
-    ~Stream() {
-        if (stream_) tokenizer_->stream_close(stream_);
-    }
-    Stream(const Stream&) = delete;
-    Stream& operator=(const Stream&) = delete;
-    orr_status open() { return tokenizer_->stream_open(tokenizer_, ORR_DETOKENIZE_SKIP_SPECIAL, &stream_); }
-    orr_status put(int32_t id, std::string& text) { return tokenizer_->stream_put(stream_, id, append_text, &text); }
-    orr_status finish(std::string& text) { return tokenizer_->stream_finish(stream_, append_text, &text); }
-
-  private:
-    const orr_tokenizer* tokenizer_;
-    void* stream_ = nullptr;
-};
+json speculation_report(const Speculation& s, const SpeculationCount& n) {
+    const auto of = [](uint64_t a, uint64_t b) { return b ? static_cast<double>(a) / static_cast<double>(b) : 0.0; };
+    return {{"draft", s.draft == Speculation::Draft::lookup ? "lookup" : "layer_plan"},
+            {"drafted", n.drafted},
+            {"accepted", n.accepted},
+            {"acceptance", of(n.accepted, n.drafted)},
+            {"verify_steps", n.verify_steps},
+            {"plain_steps", n.plain_steps},
+            {"tokens_per_verify_step", of(n.accepted + n.verify_steps, n.verify_steps)},
+            {"draft_s", n.draft_s},
+            {"verify_s", n.verify_s}};
+}
 
 }  // namespace
-
-// What belongs to one request.
-struct Generator::Answer {
-    Answer(const Request& r, int64_t vocabulary, uint64_t prompt_tokens, orr_event_fn fn, void* u)
-        : request(r), sampler(r.sampler, vocabulary, prompt_tokens + capacity(r)), stop(r.stop), on_event(fn), user(u) {
-        // Reserved here, so that a step allocates nothing.
-        ids.reserve(capacity(r));
-        text.reserve(capacity(r) * 8);
-        piece.reserve(256);
-        certain.reserve(256);
-    }
-    static uint64_t capacity(const Request& r) { return static_cast<uint64_t>(std::min<int64_t>(r.max_tokens, 65536)); }
-
-    const Request& request;
-    Sampler sampler;
-    StopText stop;
-    orr_event_fn on_event;
-    void* user;
-    std::optional<Stream> stream;
-    std::vector<int32_t> ids;
-    std::string text, piece, certain;
-    const char* finish = "length";
-    bool on_device = false;  // tokens are chosen where the logits lie; else from logits here
-    uint64_t random = 0;     // for the next token, then
-    int32_t token = -1;      // that the last run gave
-    uint64_t steps = 0;  // runs of one token
-};
 
 Generator::Generator(const orr_host* host, orr_model* model, orr_session* session)
     : host_(host),
@@ -90,6 +53,7 @@ Generator::Generator(const orr_host* host, orr_model* model, orr_session* sessio
     const json about = parse_json(info->info_json ? info->info_json : "{}");
     if (about.is_object()) {
         rotary_switch_ = about.value("rotary_switch", uint64_t{0});
+        rotary_growth_ = about.value("rotary_growth", uint64_t{0});
         samples_ = about.value("samples", false);
     }
     if (own_session_) check(api_->session_create(model, nullptr, &session_));
@@ -171,7 +135,7 @@ uint64_t Generator::reuse_prefix(const std::vector<int32_t>& prompt) {
     return 0;
 }
 
-void Generator::forward(const int32_t* ids, uint64_t count, const Answer& a) {
+void Generator::forward(const char* entry, const char* wanted, const int32_t* ids, uint64_t count, const sampling::Parameters& p, uint64_t random_number) {
     if (cancelled_) throw Error(ORR_CANCELLED, "text_generation: cancelled");
     const auto tensor = [](const char* name, uint32_t type, int64_t columns, const void* data) {
         orr_named_tensor t{};
@@ -185,14 +149,17 @@ void Generator::forward(const int32_t* ids, uint64_t count, const Answer& a) {
         t.size_bytes = static_cast<uint64_t>(columns) * sizeof(int32_t);
         return t;
     };
-    const sampling::Parameters& p = a.sampler.parameters();
     const float numbers[] = {p.temperature, p.top_k, p.top_p, p.min_p};
-    const uint32_t random[] = {static_cast<uint32_t>(a.random), static_cast<uint32_t>(a.random >> 32)};
+    const uint32_t random[] = {static_cast<uint32_t>(random_number), static_cast<uint32_t>(random_number >> 32)};
     const orr_named_tensor tensors[] = {tensor("input_ids", ORR_TYPE_I32, static_cast<int64_t>(count), ids), tensor("sampling", ORR_TYPE_F32, 4, numbers), tensor("random", ORR_TYPE_I32, 2, random)};
     const orr_named_tensor* const inputs[] = {&tensors[0], &tensors[1], &tensors[2]};
-    const char* const outputs[] = {a.on_device ? "token" : "logits"};
-    check(api_->session_run(session_, entry_, a.on_device && sampling::draws(p.temperature) ? 3 : 1, inputs, 1, outputs));
+    const bool draws = !std::strcmp(wanted, "token") && sampling::draws(p.temperature);
+    check(api_->session_run(session_, entry, draws ? 3 : 1, inputs, 1, &wanted));
     seen_changes_ = changes();
+}
+
+void Generator::forward(const int32_t* ids, uint64_t count, const Answer& a) {
+    forward(entry_, a.on_device ? "token" : "logits", ids, count, a.sampler.parameters(), a.random);
     held_.insert(held_.end(), ids, ids + count);
 }
 
@@ -224,7 +191,7 @@ void Generator::finish_step(Answer& a) {
     if (a.on_device)
         a.token = read_token();
     else
-        read_logits();
+        read_logits(a.row);
 }
 
 int32_t Generator::read_token() const {
@@ -237,16 +204,22 @@ int32_t Generator::read_token() const {
     return id;
 }
 
-// A copy of the last run's row: the callback and the penalties write into it.
-void Generator::read_logits() {
+// Of the last run: entry next gives one row, entry forward one of each token.
+const float* Generator::logits_row(size_t row, size_t& width) const {
     orr_named_tensor t{};
     t.header = ORR_HEADER(orr_named_tensor);
     check(api_->session_output(session_, "logits", &t));
-    const int64_t width = t.rank > 0 ? t.shape[t.rank - 1] : 0;
-    if (t.type != ORR_TYPE_F32 || width < 1 || t.size_bytes < static_cast<uint64_t>(width) * sizeof(float))
-        throw Error(ORR_UNSUPPORTED, "text_generation: entry next gives no f32 logits");
-    logits_.resize(static_cast<size_t>(width));
-    std::memcpy(logits_.data(), t.data, logits_.size() * sizeof(float));
+    width = t.rank > 0 && t.shape[t.rank - 1] > 0 ? static_cast<size_t>(t.shape[t.rank - 1]) : 0;
+    if (t.type != ORR_TYPE_F32 || width < 1 || t.size_bytes < (row + 1) * width * sizeof(float))
+        throw Error(ORR_UNSUPPORTED, "text_generation: the model gives no f32 logits");
+    return static_cast<const float*>(t.data) + row * width;
+}
+
+// A copy: the callback and the penalties write into it.
+void Generator::read_logits(size_t row) {
+    size_t width;
+    const float* from = logits_row(row, width);
+    logits_.assign(from, from + width);
 }
 
 bool Generator::emit(Answer& a, const char* kind, int64_t id, const std::string& text) {
@@ -312,6 +285,7 @@ void Generator::generate(Answer& a) {
             throw Error(changed ? ORR_INVALID_ARGUMENT : ORR_CORRUPT, "text_generation: after " + std::to_string(held_.size()) + " tokens no logit is a number" +
                                                                           (changed ? "; the event callback may have written them" : "; the checkpoint's weights give none"));
         }
+        a.count.accepted += a.row < a.draft.size() && a.draft[a.row] == id;
         if (!a.request.ignore_eog && is_eog(id)) {
             a.finish = "eog";
             return;
@@ -322,10 +296,10 @@ void Generator::generate(Answer& a) {
             return;
         }
         if (static_cast<int64_t>(a.ids.size()) == a.request.max_tokens) return;
-        if (most > 0 && static_cast<int64_t>(held_.size()) >= most) return;  // the context is full
+        if (most > 0 && static_cast<int64_t>(consumed(a)) >= most) return;  // the context is full
         try {
             if (a.on_device) a.random = a.sampler.next_random();
-            step(id, a);
+            advance(id, a);
         } catch (const Error& e) {
             if (e.code() != ORR_LIMIT) throw;
             return;
@@ -339,16 +313,17 @@ std::string Generator::run(const char* request_json, orr_event_fn on_event, void
     const orr_model_info* info = api_->model_info(model_);
     const Request request = parse_request(request_json, info ? info->vocabulary : 0);
     const std::vector<int32_t> prompt = prompt_ids(request);
+    require_speculation(request.speculate);
     const double start = now();
     const uint64_t reused = reuse_prefix(prompt);
     std::optional<Answer> answer;
     bool cancelled = false;
     double prompt_s = 0, generate_s = 0;
     try {
-        held_.reserve(prompt.size() + Answer::capacity(request));
+        held_.reserve(prompt.size() + Answer::capacity(request) + kMostDraft + 1);
         const int64_t vocabulary = info ? info->vocabulary : 0;
         answer.emplace(request, vocabulary, prompt.size(), on_event, user);
-        answer->on_device = samples_ && answer->sampler.plain() && !(request.logits_events && on_event);
+        answer->on_device = samples_ && answer->sampler.plain() && !(request.logits_events && on_event) && request.speculate.draft == Speculation::Draft::none;
         if (answer->on_device) answer->random = answer->sampler.next_random();
         prefill(prompt, reused, *answer);
         prompt_s = now() - start;
@@ -370,9 +345,10 @@ std::string Generator::run(const char* request_json, orr_event_fn on_event, void
         if (!answer) answer.emplace(request, 1, 0, on_event, user);
         answer->finish = "cancelled";
     }
+    settle(*answer);
     finish_text(*answer);
     const double ran = static_cast<double>(prompt.size() - reused);
-    const json result = {{"ids", answer->ids},
+    json result = {{"ids", answer->ids},
                          {"text", answer->text},
                          {"prompt_tokens", prompt.size()},
                          {"reused_tokens", reused},
@@ -382,6 +358,7 @@ std::string Generator::run(const char* request_json, orr_event_fn on_event, void
                          {"prompt_tokens_per_s", prompt_s > 0 ? ran / prompt_s : 0},
                          {"generate_tokens_per_s", generate_s > 0 ? static_cast<double>(answer->steps) / generate_s : 0},
                          {"seed", request.sampler.seed}};
+    if (request.speculate.draft != Speculation::Draft::none) result["speculation"] = speculation_report(request.speculate, answer->count);
     const std::string text = json_text(result);
     emit(*answer, "done", -1, text);
     if (cancelled) throw Error(ORR_CANCELLED, "text_generation: cancelled after " + std::to_string(answer->ids.size()) + " tokens");

@@ -3,6 +3,8 @@
 #define ORRERY_TASKS_GENERATOR_HPP
 
 #include <atomic>
+#include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,13 +37,30 @@ class Generator {
     std::vector<int32_t> prompt_ids(const Request& request) const;
     std::vector<int32_t> encode(const std::string& text, uint32_t flags) const;
     uint64_t reuse_prefix(const std::vector<int32_t>& prompt);
+    // wanted: the output asked for.
+    void forward(const char* entry, const char* wanted, const int32_t* ids, uint64_t count, const sampling::Parameters& parameters, uint64_t random);
     void forward(const int32_t* ids, uint64_t count, const Answer& answer);
     void prefill(const std::vector<int32_t>& prompt, uint64_t from, Answer& answer);
     void step(int32_t id, Answer& answer);
     void finish_step(Answer& answer);
-    void read_logits();
+    const float* logits_row(size_t row, size_t& width) const;
+    void read_logits(size_t row);
     int32_t read_token() const;
     void generate(Answer& answer);
+
+    // speculate.cpp
+    void require_speculation(const Speculation& speculation);
+    std::string no_speculation() const;
+    uint64_t consumed(const Answer& answer) const;
+    void advance(int32_t id, Answer& answer);
+    void settle(Answer& answer);
+    int64_t draft_room(const Answer& answer) const;
+    void propose(int32_t id, Answer& answer);
+    void draft_with_plan(int32_t id, int64_t most, Answer& answer);
+    bool verify(int32_t id, Answer& answer);
+    nlohmann::json about(const char* what, const char* entry) const;
+    std::string control(const char* name) const;
+    void set_control(const char* name, const std::string& value) const;
     bool logits_event(Answer& answer);
     bool put_token(Answer& answer, int32_t id);
     void finish_text(Answer& answer);
@@ -55,8 +74,10 @@ class Generator {
     const orr_tokenizer* tokenizer_;
     const char* entry_;
     uint64_t rotary_switch_ = 0;  // "rotary_switch" of the model's info: sequences of more tokens rotate all keys in another way; 0: none
+    uint64_t rotary_growth_ = 0;  // "rotary_growth" of the model's info: in longer sequences keys are rotated by the length of the run that adds them; 0: none
     bool samples_ = false;        // "samples" of the model's info: entry next has a value "token"
     std::string no_tokenizer_;    // why there is none
+    std::optional<std::string> no_speculation_;  // why drafts cannot be verified; "": they can; absent: not asked yet
     std::vector<int32_t> held_;  // ids that the session has consumed
     uint64_t seen_changes_ = 0;   // of the session, when it had consumed them
     std::vector<float> logits_;

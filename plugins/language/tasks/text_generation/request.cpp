@@ -15,12 +15,15 @@ const char* const kRequestDoc =
     "prompt (text), ids (token ids) or messages ([{\"role\", \"content\"}], put through the chat template; chat_options: an object for it); "
     "max_tokens 64; temperature 0.8 (0: the likeliest token); top_k 40 (0: all); top_p 0.95; min_p 0; repetition_penalty 1 (prompt and answer); "
     "presence_penalty 0, frequency_penalty 0 (answer); seed 1 (SplitMix64); stop (text or list of texts, never part of the answer); "
-    "logit_bias ({\"id\": number}); logits_events false; ignore_eog false. "
+    "logit_bias ({\"id\": number}); logits_events false; ignore_eog false; "
+    "speculate: {\"lookup\": 2} (drafts what followed the last 2 tokens before) or {\"layer_plan\": \"0-7,20-27\"} (drafts with these layers alone), with "
+    "\"draft\": 7 (tokens at most): drafts are verified several tokens a step, and the answer is the same without. "
     "Events: token (id, and the text that is certain by now), text (the rest, after the last token), logits (before penalties, writable), done (the "
     "result). "
     "The texts of all token and text events together are the result's text. "
     "Result: ids (new tokens), text, prompt_tokens, reused_tokens, finish (stop, length, eog, cancelled), prompt_s, generate_s, prompt_tokens_per_s, "
-    "generate_tokens_per_s, seed. "
+    "generate_tokens_per_s, seed; of speculate: speculation (draft, drafted, accepted, acceptance, verify_steps, plain_steps, tokens_per_verify_step, draft_s, "
+    "verify_s). "
     "An event callback that returns false ends the answer (finish cancelled); orr_task_cancel makes the call return ORR_CANCELLED.";
 
 namespace {
@@ -95,6 +98,24 @@ const std::string& messages(const json& value, std::string& dumped) {
     return dumped = json_text(value);
 }
 
+Speculation speculation(const json& value) {
+    if (!value.is_object()) bad("speculate is " + shown(value) + ", it takes an object with lookup or layer_plan");
+    Speculation s;
+    for (const auto& [name, item] : value.items()) {
+        if (name == "lookup")
+            s.ngram = integer("speculate.lookup", item, 1, 32), s.draft = Speculation::Draft::lookup;
+        else if (name == "layer_plan")
+            s.layer_plan = text("speculate.layer_plan", item), s.draft = Speculation::Draft::layer_plan;
+        else if (name == "draft")
+            s.most = integer("speculate.draft", item, 1, kMostDraft);
+        else
+            bad("speculate has no field \"" + name + "\"; it has lookup, layer_plan, draft");
+    }
+    const int given = value.contains("lookup") + value.contains("layer_plan");
+    if (given != 1) bad("speculate has " + std::to_string(given) + " of lookup and layer_plan, it takes one");
+    return s;
+}
+
 json parse(const char* request) {
     if (!request) bad("the request is NULL");
     // Bounded nesting, since writing a value out again recurses.
@@ -147,6 +168,7 @@ Request parse_request(const char* request_json, int64_t vocabulary) {
         {"logit_bias", [&](const json& v) { s.logit_bias = biases(v, vocabulary); }},
         {"logits_events", [&](const json& v) { r.logits_events = boolean("logits_events", v); }},
         {"ignore_eog", [&](const json& v) { r.ignore_eog = boolean("ignore_eog", v); }},
+        {"speculate", [&](const json& v) { r.speculate = speculation(v); }},
     };
     for (const auto& [name, item] : value.items()) {
         const auto field = fields.find(name);

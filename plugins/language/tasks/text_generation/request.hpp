@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "draft.hpp"
 #include "sampler.hpp"
 
 namespace orrery::text_generation {
@@ -24,6 +25,7 @@ struct Request {
     std::vector<std::string> stop;
     bool logits_events = false;
     bool ignore_eog = false;
+    Speculation speculate;
 };
 
 // Throws Error(ORR_INVALID_ARGUMENT) that names the field, its value and what it takes. vocabulary 0: unknown.

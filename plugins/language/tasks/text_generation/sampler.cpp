@@ -16,6 +16,12 @@ bool Sampler::plain() const {
     return options_.logit_bias.empty() && options_.repetition_penalty == 1 && options_.presence_penalty == 0 && options_.frequency_penalty == 0;
 }
 
+uint64_t Sampler::random_ahead(int64_t ahead) const {
+    SplitMix64 copy = random_;
+    for (; ahead > 0; ahead--) copy.next();
+    return copy.next();
+}
+
 void Sampler::accept(int32_t id, bool generated) {
     if (id < 0 || id >= vocabulary_) return;
     if (!seen_[id]) seen_ids_.push_back(id);

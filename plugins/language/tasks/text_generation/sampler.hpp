@@ -56,6 +56,8 @@ class Sampler {
     const sampling::Parameters& parameters() const { return parameters_; }
     uint64_t next_random() { return sampling::draws(parameters_.temperature) ? random_.next() : 0; }
     bool plain() const;
+    // What next_random() will give after `ahead` more tokens.
+    uint64_t random_ahead(int64_t ahead) const;
 
   private:
     void penalise(float* logits) const;

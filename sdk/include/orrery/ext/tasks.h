@@ -39,6 +39,9 @@ typedef struct orr_host_api {
     /* How often what the session's states hold was changed: by runs, rollbacks, resets, loads. Who keeps it knows whether
      * somebody else has moved the session since. */
     uint64_t (*session_changes)(orr_session*);
+    orr_status (*session_set_control)(orr_session*, const char* name, const char* value_json);
+    /* The value that a control was set to, owned by the caller; *value_json NULL: neutral. */
+    orr_status (*session_control)(orr_session*, const char* name, orr_text** value_json);
 } orr_host_api;
 #define ORR_EXT_HOST_API "orr.host_api/1"
 
