@@ -136,11 +136,15 @@ Form matrix_form(const orr_vulkan_device& d, const ProductCall& c) {
     return kHalfTile * static_cast<double>(rounds(Form::f16_64)) < static_cast<double>(rounds(Form::f16_128)) ? Form::f16_64 : Form::f16_128;
 }
 
+// Of x [.., tokens, K].
+int64_t sequences(const orr_tensor& x) { return x.rank < 3 || x.shape[x.rank - 2] == 0 ? 1 : rows(x) / x.shape[x.rank - 2]; }
+
+// Up to kGemvRows tokens of one sequence take the form of a single one, so that its numbers are the same, which drafts of text rest on.
 Form form_of(const orr_prepare* p, const ProductShaders& s, const ProductCall& c) {
     for (uint32_t i = 0; i < c.parts; ++i)
         if (!packed(*c.w[i])) return Form::gemm;
     const int64_t n = rows(*c.x);
-    if (n < kNarrowRows) return Form::gemv;
+    if (n < kNarrowRows || (n <= kGemvRows && sequences(*c.x) == 1)) return Form::gemv;
     const bool one_type = !c.gated || tile_type(*c.w[0]) == tile_type(*c.w[1]);
     const auto takes = [&](Form form) {
         char ignored[256];
