@@ -74,7 +74,9 @@ TEST_P(AttentionTaps, AreNotWorkedOutWhereNobodyAsks) {
     set_taps(s, {});
     check(orr_session_reset(s.get()));
     run(s, inputs_);
-    EXPECT_EQ(description(s, "plan", "steps"), description(plain, "plan", "steps"));
+    Json left = Json::parse(describe(s, "plan")), never = Json::parse(describe(plain, "plan"));
+    for (Json* plan : {&left, &never}) plan->erase("submissions");  // how a device's steps were cut follows how fast it was
+    EXPECT_EQ(left.dump(), never.dump());
 }
 INSTANTIATE_TEST_SUITE_P(Cases, AttentionTaps,
                          testing::Combine(testing::Values("llama", "gpt2", "bert", "vit_classifier", "mistral_window", "gemma2", "mpnet", "swin_classifier", "whisper", "clip_text", "patchtst_model", "llama_masked"), kDevices), kName);

@@ -29,6 +29,13 @@ void set_taps(const Session& session, const std::vector<GivenTap>& given) {
 
 void set_control(const Session& session, const char* name, const char* json) { check(orr_session_set_control(session.get(), name, json)); }
 
+// All of it but how a device's steps were cut into submissions, which follows how fast it was.
+std::string plan_text(const Session& session) {
+    Json plan = Json::parse(describe(session, "plan"));
+    plan.erase("submissions");
+    return plan.dump();
+}
+
 class Steering : public testing::TestWithParam<std::tuple<const char*, const char*>> {
   protected:
     void SetUp() override {
@@ -73,13 +80,13 @@ TEST_P(Steering, NothingIsLeftOfTapsThatAreTakenOff) {
     const Tensors want = run(plain, inputs_);
     set_taps(tapped, {{"layers.*.output"}, {"layers.0.mixer.output", "zero"}});
     EXPECT_GT(run(tapped, inputs_).size(), want.size());
-    EXPECT_NE(describe(tapped, "plan"), describe(plain, "plan"));
+    EXPECT_NE(plan_text(tapped), plan_text(plain));
     set_taps(tapped, {});
     check(orr_session_reset(tapped.get()));
     const Tensors got = run(tapped, inputs_);
     ASSERT_EQ(got.size(), want.size());
     for (const auto& [name, tensor] : want) EXPECT_EQ(got.at(name).bytes, tensor.bytes) << name;
-    EXPECT_EQ(describe(tapped, "plan"), describe(plain, "plan"));
+    EXPECT_EQ(plan_text(tapped), plan_text(plain));
 }
 
 TEST_P(Steering, NeutralControlsGiveThePlainModel) {
