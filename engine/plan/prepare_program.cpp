@@ -34,10 +34,12 @@ void drop_unread(Program& program, const std::set<orr_value>& kept) {
     for (const StateDef& s : program.states) read[s.next] = true;
     for (size_t n = program.nodes.size(); n-- > 0;) {
         NodeDef& node = program.nodes[n];
-        if (!(node.op->traits & ORR_TRAIT_STATEFUL) && std::none_of(node.outs.begin(), node.outs.end(), [&](orr_value v) { return read[v]; }))
+        if (!(node.op->traits & ORR_TRAIT_STATEFUL) && std::none_of(node.outs.begin(), node.outs.end(), [&](orr_value v) { return read[v]; })) {
             node.op = nullptr;
-        else
+        } else {
             for (const orr_value v : node.ins) read[v] = true;
+            for (uint32_t r = node.region; r; r = program.regions[r].parent) read[program.regions[r].flag] = true;
+        }
     }
     remove_gaps(program);
 }

@@ -206,7 +206,8 @@ class Weaver {
     bool is_read(orr_value v) const {
         return std::any_of(program_.nodes.begin(), program_.nodes.end(), [&](const NodeDef& n) { return std::count(n.ins.begin(), n.ins.end(), v) != 0; }) ||
                std::any_of(program_.outputs.begin(), program_.outputs.end(), [&](const OutputDef& o) { return o.value == v; }) ||
-               std::any_of(program_.states.begin(), program_.states.end(), [&](const StateDef& s) { return s.next == v; });
+               std::any_of(program_.states.begin(), program_.states.end(), [&](const StateDef& s) { return s.next == v; }) ||
+               std::any_of(program_.regions.begin() + 1, program_.regions.end(), [&](const RegionDef& r) { return r.flag == v; });
     }
 
     orr_tap_point make_point(GraphBuilder& b, size_t i, orr_value v) {
