@@ -107,6 +107,7 @@ void Swin::describe_sizes(const orr_model_source& source, const ModelConfig& c) 
     summary.info_json = json_text(info);
     summary.ignored_tensors = {"*relative_position_index", "*mask_token"};
     declare_layer_controls(summary, layers, true);
+    declare_ffn_width(summary, layers);
 }
 
 Value Swin::embed(Net& net, Value pixels) const {
@@ -189,6 +190,7 @@ Value Swin::block(Net& net, const Stage& stage, const LayerStep& step, Value x) 
     f.up = name + "intermediate.dense";
     f.down = name + "output.dense";
     f.activation = activation_;
+    f.first = step.ffn_width;
     const Value fed = feed_forward(net, step.path + ".ffn", f, net.layer_norm(name + "layernorm_after", x, stage.width, eps_));
     return net.g.named(step.path + ".output", net.add(x, fed));
 }
