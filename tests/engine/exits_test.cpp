@@ -81,7 +81,8 @@ TEST_P(Exits, NeutralValuesLeaveThePlanAlone) {
     for (const auto& [name, value] : std::map<std::string, Json>{{"exit_confidence", 1.0}, {"exit_similarity", 1}, {"exit_from", 1}, {"exit_every", 2}}) set_control(neutral, name, value);
     const std::vector<int32_t> ids = some_ids(6, 41);
     EXPECT_SAME_BITS(feed(neutral, ids, entry().c_str()), feed(plain, ids, entry().c_str()));
-    EXPECT_EQ(describe(neutral, "plan", entry().c_str()), describe(plain, "plan", entry().c_str()));
+    // The steps alone: how a device's submissions are cut follows its speed.
+    EXPECT_EQ(description(neutral, "plan", "steps", entry().c_str()), description(plain, "plan", "steps", entry().c_str()));
     const Json work = work_of(plain);
     for (const char* what : {"layers", "mixers", "ffns", "flops", "weight_bytes"}) EXPECT_EQ(work["total"][what]["run"], work["total"][what]["plain"]) << what;
     EXPECT_TRUE(work["skipped"].empty());
