@@ -445,6 +445,8 @@ int main(void) {
     AT(orr_host_api, model_checkpoint);
     AT(orr_host_api, session_context);
     AT(orr_host_api, session_changes);
+    AT(orr_host_api, session_set_control);
+    AT(orr_host_api, session_control);
     SIZE(orr_task_kind);
     AT(orr_task_kind, header);
     AT(orr_task_kind, id);

@@ -170,7 +170,7 @@ TEST_F(SpeculationTest, StopTextsAndTheEndInsideADraft) {
     }
     // An end that was drafted and is the answer's end too.
     std::vector<int> prompt = {'a', 'b', 'c', 'd', fake::kEnd, 'a', 'b'};
-    state_.next = [](int32_t last) { return last == 'd' ? fake::kEnd : last + 1; };
+    state_.next = [](int32_t last) { return last == 'd' ? fake::kEnd : last == fake::kEnd ? 'a' : last + 1; };
     same({{"ids", prompt}, {"max_tokens", 30}}, kLookUp);
     EXPECT_EQ(last_.result["text"], "cd");
     same({{"ids", prompt}, {"max_tokens", 30}, {"ignore_eog", true}}, kLookUp);
