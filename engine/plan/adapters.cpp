@@ -136,6 +136,8 @@ class Weaver {
             if (o.value == y) o.value = made;
         for (StateDef& s : program_.states)
             if (s.next == y) s.next = made;
+        for (RegionDef& region : program_.regions)
+            if (region.flag == y) region.flag = made;
         program_.values[made].name.swap(program_.values[y].name);
     }
 

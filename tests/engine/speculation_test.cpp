@@ -261,6 +261,21 @@ TEST(Speculation, RecurrentStatesAreRefused) {
     EXPECT_EQ(orr_session_position(session.get()), 0);
 }
 
+// Exits look at all tokens of a run.
+TEST(Speculation, ControlsThatDecideByRunsAreRefused) {
+    const Model model = open_golden("llama");
+    const Session session = make_session(model);
+    orr_task* task = nullptr;
+    check(orr_task_create(model.get(), "text_generation", session.get(), &task));
+    const auto lookup = [&] { check(orr_task_run(task, R"({"ids": [1, 2], "speculate": {"lookup": 2}})", nullptr, nullptr, nullptr)); };
+    check(orr_session_set_control(session.get(), "exit_similarity", "0.5"));
+    expect_failure(lookup, ORR_UNSUPPORTED, {"control exit_similarity is set"});
+    check(orr_session_set_control(session.get(), "exit_similarity", nullptr));
+    check(orr_session_set_control(session.get(), "bypass", "\"1.ffn\""));
+    lookup();
+    orr_task_release(task);
+}
+
 TEST(Speculation, APlanThatTheModelDoesNotTakeIsRefused) {
     const Model model = open_golden("llama");
     const Session session = make_session(model);
