@@ -71,7 +71,6 @@ class Session : public std::enable_shared_from_this<Session> {
     void set_taps(uint32_t count, const orr_tap* const* taps);
     void set_control(const char* name, const char* value_json);
     void set_adapters(std::vector<std::shared_ptr<const AdapterTensors>> adapters, const std::vector<double>& scales, uint32_t flags);
-
     const std::string* control(const std::string& name) const;  // what it was set to; NULL: neutral
     void share(const orr_vulkan_share* share);
     void output(const char* name, orr_named_tensor* tensor);

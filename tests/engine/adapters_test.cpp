@@ -50,8 +50,7 @@ struct Case {
 class Adapters : public testing::TestWithParam<Case> {
   protected:
     void SetUp() override {
-        if (device() == "vulkan" && kThreadSanitizer) GTEST_SKIP() << "drivers are not instrumented";
-        if (device() == "vulkan" && !has_vulkan()) GTEST_SKIP() << "no Vulkan device";
+        if (!usable(device())) GTEST_SKIP() << "no Vulkan device";
         folder_ = golden_folder(GetParam().adapters);
         model_ = open_golden(GetParam().model, nullptr, GetParam().device);
         inputs_ = read_tensors(folder_ + "/inputs.safetensors");

@@ -28,24 +28,16 @@ float largest_difference(const Tensor& got, const Tensor& want) {
 // Queries [from, to) of [B, H, T, T], as a session that ends there sees them.
 Tensor part_of(const Tensor& whole, int64_t from, int64_t to) { return whole.cut(2, from, to).cut(3, 0, to); }
 
-class AttentionTaps : public testing::TestWithParam<std::tuple<const char*, const char*>> {
+class AttentionTaps : public GoldenOnDevice {
   protected:
     void SetUp() override {
-        const std::string device = std::get<1>(GetParam());
-        if (device == "vulkan" && kThreadSanitizer) GTEST_SKIP() << "drivers are not instrumented";
-        if (device == "vulkan" && !has_vulkan()) GTEST_SKIP() << "no Vulkan device";
-        const std::string folder = golden_folder(std::get<0>(GetParam()));
-        model_ = open_golden(std::get<0>(GetParam()), nullptr, std::get<1>(GetParam()));
-        inputs_ = read_tensors(folder + "/inputs.safetensors");
-        want_ = read_tensors(folder + "/attention.safetensors");
+        GoldenOnDevice::SetUp();
+        if (IsSkipped()) return;
+        want_ = read_tensors(folder_ + "/attention.safetensors");
         for (const auto& [path, tensor] : want_) paths_.push_back(path);
         ASSERT_FALSE(paths_.empty());
     }
-    Session session() const {
-        return make_session(model_, [&](orr_session_options& o) { o.batch = inputs_.begin()->second.shape[0]; });
-    }
-    Model model_;
-    Tensors inputs_, want_;
+    Tensors want_;
     std::vector<std::string> paths_;
 };
 const auto kName = [](const auto& info) { return std::string(std::get<0>(info.param)) + "_" + std::get<1>(info.param); };

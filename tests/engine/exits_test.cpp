@@ -22,8 +22,6 @@ Tensor rows(const Tensor& ids, int64_t batch, int64_t from, int64_t to) {
     return out;
 }
 
-bool usable(const std::string& device) { return device != "vulkan" || (!kThreadSanitizer && has_vulkan()); }
-
 // Entry forward, then next, so that both are seen in prompts and in steps.
 class Exits : public testing::TestWithParam<std::tuple<const char*, const char*, const char*>> {
   protected:

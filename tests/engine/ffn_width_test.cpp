@@ -8,23 +8,7 @@ constexpr double kTolerance = 1e-4;  // of the expected value's standard deviati
 
 void set_width(const Session& session, const char* json, const std::string& control = "ffn_width") { check(orr_session_set_control(session.get(), control.c_str(), json)); }
 
-class FfnWidth : public testing::TestWithParam<std::tuple<const char*, const char*>> {
-  protected:
-    void SetUp() override {
-        if (device() == "vulkan" && kThreadSanitizer) GTEST_SKIP() << "drivers are not instrumented";
-        if (device() == "vulkan" && !has_vulkan()) GTEST_SKIP() << "no Vulkan device";
-        folder_ = golden_folder(std::get<0>(GetParam()));
-        model_ = open_golden(std::get<0>(GetParam()), nullptr, std::get<1>(GetParam()));
-        inputs_ = read_tensors(folder_ + "/inputs.safetensors");
-    }
-    std::string device() const { return std::get<1>(GetParam()); }
-    Session session() const {
-        return make_session(model_, [&](orr_session_options& o) { o.batch = inputs_.begin()->second.shape[0]; });
-    }
-    std::string folder_;
-    Model model_;
-    Tensors inputs_;
-};
+class FfnWidth : public GoldenOnDevice {};
 
 TEST_P(FfnWidth, IsWhatCutWeightsGive) {
     const Json steps = Json::parse(read_file(folder_ + "/ffn_width.json"));

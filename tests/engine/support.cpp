@@ -246,6 +246,19 @@ std::string scratch(const std::string& name) {
     return (folder.path / name).string();
 }
 
+bool usable(const std::string& device) { return device != "vulkan" || (!kThreadSanitizer && has_vulkan()); }
+
+void GoldenOnDevice::SetUp() {
+    if (!usable(device())) GTEST_SKIP() << "no Vulkan device";
+    folder_ = golden_folder(std::get<0>(GetParam()));
+    model_ = open_golden(std::get<0>(GetParam()), nullptr, std::get<1>(GetParam()));
+    inputs_ = read_tensors(folder_ + "/inputs.safetensors");
+}
+
+Session GoldenOnDevice::session() const {
+    return make_session(model_, [&](orr_session_options& o) { o.batch = inputs_.begin()->second.shape[0]; });
+}
+
 }  // namespace engine_tests
 
 int main(int argc, char** argv) {

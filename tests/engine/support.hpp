@@ -103,6 +103,19 @@ struct RegisterChild {
 };
 int run_child(const std::string& name, const std::vector<std::string>& arguments);
 
+bool usable(const std::string& device);  // whether tests can run there: no drivers under the thread sanitizer, which are not instrumented
+
+// Of a golden folder and a device, "cpu" or "vulkan".
+class GoldenOnDevice : public testing::TestWithParam<std::tuple<const char*, const char*>> {
+  protected:
+    void SetUp() override;
+    std::string device() const { return std::get<1>(GetParam()); }
+    Session session() const;  // as wide as the inputs
+    std::string folder_;
+    Model model_;
+    Tensors inputs_;  // of the folder
+};
+
 // A path in a folder that is removed at the end of the process.
 std::string scratch(const std::string& name);
 

@@ -326,7 +326,7 @@ TEST_F(VulkanTrust, AWrongFormOfAttentionGivesWayToTheNext) {
     const Session s = make_session(open(good.get(), "qwen3_moe"));
     feed(s, {1}), feed(s, {2});
     if (attention_variant(s) != "split_8") GTEST_SKIP() << "this device takes " << attention_variant(s);
-    injection->constants = 16, injection->subgroup = 8, injection->constant = 6, injection->value = 0x41000000;  // 8
+    injection->constants = 17, injection->subgroup = 8, injection->constant = 6, injection->value = 0x41000000;  // 8
     const Engine e = engine();
     const Model model = open(e.get(), "qwen3_moe");
     expect_right(model, "qwen3_moe");
@@ -340,7 +340,7 @@ TEST_F(VulkanTrust, AWrongFormOfAttentionGivesWayToTheNext) {
 
 // All forms do: the processor computes it.
 TEST_F(VulkanTrust, AttentionThatIsAlwaysWrongIsTheProcessors) {
-    injection->constants = 16, injection->constant = 6, injection->value = 0x41000000;
+    injection->constants = 17, injection->constant = 6, injection->value = 0x41000000;
     const Engine e = engine();
     const Model model = open(e.get());
     expect_right(model);

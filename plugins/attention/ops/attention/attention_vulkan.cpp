@@ -1,5 +1,5 @@
 // y[b, t, h] = sum_s p_s v[b, s, h / G] / sum_s p_s, scores and attributes as the definition has them
-// Few query tokens: the cache in chunks, one workgroup each, then merged in order: by the last workgroup (split_subgroup.comp), or by a second
+// Few query tokens: the cache in chunks, shared out among workgroups, then merged in order: by the last workgroup (split_subgroup.comp), or by a second
 // dispatch (split.comp, merge.comp). Lengths are read from memory: chunks past a sequence's end leave at once. More: tiles of 64 query rows over all
 // keys (tiles.comp); with numerics that allow it, on cooperative matrices (matrix.comp: products of f16). Else f32 throughout.
 #include <bit>
