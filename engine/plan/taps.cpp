@@ -283,6 +283,8 @@ class Weaver {
             if (o.value == v) o.value = edited;
         for (StateDef& s : program_.states)
             if (s.next == v) s.next = edited;
+        for (RegionDef& r : program_.regions)
+            if (r.flag == v) r.flag = edited;
         std::string& name = program_.values[v].name;
         program_.values[edited].name = name;
         const std::string before = (name.empty() ? path : name) + ".untapped";  // of several edits, before the first

@@ -226,6 +226,7 @@ Adapter::Adapter(std::shared_ptr<Model> model, const orr_model_options& options)
     path_ = files->path();
     const std::string text = files->read_text(kConfig, kMostConfigBytes);
     const Json config = parse_ordered_json(text);
+    if (!config.is_object()) throw Error(ORR_CORRUPT, path_ + ": " + kConfig + (config.is_discarded() ? " is no JSON" : " is no JSON object"));
     if (!config.is_object() || !config.contains("peft_type") || !config["peft_type"].is_string())
         throw Error(ORR_CORRUPT, path_ + ": " + kConfig + " has no \"peft_type\"");
     auto id = config["peft_type"].get<std::string>();

@@ -5,10 +5,11 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
-#include <memory>
 #ifdef ORRERY_WITH_PNG
 #include <png.h>
 #endif
+
+#include "output_file.hpp"
 
 namespace orrery::cli {
 
@@ -108,10 +109,6 @@ class Painter {
     std::vector<uint8_t> pixels_;
 };
 
-struct CloseFile {
-    void operator()(FILE* f) const { std::fclose(f); }
-};
-
 // What libpng jumps out of: only plain data lives here.
 bool write_rows(FILE* file, const Painter& painter, png_text* texts, int text_count, const uint8_t** lines, char* why, size_t why_size) {
     struct Failure {
@@ -167,14 +164,10 @@ void write_png(const std::string& path, const Picture& picture) {
     }
     std::vector<const uint8_t*> lines;
     for (size_t y = 0; y < painter.height(); y++) lines.push_back(painter.line(y));
-    std::unique_ptr<FILE, CloseFile> file(std::fopen(path.c_str(), "wb"));
-    if (!file) throw host::Error(ORR_IO, path + ": cannot be opened for writing");
+    OutputFile file(path);
     char why[160] = "out of memory";
-    bool good = write_rows(file.get(), painter, texts.data(), static_cast<int>(texts.size()), lines.data(), why, sizeof why);
-    if (std::fclose(file.release()) != 0 && good) std::snprintf(why, sizeof why, "writing failed"), good = false;
-    if (good) return;
-    std::remove(path.c_str());
-    throw host::Error(ORR_IO, path + ": " + why);
+    if (!write_rows(file.stream(), painter, texts.data(), static_cast<int>(texts.size()), lines.data(), why, sizeof why)) throw host::Error(ORR_IO, path + ": " + why);
+    file.keep();
 }
 
 #endif

@@ -5,9 +5,10 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <utility>
+
+#include "output_file.hpp"
 
 namespace orrery::cli {
 namespace {
@@ -171,19 +172,14 @@ void write_safetensors_f32(const std::string& path, const std::vector<host::Tens
     std::string text = header.dump();
     text.append((8 - text.size() % 8) % 8, ' ');  // data starts aligned, as upstream's writer has it
     const uint64_t header_bytes = text.size();
-    std::ofstream file(path, std::ios::binary | std::ios::trunc);
-    if (!file) throw host::Error(ORR_IO, path + ": cannot be opened for writing");
-    file.write(reinterpret_cast<const char*>(&header_bytes), sizeof header_bytes);
-    file.write(text.data(), static_cast<std::streamsize>(text.size()));
+    OutputFile file(path);
+    file.write(&header_bytes, sizeof header_bytes);
+    file.write(text.data(), text.size());
     for (const host::Tensor& t : tensors) {
         const std::vector<float> values = to_f32(t);
-        file.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(values.size() * sizeof(float)));
+        file.write(values.data(), values.size() * sizeof(float));
     }
-    file.close();
-    if (!file) {
-        std::remove(path.c_str());
-        throw host::Error(ORR_IO, path + ": writing failed");
-    }
+    file.keep();
 }
 
 }  // namespace orrery::cli

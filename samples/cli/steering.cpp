@@ -41,7 +41,8 @@ int64_t whole(const std::string& given, const std::string& text) {
 
 class Taps {
   public:
-    Taps(const host::Model& model, const char* entry) : model_(model), entry_(entry) {}
+    // controlled: the session has values that the model alone does not name.
+    Taps(const host::Model& model, const char* entry, bool controlled) : model_(model), entry_(entry), controlled_(controlled) {}
 
     void add(const std::string& given) {
         const size_t equal = given.find('=');
@@ -93,6 +94,19 @@ class Taps {
         return h;
     }
 
+    // Paths that fit the pattern: the model's; under controls those that the file has, of which the session knows the rest.
+    std::vector<std::string> paths(const std::string& pattern, const std::vector<host::Tensor>& tensors) const {
+        std::vector<std::string> found;
+        const auto take = [&](const std::string& path) {
+            if (path_fits(path, pattern)) found.push_back(path);
+        };
+        if (controlled_)
+            for (const host::Tensor& t : tensors) take(t.name());
+        else
+            for (const json& value : parse_json(model_.describe("values", entry_))) take(value["name"]);
+        return found;
+    }
+
     // FILE, or FILE*FACTOR: for each value that fits, the tensor of its path.
     void add_files(const std::string& given, const std::string& pattern, const std::string& kind, std::string file, orr_tap tap) {
         if (kind == "add")
@@ -102,11 +116,9 @@ class Taps {
             }
         if (file.empty()) refuse(given, "wanted " + kind + ":FILE.safetensors");
         const std::vector<host::Tensor> tensors = parse_safetensors(read_file(file), file);
-        bool any = false;
-        for (const json& value : parse_json(model_.describe("values", entry_))) {
-            const auto path = value["name"].get<std::string>();
-            if (!path_fits(path, pattern)) continue;
-            any = true;
+        const std::vector<std::string> fitting = paths(pattern, tensors);
+        if (fitting.empty() && controlled_) throw host::Error(ORR_NOT_FOUND, file + ": holds no tensor that fits " + pattern + ", which --tap " + given + " asks for");
+        for (const std::string& path : fitting) {
             const auto tensor = std::find_if(tensors.begin(), tensors.end(), [&](const host::Tensor& t) { return t.name() == path; });
             if (tensor == tensors.end())
                 throw host::Error(ORR_NOT_FOUND, file + ": holds no tensor " + path + ", which --tap " + given + " asks for");
@@ -119,13 +131,14 @@ class Taps {
             h.tensor.size_bytes = h.operand.size() * sizeof(float);
             h.tap.operand = &h.tensor;
         }
-        if (!any)
+        if (fitting.empty())
             throw host::Error(ORR_NOT_FOUND,
                               "--tap " + given + ": no value of the model fits " + pattern + "; `orrery inspect MODEL values` lists them");
     }
 
     const host::Model& model_;
     const char* entry_;
+    bool controlled_;
     std::deque<Held> held_;
 };
 
@@ -184,7 +197,7 @@ void steer(host::Session& session, const host::Model& model, const Steering& s, 
     }
     add_adapters(session, model, s.adapters);
     if (s.taps.empty()) return;
-    Taps taps(model, entry);
+    Taps taps(model, entry, !s.controls.empty());
     for (const std::string& given : s.taps) taps.add(given);
     taps.set(session);
 }

@@ -20,7 +20,7 @@ double control_number(Graph& g, const std::string& name, double neutral, double 
 
 namespace {
 
-constexpr int64_t kMostSteps = 100000;  // of a layer plan
+constexpr int64_t kMostSteps = 1000;  // of a layer plan
 
 int64_t whole(Graph& g, const std::string& name, int64_t neutral, int64_t least, int64_t most) {
     const double x = control_number(g, name, static_cast<double>(neutral), static_cast<double>(least), static_cast<double>(most));

@@ -10,7 +10,7 @@
 namespace orrery {
 namespace {
 
-constexpr size_t kMostSteps = 100000;
+constexpr size_t kMostSteps = 1000;
 
 // The text of a control: a string, or a number by itself.
 std::string control_text(Graph& g, const std::string& name) {

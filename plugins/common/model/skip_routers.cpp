@@ -15,7 +15,11 @@ SkipRouters::SkipRouters(Graph& g, int64_t layers, int64_t width) : threshold_(c
         file_ = value.get<std::string>();
     }
     bool found = file_.empty();
-    for (int64_t i = 0; i < layers && !found; i++) found = static_cast<bool>(weight(g, i));
+    for (int64_t i = 0; i < layers && !file_.empty(); i++) {
+        found = static_cast<bool>(weight(g, i)) || found;
+        const std::string bias = numbered("model.layers.{}.router.bias", i);
+        if (g.file_tensor(file_, bias, {1})) g.fail(ORR_UNSUPPORTED, "control mindskip: " + file_ + ": " + bias + ": routers have no bias here");
+    }
     if (!found) g.fail(ORR_INVALID_ARGUMENT, "control mindskip: " + file_ + " has no router: model.layers.0.router.weight [1, " + std::to_string(width) + "] and so on");
 }
 

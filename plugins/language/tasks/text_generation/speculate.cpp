@@ -20,8 +20,8 @@ using nlohmann::json;
 
 constexpr const char* kVerifyEntry = "forward";
 constexpr const char* kPlanControl = "layer_plan";
-// Controls that say the same of every token. Of others, exits say, a run of several tokens may take another way than runs of one.
-constexpr const char* kTokenwise[] = {kPlanControl, "bypass", "ffn_width"};
+// Controls that say the same of every token, or nothing by themselves. Of others, exits say, a run of several tokens may take another way than runs of one.
+constexpr const char* kTokenwise[] = {kPlanControl, "bypass", "ffn_width", "exit_from", "exit_every", "mindskip_threshold"};
 
 }  // namespace
 
