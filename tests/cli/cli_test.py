@@ -175,6 +175,45 @@ class Eval(Case):
         self.bad(1, "eval", self.llama, "--inputs", path, *out, "--entry", "backward", named="backward")
         self.bad(1, "eval", self.llama, "--inputs", path, "--outputs", self.path("no/such/folder.safetensors"), named="folder.safetensors")
 
+    def test_files_are_written_whole_or_not_at_all(self):
+        inputs, link = self.path("w.safetensors"), self.path("link.safetensors")
+        tiny.write_safetensors(inputs, tiny.ids_tensor([1, 2]))
+        os.symlink("/dev/full", link)  # not the device itself: what removes its output would remove that
+        self.bad(1, "eval", self.llama, "--inputs", inputs, "--outputs", link, named="link.safetensors")
+        self.assertTrue(os.path.islink(link))
+        os.remove(link)
+        target = self.path("target.safetensors")
+        with open(target, "wb") as f:
+            f.write(b"before")
+        os.symlink(target, link)
+        self.good("eval", self.llama, "--inputs", inputs, "--outputs", link)
+        self.assertTrue(os.path.islink(link))
+        self.assertIn("logits", tiny.read_safetensors(target))
+        self.assertFalse([name for name in os.listdir(self.folder.name) if name.endswith(".partial")])
+
+    def test_set_of_values_that_a_control_makes(self):
+        control = ("--control", "layer_plan=0*2,1")
+        plain = self.eval(self.llama, [1, 2, 3], *control)["logits"]
+        values = self.eval(self.llama, [1, 2, 3], *control, "--tap", "layers.0#2.output=read")
+        path = self.path("values.safetensors")
+        shape, data = values["layers.0#2.output"][1:]
+        tiny.write_safetensors(path, {"layers.0#2.output": ("F32", shape, struct.pack(f"<{len(data)}f", *data))})
+        self.assertEqual(self.eval(self.llama, [1, 2, 3], *control, "--tap", f"layers.0#2.output=set:{path}")["logits"], plain)
+        other = self.eval(self.llama, [3, 2, 1], *control)["logits"]
+        self.assertNotEqual(other, plain)
+        self.assertNotEqual(self.eval(self.llama, [3, 2, 1], *control, "--tap", f"layers.0#2.output=set:{path}")["logits"], other)
+        self.bad(1, "eval", self.llama, "--inputs", self.path("in.safetensors"), "--outputs", self.path("o.safetensors"), *control, "--tap", f"layers.9.output=set:{path}", named="layers.9.output")
+
+    def test_routers_with_a_bias_are_refused(self):
+        path = self.path("routers.safetensors")
+        with open(os.path.join(self.llama, "config.json")) as f:
+            width = json.load(f)["hidden_size"]
+        router = {"model.layers.0.router.weight": ("F32", [1, width], b"\0" * 4 * width)}
+        tiny.write_safetensors(path, router)
+        self.eval(self.llama, [1, 2, 3], "--control", f"mindskip={path}")
+        tiny.write_safetensors(path, router | {"model.layers.0.router.bias": ("F32", [1], b"\0" * 4)})
+        self.bad(1, "eval", self.llama, "--inputs", self.path("in.safetensors"), "--outputs", self.path("o.safetensors"), "--control", f"mindskip={path}", named="router.bias")
+
 
 class Run(Case):
     def run_json(self, *more, model=None):
