@@ -266,4 +266,14 @@ void GraphBuilder::fill_table() {
     };
 }
 
+void redirect(Program& program, orr_value was, orr_value is, size_t from) {
+    for (size_t n = from; n < program.nodes.size(); n++) std::replace(program.nodes[n].ins.begin(), program.nodes[n].ins.end(), was, is);
+    for (OutputDef& o : program.outputs)
+        if (o.value == was) o.value = is;
+    for (StateDef& s : program.states)
+        if (s.next == was) s.next = is;
+    for (RegionDef& r : program.regions)
+        if (r.flag == was) r.flag = is;
+}
+
 }  // namespace orrery

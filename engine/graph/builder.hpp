@@ -82,4 +82,7 @@ void insert_nodes(const orr_host* host, Registry& registry, Weights& weights, Pr
     insert_nodes(host, registry, weights, program, at, at ? program.nodes[at - 1].region : 0, fn);
 }
 
+// Nodes from `from` on, outputs, states and flags of regions that read `was` read `is` instead.
+void redirect(Program& program, orr_value was, orr_value is, size_t from);
+
 }  // namespace orrery

@@ -125,20 +125,9 @@ class Weaver {
             throw Error(e.code(), adapter.file + ": module " + w.module + ": " + e.what());
         }
         const size_t behind = at + program_.nodes.size() - before;
-        replace(y, made, behind);
+        redirect(program_, y, made, behind);
+        program_.values[made].name.swap(program_.values[y].name);  // the new value has the old one's
         return behind;
-    }
-
-    // Everything from `behind` on reads the new value, and it has the old one's name.
-    void replace(orr_value y, orr_value made, size_t behind) {
-        for (size_t n = behind; n < program_.nodes.size(); n++) std::replace(program_.nodes[n].ins.begin(), program_.nodes[n].ins.end(), y, made);
-        for (OutputDef& o : program_.outputs)
-            if (o.value == y) o.value = made;
-        for (StateDef& s : program_.states)
-            if (s.next == y) s.next = made;
-        for (RegionDef& region : program_.regions)
-            if (region.flag == y) region.flag = made;
-        program_.values[made].name.swap(program_.values[y].name);
     }
 
     const orr_host* host_;

@@ -278,13 +278,7 @@ class Weaver {
     // Everything behind the edit reads what it gives; its own nodes read the old value.
     void replace(orr_value v, orr_value edited, const std::string& path) {
         const auto made = std::find_if(program_.nodes.begin(), program_.nodes.end(), [&](const NodeDef& n) { return std::count(n.outs.begin(), n.outs.end(), edited) != 0; });
-        for (auto n = made + 1; n < program_.nodes.end(); ++n) std::replace(n->ins.begin(), n->ins.end(), v, edited);
-        for (OutputDef& o : program_.outputs)
-            if (o.value == v) o.value = edited;
-        for (StateDef& s : program_.states)
-            if (s.next == v) s.next = edited;
-        for (RegionDef& r : program_.regions)
-            if (r.flag == v) r.flag = edited;
+        redirect(program_, v, edited, static_cast<size_t>(made - program_.nodes.begin()) + 1);
         std::string& name = program_.values[v].name;
         program_.values[edited].name = name;
         const std::string before = (name.empty() ? path : name) + ".untapped";  // of several edits, before the first

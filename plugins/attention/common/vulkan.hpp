@@ -40,4 +40,13 @@ inline uint32_t stride(const orr_tensor& t, int32_t axis) {
     return t.shape[axis] == 1 ? 0 : static_cast<uint32_t>(t.stride_bytes[axis] / static_cast<int64_t>(t.block_bytes));
 }
 
+// Rows begin at multiples of 16 bytes (f32) or 4 (f16, bf16) and hold whole vec4.
+inline bool wide(const orr_tensor& t) {
+    if (t.shape[3] % 4 != 0) return false;
+    if (is_paged(t)) return true;
+    for (int32_t a = 0; a < 3; a++)
+        if (stride(t, a) % 4 != 0) return false;
+    return t.offset % 16 == 0;
+}
+
 }  // namespace orrery::attention

@@ -51,15 +51,6 @@ struct Split {
 };
 constexpr Split kSplits[] = {{"split_32", shaders::attention_split_32}, {"split_8", shaders::attention_split_8}, {"split", shaders::attention_split}};
 
-// Rows begin at multiples of 16 bytes (f32) or 4 (f16, bf16) and hold whole vec4.
-bool wide(const orr_tensor& t) {
-    if (t.shape[3] % 4 != 0) return false;
-    if (is_paged(t)) return true;
-    for (int32_t a = 0; a < 3; a++)
-        if (stride(t, a) % 4 != 0) return false;
-    return t.offset % 16 == 0;
-}
-
 bool takes_cache(const orr_tensor& t, const char* name, char* reason, size_t size) {
     return is_paged(t) ? takes_pages(t, name, reason, size) : takes_rows(&t, name, reason, size);
 }

@@ -13,15 +13,6 @@ namespace {
 enum : uint32_t { kPaged = 1, kWideK = 2, kBiased = 8 };
 constexpr int64_t kWidest = 1024;  // heads, as the shader keeps a query
 
-// Rows begin at multiples of 16 bytes (f32) or 4 (f16, bf16) and hold whole vec4.
-bool wide(const orr_tensor& t) {
-    if (t.shape[3] % 4 != 0) return false;
-    if (is_paged(t)) return true;
-    for (int32_t a = 0; a < 3; a++)
-        if (stride(t, a) % 4 != 0) return false;
-    return t.offset % 16 == 0;
-}
-
 bool supports(const orr_prepare* p, char* reason, size_t size) {
     const orr_tensor &q = *p->inputs[kWeighedQuery], &k = *p->inputs[kWeighedKey];
     const orr_tensor* mask = vk::input(p, kWeighedMask);
