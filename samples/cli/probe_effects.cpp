@@ -75,7 +75,8 @@ int64_t read_target(const Subject& subject, const std::string& given, const std:
         if (failed != std::errc() || end != given.data() + given.size()) throw UsageError("--target " + given + ": wanted a text, or #NUMBER");
     } else {
         const std::vector<int32_t> ids = subject.tokenize(given, ORR_NO_SPECIAL);
-        if (ids.empty()) throw UsageError("--target " + given + ": gives no token");
+        if (ids.size() != 1)
+            throw UsageError("--target " + given + ": wanted one token, this gives " + std::to_string(ids.size()) + (ids.empty() ? "" : "; #" + std::to_string(ids[0]) + " is the first"));
         id = ids[0];
     }
     if (id < 0 || id >= static_cast<int64_t>(clean.size()))
@@ -168,11 +169,10 @@ class Trace {
 // ---------------------------------------------------------------- ablation
 
 struct Score {
-    double loss = 0, divergence = 0, same = 0;  // of models with logits for each token
-    double change = 0;                          // of others
+    double loss = 0, divergence = 0, same = 0;
 };
 
-// Mean over tokens: loss of the next token, KL of the clean distribution from this one, share of tokens whose first choice stays.
+// Mean over tokens: loss of the next token (0 where there is none), KL of the clean distribution from this one, share of tokens whose first choice stays.
 Score score_tokens(const Values& clean, const Values& now, const std::vector<int32_t>& ids) {
     Score s;
     const int64_t tokens = now.rows();
@@ -214,13 +214,15 @@ json probe_ablate(Subject& subject, const ProbeOptions& o) {
     const std::vector<int32_t>& ids = subject.ids();
     const bool by_token = output == "logits" && clean.shape.size() == 3 && clean.rows() == static_cast<int64_t>(ids.size()) &&
                           std::all_of(ids.begin(), ids.end(), [&](int32_t id) { return id >= 0 && id < clean.width(); });
-    const double base = by_token ? score_tokens(clean, clean, ids).loss : 0;
+    const bool by_loss = by_token && ids.size() > 1;  // a token alone has none behind it to be judged by
+    const double base = by_loss ? score_tokens(clean, clean, ids).loss : 0;
     json rows = json::array();
     Picture picture{{Matrix(kinds.size(), subject.layers().size())},
-                    by_token ? Colours::signed_ : Colours::rising,
+                    by_loss ? Colours::signed_ : Colours::rising,
                     0,
                     0,
-                    std::string("ablation of ") + o.model + (by_token ? ": change of the loss, nats a token" : ": relative change of " + output),
+                    "ablation of " + o.model +
+                        (by_loss ? ": change of the loss, nats a token" : by_token ? ": KL divergence, nats a token" : ": relative change of " + output),
                     json(kinds).dump(),
                     "layers"};
     for (size_t k = 0; k < kinds.size(); k++)
@@ -236,8 +238,9 @@ json probe_ablate(Subject& subject, const ProbeOptions& o) {
             json row = {{"layer", l}, {"silenced", kinds[k]}};
             if (by_token) {
                 const Score s = score_tokens(clean, now, ids);
-                row.update({{"loss", s.loss}, {"loss_change", s.loss - base}, {"divergence", s.divergence}, {"same_choice", s.same}});
-                picture.panels[0].at(k, i) = s.loss - base;
+                if (by_loss) row.update({{"loss", s.loss}, {"loss_change", s.loss - base}});
+                row.update({{"divergence", s.divergence}, {"same_choice", s.same}});
+                picture.panels[0].at(k, i) = by_loss ? s.loss - base : s.divergence;
             } else {
                 row["change"] = picture.panels[0].at(k, i) = relative_change(clean, now);
             }
@@ -245,7 +248,7 @@ json probe_ablate(Subject& subject, const ProbeOptions& o) {
         }
     if (!o.png.empty()) write_png(o.png, picture);
     json result = {{"output", output}};
-    if (by_token) result["loss"] = base;
+    if (by_loss) result["loss"] = base;
     result["ablations"] = rows;
     return result;
 }

@@ -83,6 +83,15 @@ class Head {
     host::Session session_;
 };
 
+// The embedding, where the model names it, then each layer: numbers of the layers, and paths.
+std::pair<json, std::vector<std::string>> residual_streams(const Subject& subject) {
+    json names = json::array();
+    std::vector<std::string> paths;
+    if (subject.has(subject.embedding())) names.push_back("embed"), paths.push_back(subject.embedding());
+    for (const int64_t l : subject.layers()) names.push_back(l), paths.push_back(subject.path(l, "output"));
+    return {names, paths};
+}
+
 json token(const Subject& subject, int64_t id) { return subject.token_text(static_cast<int32_t>(id)); }
 
 }  // namespace
@@ -93,11 +102,7 @@ json probe_lens(Subject& subject, const ProbeOptions& o) {
     if (std::find(names.begin(), names.end(), "logits") == names.end())
         throw host::Error(ORR_UNSUPPORTED, "lens needs a model with logits; this one has " + json(names).dump());
     const std::vector<int64_t> positions = parse_positions(o.positions, static_cast<int64_t>(subject.ids().size()), "--positions");
-    std::vector<std::pair<std::string, std::string>> streams;  // name, path
-    if (subject.has(subject.embedding())) streams.emplace_back("embed", subject.embedding());
-    for (const int64_t l : subject.layers()) streams.emplace_back(layer_name(l), subject.path(l, "output"));
-    std::vector<std::string> paths;
-    for (const auto& [name, path] : streams) paths.push_back(path);
+    const auto [streams, paths] = residual_streams(subject);
     const auto values = subject.run(paths);
 
     Head head(subject);
@@ -126,7 +131,7 @@ json probe_lens(Subject& subject, const ProbeOptions& o) {
                 shares.push_back(q[static_cast<size_t>(id)]);
             }
             rows.push_back({{"position", positions[p]},
-                            {"layer", streams[l].first},
+                            {"layer", streams[l]},
                             {"entropy", entropy},
                             {"final_probability", q[predicted]},
                             {"final_rank", std::count_if(q.begin(), q.end(), [&](double x) { return x > q[predicted]; })},
@@ -198,9 +203,7 @@ json probe_attention(Subject& subject, const ProbeOptions& o) {
 }
 
 json probe_similarity(Subject& subject, const ProbeOptions& o) {
-    std::vector<std::string> names, paths;
-    if (subject.has(subject.embedding())) names.push_back("embed"), paths.push_back(subject.embedding());
-    for (const int64_t l : subject.layers()) names.push_back(layer_name(l)), paths.push_back(subject.path(l, "output"));
+    const auto [names, paths] = residual_streams(subject);
     const auto values = subject.run(paths);
     std::vector<Values> streams;
     for (const std::string& path : paths) {

@@ -104,11 +104,16 @@ class Lens(Case):
                 got = self.good("lens", *arguments, "--positions", "all", "--top", "3")["lens"]
                 self.assertEqual(len(got), len(want["lens"]) * len(want["ids"]))
                 for row in got:
-                    layer = next(r for r in want["lens"] if r["layer"] == row["layer"])
+                    layer = next(r for r in want["lens"] if r["layer"] == str(row["layer"]))
                     at = row["position"]
                     self.near(row["entropy"], layer["entropy"][at], f"{name} {row}")
                     self.assertEqual(row["ids"], layer["ids"][at], f"{name} {row}")
                     self.near(row["probabilities"], layer["probabilities"][at], f"{name} {row}")
+
+    def test_layers_are_numbers(self):
+        layers = [row["layer"] for row in self.good("lens", self.llama, "--ids", "5")["lens"]]
+        self.assertEqual(layers, ["embed", *range(len(layers) - 1)])
+        self.assertEqual(self.good("similarity", self.llama, "--ids", "5")["layers"], layers)
 
     def test_last_layer_is_the_model(self):
         """Of a text, the lens behind the last layer chooses what the model generates."""
@@ -210,6 +215,7 @@ class Trace(Case):
         self.bad(2, "trace", self.llama, "--ids", "5,6,7", "--noise", "x@0:1", named=["--noise x@0:1"])
         self.bad(2, "trace", self.llama, "--ids", "5,6,7", "--noise", "1@2:9", named=["2:9", "3 tokens"])
         self.bad(2, "trace", self.llama, "--ids", "5,6,7", "--corrupted-ids", "5,9,7", "--target", "#99999", named=["99999"])
+        self.bad(2, "trace", self.llama, "--ids", "5,6,7", "--corrupted-ids", "5,9,7", "--target", "hello you hello", named=["one token", "#"])
 
 
 class Ablate(Case):
@@ -225,6 +231,14 @@ class Ablate(Case):
                     for key, value in known[row["silenced"], row["layer"]].items():
                         if key not in ("silenced", "layer"):
                             self.near(row[key], value, f"{name} {row} {key}")
+
+    def test_one_token_has_no_loss(self):
+        """Nothing follows it: what is told is how far the prediction moved."""
+        got = self.good("ablate", self.llama, "--ids", "5")
+        self.assertNotIn("loss", got)
+        for row in got["ablations"]:
+            self.assertNotIn("loss_change", row)
+            self.assertGreater(row["divergence"], 0)
 
 
 class Dump(Case):
