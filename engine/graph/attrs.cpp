@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "engine/registry/attr_range.hpp"
 #include "engine/registry/json_text.hpp"
 #include "orrery/plugin.hpp"
 
@@ -76,6 +77,7 @@ NodeAttrs::Value NodeAttrs::convert(const orr_operator& op, const orr_attr_desc&
             break;
         default: throw Error(ORR_INTERNAL, std::string(op.id) + ": attribute " + desc.name + " has unknown kind " + std::to_string(desc.kind));
     }
+    if (const std::string why = AttrRange(desc).refusal(j); !why.empty()) throw Error(ORR_INVALID_ARGUMENT, std::string(op.id) + ": attribute " + desc.name + " " + why);
     return v;
 }
 

@@ -1,5 +1,9 @@
 #include "engine/registry/check_tables.hpp"
 
+#include <nlohmann/json.hpp>
+
+#include "engine/registry/attr_range.hpp"
+#include "engine/registry/json_text.hpp"
 #include "orrery/plugin.hpp"
 #include "orrery/ext/expression.h"
 #include "orrery/ext/adapters.h"
@@ -49,6 +53,21 @@ void check_ports(const std::string& what, const char* kind, uint32_t count, cons
     }
 }
 
+// What the attribute may be is written as plugin.h has it, and holds the default.
+void check_range(const std::string& who, const orr_attr_desc& desc) {
+    std::string why;
+    try {
+        const AttrRange range(desc);
+        if (!desc.default_json) return;
+        const nlohmann::json value = parse_json(desc.default_json);
+        if (!value.is_discarded()) why = range.refusal(value);  // else told where the default is used
+        if (!why.empty()) why = "its default " + why;
+    } catch (const Error& e) {
+        why = e.what();
+    }
+    if (!why.empty()) throw Error(ORR_CORRUPT, who + " (" + desc.name + "): " + why);
+}
+
 void check_operator(const std::string& file, uint32_t index, const orr_operator* op) {
     const std::string what = item(file, "operator", index, op, ORR_UP_TO(orr_operator, view));
     need(what, op->summary, "summary");
@@ -63,6 +82,7 @@ void check_operator(const std::string& file, uint32_t index, const orr_operator*
         check_header(who, op->attrs[i]->header, ORR_UP_TO(orr_attr_desc, doc));
         need(who, op->attrs[i]->name, "name");
         need(who, op->attrs[i]->doc, "doc");
+        check_range(who, *op->attrs[i]);
     }
     if (op->n_kernels == 0 && !op->decompose) throw Error(ORR_CORRUPT, what + ": it has no kernel and no decomposition");
     if (op->n_kernels) need(what, op->kernels, "kernels");

@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "engine/platform/files.hpp"
+#include "engine/registry/attr_range.hpp"
 #include "engine/registry/error_text.hpp"
 
 namespace orrery {
@@ -337,7 +338,7 @@ nlohmann::ordered_json Registry::describe(const std::string& what) {
             const orr_operator& op = find_operator(id);
             Json attrs = Json::array(), inputs = Json::array(), outputs = Json::array(), kernels = Json::array();
             for (uint32_t i = 0; i < op.n_attrs; i++)
-                attrs.push_back({{"name", op.attrs[i]->name}, {"default", op.attrs[i]->default_json ? op.attrs[i]->default_json : ""}, {"doc", op.attrs[i]->doc}});
+                attrs.push_back({{"name", op.attrs[i]->name}, {"default", op.attrs[i]->default_json ? op.attrs[i]->default_json : ""}, {"range", AttrRange(*op.attrs[i]).text}, {"doc", op.attrs[i]->doc}});
             for (uint32_t i = 0; i < op.n_inputs; i++)
                 inputs.push_back({{"name", op.inputs[i]->name}, {"types", op.inputs[i]->types}, {"optional", (op.inputs[i]->flags & ORR_PORT_OPTIONAL) != 0}, {"doc", op.inputs[i]->doc}});
             for (uint32_t i = 0; i < op.n_outputs; i++) outputs.push_back({{"name", op.outputs[i]->name}, {"doc", op.outputs[i]->doc}});

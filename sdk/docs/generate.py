@@ -170,7 +170,7 @@ def operator_page(op, folder, root):
     ports = [("input", p["name"] + (" (optional)" if p.get("optional") else ""), p.get("types", ""), p["doc"]) for p in op["inputs"]]
     ports += [("output", p["name"], p.get("types", ""), p["doc"]) for p in op["outputs"]]
     out += table(("port", "name", "types", "shape and meaning"), ports)
-    out += table(("attribute", "default", "meaning"), [(a["name"], a["default"] or "required", a["doc"]) for a in op["attributes"]])
+    out += table(("attribute", "default", "range", "meaning"), [(a["name"], a["default"] or "required", a["range"], a["doc"]) for a in op["attributes"]])
     out += table(("kernel, best first", "device"), [(k["name"], k["device"]) for k in op["kernels"]])
     for cases in sorted(folder.glob("*.cases")):
         out += ["## Cases", ""] + cases_of(cases)

@@ -111,7 +111,7 @@ float softplus_f32(float x) {
 }
 // x Phi(x) = max(x, 0) - |x| Phi(-|x|), with -ln Phi(-a) = Q(a) fitted on [0, 6] and rising ever after.
 float gelu_f32(float x) {
-    if (is_nan(x)) return x;
+    if (is_nan(x) || floatBitsToUint(x) == 0xff800000u) return ORR_NAN;  // -inf * Phi(-inf) is NaN, as PyTorch has it
     const float a = min(abs(x), 32.0);
     precise float q = a * 4.132760323e-08 - 1.002363204e-06;
     q = q * a + 1.081547224e-05;

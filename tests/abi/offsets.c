@@ -166,12 +166,16 @@ int main(void) {
     AT(orr_attr_desc, kind);
     AT(orr_attr_desc, default_json);
     AT(orr_attr_desc, doc);
+    AT(orr_attr_desc, range);
+    AT(orr_attr_desc, least);
+    AT(orr_attr_desc, most);
     SIZE(orr_port);
     AT(orr_port, header);
     AT(orr_port, name);
     AT(orr_port, flags);
     AT(orr_port, types);
     AT(orr_port, doc);
+    AT(orr_port, layouts);
     SIZE(orr_infer);
     AT(orr_infer, header);
     AT(orr_infer, host);

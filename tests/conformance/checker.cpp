@@ -65,6 +65,7 @@ void Checker::check(const orr_operator& op, const std::vector<Case>& cases) {
         if (begin("case " + std::to_string(number++) + " (line " + std::to_string(c.line) + (c.name.empty() ? "" : ", " + c.name) + ")"))
             contain([&] { c.fails ? check_error(op, c) : check_case(op, c); });
     }
+    check_ranges(op, cases);
     check_drawn(op, cases);
     unit_ = 0;
     case_ = "";

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "cases.hpp"
+#include "drawing.hpp"
 #include "orrery/ext/expression.h"
 #include "plan.hpp"
 
@@ -78,7 +79,9 @@ class Checker {
     // ---- derived.cpp
     std::optional<Outputs> run_reference(const orr_operator& op, const AttrSet& attrs, const std::vector<Value>& inputs, const std::vector<Shape>& shapes);
     void compare_reference(const char* check, const Case& c, const std::vector<Shape>& shapes, const Outputs& got, const Outputs& want, uint32_t numerics);
-    void check_against_reference(const orr_operator& op, const Case& c, const nlohmann::json& attr_values, const std::vector<Value>& inputs);
+    static bool beyond_measure(const std::vector<Shape>& shapes, const Outputs& outputs);
+    // False where the definition does not take them, or nothing can be compared.
+    bool check_against_reference(const orr_operator& op, const Case& c, const nlohmann::json& attr_values, const std::vector<Value>& inputs);
     // ---- special.cpp
     void check_special(const orr_operator& op, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes);
     void check_empty(const orr_operator& op, const Case& c);
@@ -91,7 +94,14 @@ class Checker {
     std::optional<Outputs> decomposed(const orr_operator& op, const AttrSet& attrs, const std::vector<Value>& inputs, const std::vector<Shape>& shapes);
     void check_decomposition(const orr_operator& op, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes);
     // ---- drawn.cpp
+    void check_ranges(const orr_operator& op, const std::vector<Case>& cases);
     void check_drawn(const orr_operator& op, const std::vector<Case>& cases);
+    bool check_one_drawn(const orr_operator& op, const Case& like, const Spans& spans, const std::string& name);
+    // ---- drawn_parts.cpp
+    void check_drawn_parts(const orr_operator& op, const Case& like, const Drawn& d, const std::vector<Shape>& shapes);
+    void check_split(const orr_operator& op, const orr_kernel& k, const Case& like, const Drawn& d, const AttrSet& attrs, const std::vector<Shape>& shapes, const Outputs& whole,
+                     Setting s);
+    void check_set_back(const orr_operator& op, const orr_kernel& k, const Case& like, const Drawn& d, const AttrSet& attrs, const std::vector<Shape>& shapes, Setting s);
 
     // ---- parts
     // Ports against inputs; empty when they fit.

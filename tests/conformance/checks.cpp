@@ -188,24 +188,6 @@ void Checker::check_refusals(const orr_operator& op, const orr_kernel& k, const 
 }
 
 void Checker::check_batch(const orr_operator& op, const orr_kernel& k, const Case& c, const AttrSet& attrs, const Outputs& whole, Setting s) {
-    const auto slice = [](const Value& v, int axis, int64_t at) {
-        Value part = v;
-        if (!v.present || axis < 0) return part;
-        const auto n = static_cast<size_t>(axis);
-        int64_t outer = 1;
-        for (size_t a = 0; a < n; a++) outer *= v.shape[a];
-        const size_t chunk = outer && v.shape[n] ? v.bytes.size() / static_cast<size_t>(outer * v.shape[n]) : 0;
-        part.shape[n] = 1;
-        part.bytes.clear();
-        for (int64_t o = 0; o < outer; o++) {
-            const auto from = v.bytes.begin() + static_cast<std::ptrdiff_t>(static_cast<size_t>(o * v.shape[n] + at) * chunk);
-            part.bytes.insert(part.bytes.end(), from, from + static_cast<std::ptrdiff_t>(chunk));
-        }
-        const auto b = static_cast<size_t>(at);
-        for (auto* list : {&part.past, &part.first, &part.length})
-            if (!list->empty() && axis == 0) *list = {(*list)[b]};
-        return part;
-    };
     if (c.batch_inputs.size() != c.inputs.size() || c.batch_outputs.size() != c.outputs.size())
         throw std::runtime_error("batch names " + std::to_string(c.batch_inputs.size()) + " inputs and " + std::to_string(c.batch_outputs.size()) +
                                  " outputs, the case has " + std::to_string(c.inputs.size()) + " and " + std::to_string(c.outputs.size()));
@@ -214,7 +196,7 @@ void Checker::check_batch(const orr_operator& op, const orr_kernel& k, const Cas
         if (c.inputs[n].present && c.batch_inputs[n] >= 0) count = c.inputs[n].shape.at(static_cast<size_t>(c.batch_inputs[n]));
     for (int64_t row = 0; row < count; row++) {
         std::vector<Value> inputs;
-        for (size_t n = 0; n < c.inputs.size(); n++) inputs.push_back(slice(c.inputs[n], c.batch_inputs[n], row));
+        for (size_t n = 0; n < c.inputs.size(); n++) inputs.push_back(slice(c.inputs[n], c.batch_inputs[n], row, row + 1));
         std::string error;
         at(setting_text(k, s));
         const auto shapes = infer(op, attrs, inputs, c.outputs.size(), &error);
@@ -229,7 +211,7 @@ void Checker::check_batch(const orr_operator& op, const orr_kernel& k, const Cas
             v.type = (*shapes)[n].type;
             v.shape = c.outputs[n].value.shape;
             v.bytes = whole[n];
-            expect("batch", slice(v, c.batch_outputs[n], row).bytes == (*got)[n],
+            expect("batch", slice(v, c.batch_outputs[n], row, row + 1).bytes == (*got)[n],
                    "output " + std::to_string(n) + ": batch " + std::to_string(row) + " alone gives other bits than within the batch");
         }
     }

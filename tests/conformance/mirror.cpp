@@ -46,18 +46,10 @@ void Mirror::place(const Held& held, orr_tensor& t) {
     const auto put = [&](const void* data, size_t bytes) { table.insert(table.end(), static_cast<const uint8_t*>(data), static_cast<const uint8_t*>(data) + bytes); };
     const auto batch = static_cast<size_t>(from.rank ? from.shape[0] : 0);
     if (from.layout == intern(ORR_LAYOUT_PAGED)) {
-        const auto* const* rows = static_cast<const orr_paged* const*>(from.data);
-        const uint64_t pages_at = (batch * sizeof(orr_vulkan_paged) + 63) / 64 * 64;
-        std::vector<uint64_t> pages;
-        more_.push_back(device_->allocate(pages_at + batch * static_cast<uint64_t>(from.shape[1] + 1) * 8, DeviceUse::step, "pages of a case"));
-        for (size_t b = 0; b < batch; b++) {
-            const orr_paged& p = *rows[b];
-            const orr_vulkan_paged view{more_.back()->address() + pages_at + pages.size() * 8, static_cast<int32_t>(p.past), static_cast<int32_t>(p.length), static_cast<int32_t>(p.first), p.page_tokens};
-            put(&view, sizeof view);
-            for (int64_t n = 0; n * p.page_tokens < from.shape[1]; n++) pages.push_back(address_of(p.pages[n]));
-        }
-        table.resize(pages_at);
-        put(pages.data(), pages.size() * 8);
+        const uint64_t bytes = (batch * sizeof(orr_vulkan_paged) + 63) / 64 * 64 + batch * static_cast<uint64_t>(from.shape[1] + 1) * 8;
+        more_.push_back(device_->allocate(bytes, DeviceUse::step, "pages of a case"));
+        tables_.push_back({static_cast<const orr_paged* const*>(from.data), batch, from.shape[1], more_.back()});
+        write_table(tables_.back());
     } else if (from.layout == intern(ORR_LAYOUT_ROWS)) {
         more_.push_back(device_->allocate(batch * 8 + 8, DeviceUse::step, "rows of a case"));
         for (size_t b = 0; b < batch; b++) {
@@ -73,6 +65,26 @@ void Mirror::place(const Held& held, orr_tensor& t) {
     }
     if (!table.empty()) device_->write(*more_.back(), 0, table.data(), table.size());
     t.buffer = more_.back()->handle();
+}
+
+void Mirror::write_table(const PagedTable& t) {
+    std::vector<uint8_t> table;
+    std::vector<uint64_t> pages;
+    const auto put = [&](const void* data, size_t bytes) { table.insert(table.end(), static_cast<const uint8_t*>(data), static_cast<const uint8_t*>(data) + bytes); };
+    const uint64_t pages_at = (t.batch * sizeof(orr_vulkan_paged) + 63) / 64 * 64;
+    for (size_t b = 0; b < t.batch; b++) {
+        const orr_paged& p = *t.rows[b];
+        const orr_vulkan_paged view{t.block->address() + pages_at + pages.size() * 8, static_cast<int32_t>(p.past), static_cast<int32_t>(p.length), static_cast<int32_t>(p.first), p.page_tokens};
+        put(&view, sizeof view);
+        for (int64_t n = 0; n * p.page_tokens < t.tokens; n++) pages.push_back(address_of(p.pages[n]));
+    }
+    table.resize(pages_at);
+    put(pages.data(), pages.size() * 8);
+    if (!table.empty()) device_->write(*t.block, 0, table.data(), table.size());
+}
+
+void Mirror::refresh() {
+    for (const PagedTable& t : tables_) write_table(t);
 }
 
 void Mirror::place_packed(orr_tensor& t, const Guarded& packed) {

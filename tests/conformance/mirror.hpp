@@ -20,6 +20,8 @@ class Mirror {
     // Memory of a packed weight, filled.
     void place_packed(orr_tensor& tensor, const Guarded& packed);
     uint64_t add_workspace(uint64_t bytes);
+    // Writes pasts and lengths of paged states anew.
+    void refresh();
     void upload();
     void download();
     // Whether the bytes round each tensor on the device are as they were.
@@ -31,12 +33,20 @@ class Mirror {
         uint64_t bytes, offset;
         bool constant;
     };
+    struct PagedTable {
+        const orr_paged* const* rows;
+        size_t batch;
+        int64_t tokens;
+        std::shared_ptr<DeviceBlock> block;
+    };
+    void write_table(const PagedTable& table);
     uint64_t address_of(const void* host) const;
     std::shared_ptr<DeviceBlock> block(uint64_t bytes);
     std::shared_ptr<Device> device_;
     std::vector<Region> regions_;
     std::shared_ptr<DeviceBlock> tensors_, workspace_;
     std::vector<std::shared_ptr<DeviceBlock>> more_;  // states' tables, packed weights
+    std::vector<PagedTable> tables_;
     std::vector<uint8_t> image_;
     uint64_t workspace_bytes_ = 0;
     bool intact_ = true;

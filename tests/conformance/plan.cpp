@@ -196,6 +196,10 @@ orr_status Plan::run() {
     return status;
 }
 
+void Plan::states_changed() {
+    if (mirror_) mirror_->refresh();
+}
+
 bool Plan::intact() const {
     bool good = (!workspace_ || workspace_->intact()) && (!mirror_ || mirror_->intact());
     for (const auto& m : memory_) good = good && m->intact();

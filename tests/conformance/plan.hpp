@@ -35,6 +35,8 @@ class Plan {
     bool supports(std::string* reason);
     orr_status prepare();
     orr_status run();
+    // Pasts and lengths of states are others than in the last run.
+    void states_changed();
     // Guards of workspace, plan memory and packed weights.
     bool intact() const;
     const std::string& variant() const { return variant_; }

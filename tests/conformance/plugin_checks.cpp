@@ -15,6 +15,7 @@
 #include "engine/registry/manifest.hpp"
 #include "engine/registry/registry.hpp"
 #include "exports.hpp"
+#include "orrery/plugin.hpp"
 
 namespace orrery::conformance {
 namespace {
@@ -36,10 +37,16 @@ Library load(const fs::path& file, const orr_host* host) {
     out.plugin = contained("orr_plugin_entry", [&] { return entry(host); });
     if (!out.plugin) throw std::runtime_error("its entry returned NULL");
     const std::string name = file.filename().string();
-    contained("get_extension", [&] {
+    try {
         check_plugin(*out.plugin, name);
         check_tables(*out.plugin, name);
-    });
+    } catch (const Error&) {  // what the tables say is wrong
+        throw;
+    } catch (const std::exception& e) {
+        throw Escaped(std::string("get_extension let an exception out: ") + e.what());
+    } catch (...) {
+        throw Escaped("get_extension let an exception out that is no std::exception");
+    }
     return out;
 }
 
@@ -205,6 +212,7 @@ std::string tables_text(const orr_plugin& plugin) {
             }
         for (uint32_t i = 0; i < op.n_attrs; i++) {
             for (const char* text : {op.attrs[i]->name, op.attrs[i]->default_json, op.attrs[i]->doc}) add(text);
+            add(ORR_HAS(op.attrs[i], orr_attr_desc, range) ? op.attrs[i]->range : nullptr);
             out += std::to_string(op.attrs[i]->kind) + "\n";
         }
         for (uint32_t i = 0; i < op.n_kernels; i++) {

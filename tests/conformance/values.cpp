@@ -195,11 +195,25 @@ void Held::hold_paged(const Value& v, bool filled) {
     }
     for (const orr_paged& p : paged_) paged_pointers_.push_back(&p);
     tensor_.data = paged_pointers_.data();
-    if (!filled) return;
+    if (filled) fill_pages(v);
+}
+
+// Tokens before past alone: the others are the kernel's to write.
+void Held::fill_pages(const Value& v) {
+    const int64_t tokens = v.shape[1], heads = v.shape[2];
+    const auto row = static_cast<size_t>(row_bytes(*type_, v.shape[3]));
     each_row([&](uint8_t* dst, size_t offset, size_t bytes) {
         const int64_t n = static_cast<int64_t>(offset / row) / heads;
         if (n % tokens < v.past[static_cast<size_t>(n / tokens)]) std::memcpy(dst, v.bytes.data() + offset, bytes);
     });
+}
+
+void Held::set_state(const Value& v) {
+    if (!rows_.empty()) each_row([&](uint8_t* row, size_t offset, size_t size) { std::memcpy(row, v.bytes.data() + offset, size); });
+    if (paged_.empty()) return;
+    for (const auto& m : memory_) std::memset(m->data(), Guarded::kCanary, m->size());
+    for (size_t b = 0; b < paged_.size(); b++) paged_[b].past = v.past[b], paged_[b].length = v.length[b], paged_[b].first = v.first[b];
+    fill_pages(v);
 }
 
 template <class Body>
@@ -213,7 +227,7 @@ void Held::each_row(Body&& body) const {
         const int64_t tokens = t.shape[1], heads = t.shape[2];
         for (int64_t r = 0; r < rows; r++) {
             const int64_t b = r / heads / tokens, s = r / heads % tokens, h = r % heads;
-            const orr_paged& p = paged_[static_cast<size_t>(b)];
+            const orr_paged& p = *static_cast<const orr_paged* const*>(t.data)[b];
             if (s < p.first || s >= p.length) continue;
             auto* page = static_cast<uint8_t*>(p.pages[s / p.page_tokens]);
             body(page + (h * p.page_tokens + s % p.page_tokens) * width, static_cast<size_t>(r * width), static_cast<size_t>(width));

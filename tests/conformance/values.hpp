@@ -73,6 +73,8 @@ class Held {
     // Turns the sign and the lowest bit of the exponent of every element, of plain activations in floating point; false for others. Twice: as before.
     bool disturb() const;
     const std::vector<std::unique_ptr<Guarded>>& memory() const { return memory_; }
+    // Layouts "paged" and "rows": other content, past and length in the same memory. Not for pages that are gone.
+    void set_state(const Value& value);
     // Layout "rows": takes the other's rows instead of its own.
     void share_rows(const Held& other) { tensor_.data = other.tensor_.data; }
 
@@ -80,6 +82,7 @@ class Held {
     void hold_plain(const Value& v, Form form, bool filled);
     void hold_rows(const Value& v, bool filled);
     void hold_paged(const Value& v, bool filled);
+    void fill_pages(const Value& v);
     // Calls body(bytes in memory, offset in logical order, size) row by row.
     template <class Body>
     void each_row(Body&& body) const;

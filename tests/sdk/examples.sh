@@ -1,12 +1,12 @@
 #!/bin/bash
-# examples.sh c|cpp|rust PREFIX WORK CMAKE HOST: the worked example builds from a copy outside the tree, is validated, and runs in a host.
+# examples.sh c|cpp|rust PREFIX WORK CMAKE HOST: the worked example that is installed builds from a copy, is validated, and runs in a host.
 set -euo pipefail
 language=$1 prefix=$2 work=$3 cmake=$4 host=$5
 here=$(cd "$(dirname "$0")" && pwd)
 source "$here/lib.sh"
 rm -rf "$work"
 mkdir -p "$work"
-cp -r "$here/../../sdk/examples/$language" "$work/project"
+cp -r "$prefix/share/orrery/examples/$language" "$work/project"
 cd "$work/project"
 validate() { "$prefix/bin/orrery-validate" "$@" > "$work/validate.log" 2>&1 || { cat "$work/validate.log"; exit 1; }; }
 
@@ -25,7 +25,7 @@ case $language in
         ;;
     rust)
         command -v cargo > /dev/null || lacking "cargo is not installed"
-        export CARGO_TARGET_DIR=$work/target ORRERY_ABI_OFFSETS=$here/../abi/offsets.txt
+        export CARGO_TARGET_DIR=$work/target ORRERY_ABI_OFFSETS=$prefix/share/orrery/abi/offsets.txt
         cargo build --release --offline > "$work/build.log" 2>&1 || { cat "$work/build.log"; exit 1; }
         if grep -q '^warning' "$work/build.log"; then cat "$work/build.log"; exit 1; fi
         cargo test --offline --test offsets > "$work/test.log" 2>&1 || { cat "$work/test.log"; exit 1; }

@@ -10,7 +10,8 @@ struct AttentionAttrs {
     int64_t back, ahead;  // how far from its own position a query sees; -1: no limit
 
     AttentionAttrs(const orr_attrs* a, int64_t width) : scale(a->get_float(a, "scale")), softcap(a->get_float(a, "softcap")) {
-        if (scale == 0.0) scale = 1.0 / std::sqrt(static_cast<double>(width));
+        // Heads of width 0 have products of 0, whatever the scale: all keys alike, as PyTorch has it.
+        if (scale == 0.0) scale = width > 0 ? 1.0 / std::sqrt(static_cast<double>(width)) : 1.0;
         const bool causal = a->get_int(a, "causal") != 0;
         const int64_t window = a->get_int(a, "window");
         back = window > 0 ? window - (causal ? 1 : 0) : -1;

@@ -154,7 +154,8 @@ HWY_INLINE Vec gelu_erf_f32(Vec x) {
     q = hn::MulAdd(q, a, splat(3.183099378e-01f));
     q = hn::MulAdd(q, a, splat(7.978845631e-01f));
     q = hn::MulAdd(q, a, splat(6.931471804e-01f));
-    const Vec tail = hn::Mul(hn::Min(a, splat(32.0f)), exp_negative(hn::Neg(hn::Min(q, splat(200.0f)))));
+    const Vec bounded = hn::Max(hn::Neg(x), hn::Min(x, splat(32.0f)));  // |x|, or 32 above: inf - 32 * 0 = inf, but -inf * 0 = NaN as the formula has it
+    const Vec tail = hn::Mul(bounded, exp_negative(hn::Neg(hn::Min(q, splat(200.0f)))));
     return hn::IfThenElse(hn::IsNaN(x), x, hn::Sub(hn::Max(x, hn::Zero(Tag())), tail));
 }
 HWY_INLINE Vec gelu_tanh_f32(Vec x) {

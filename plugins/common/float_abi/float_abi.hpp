@@ -170,7 +170,7 @@ inline Activation activation_of(const std::string& name, const char* op) {
         if (name == known) return value;
     throw Error(ORR_INVALID_ARGUMENT, std::string(op) + ": activation is \"" + name + "\", known are none, gelu, gelu_tanh, quick_gelu, silu, relu, tanh, sigmoid");
 }
-inline constexpr const char* kActivationDoc = "none|gelu|gelu_tanh|quick_gelu|silu|relu|tanh|sigmoid; gelu is the exact one, with erf";
+inline constexpr const char* kActivationWords = "none|gelu|gelu_tanh|quick_gelu|silu|relu|tanh|sigmoid";
 
 // The definition of each, for references.
 inline double activate(Activation a, double x) {

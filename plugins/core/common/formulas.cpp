@@ -134,7 +134,7 @@ Number gelu(Number x) {
     const Number a = clamp(abs(x), 0.0f, 32.0f);
     const Number q = polynomial(a, {4.132760323e-08f, -1.002363204e-06f, 1.081547224e-05f, -6.656061407e-05f, 2.268810318e-04f, -4.676243464e-05f, -4.778278912e-03f, 3.633482995e-02f, 3.183099378e-01f,
                                     7.978845631e-01f, 6.931471804e-01f});
-    return keep_nan(x, select(x > 0.0f, x, 0.0f) - a * exp(-q));
+    return keep_nan(x, select(x > 0.0f, x, 0.0f) - select(x > 0.0f, a, -x) * exp(-q));  // -inf * 0 is NaN, as PyTorch has it
 }
 Number gelu_tanh(Number x) {
     const Number inner = 0.79788456f * (x + 0.044715f * x * x * x);

@@ -148,7 +148,12 @@ typedef struct orr_attr_desc {
     const char* name;
     uint32_t kind;
     const char* default_json; /* NULL: required */
-    const char* doc;          /* meaning and unit; for strings the values that are allowed, "a|b|c" first */
+    const char* doc;          /* meaning and unit */
+    /* What it may be, or NULL: anything of its kind. Of numbers, and of each element of a list, an interval: "[1, 64]", or "(0, inf)", where a
+     * round bracket leaves the end out and inf is no end at all; of strings the words: "none|silu|gelu". Other values are refused before the
+     * shape function is asked, which refuses what depends on shapes and on other attributes. */
+    const char* range;
+    uint32_t least, most; /* elements of a list, both included; most 0: any number */
 } orr_attr_desc;
 
 enum { ORR_PORT_OPTIONAL = 1, ORR_PORT_VARIADIC = 2, ORR_PORT_WEIGHT = 4 /* usually constant */ };
@@ -159,6 +164,9 @@ typedef struct orr_port {
     uint32_t flags;    /* VARIADIC: the last port, one or more values */
     const char* types; /* space-separated type ids that the definition takes, "*" for any */
     const char* doc;   /* shape and meaning, "[B, T, E]" */
+    /* Layouts that the definition takes, space-separated, "plain" among them for ORR_LAYOUT_PLAIN: "paged", "plain paged". NULL: plain alone,
+     * or of an operator written before this member, not told. */
+    const char* layouts;
 } orr_port;
 
 /* What rewrites may know of an operator without knowing its id. */

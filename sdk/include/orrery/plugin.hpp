@@ -166,17 +166,17 @@ class Operator {
     Operator(const Operator& o) : table_(o.table_), ports_in_(o.ports_in_), ports_out_(o.ports_out_), attrs_(o.attrs_), kernels_(o.kernels_) { link(); }
     Operator& operator=(const Operator&) = delete;
 
-    Operator& input(const char* name, const char* types, const char* doc, uint32_t flags = 0) {
-        ports_in_.push_back({ORR_HEADER(orr_port), name, flags, types, doc});
+    Operator& input(const char* name, const char* types, const char* doc, uint32_t flags = 0, const char* layouts = nullptr) {
+        ports_in_.push_back({ORR_HEADER(orr_port), name, flags, types, doc, layouts});
         return *this;
     }
-    Operator& output(const char* name, const char* doc, const char* types = "f32", uint32_t flags = 0) {
-        ports_out_.push_back({ORR_HEADER(orr_port), name, flags, types, doc});
+    Operator& output(const char* name, const char* doc, const char* types = "f32", uint32_t flags = 0, const char* layouts = nullptr) {
+        ports_out_.push_back({ORR_HEADER(orr_port), name, flags, types, doc, layouts});
         return *this;
     }
-    // default_json NULL: required
-    Operator& attr(const char* name, uint32_t kind, const char* default_json, const char* doc) {
-        attrs_.push_back({ORR_HEADER(orr_attr_desc), name, kind, default_json, doc});
+    // default_json NULL: required. range, least, most: see orr_attr_desc.
+    Operator& attr(const char* name, uint32_t kind, const char* default_json, const char* doc, const char* range = nullptr, uint32_t least = 0, uint32_t most = 0) {
+        attrs_.push_back({ORR_HEADER(orr_attr_desc), name, kind, default_json, doc, range, least, most});
         return *this;
     }
     Operator& traits(uint32_t bits) { return table_.traits = bits, *this; }

@@ -54,8 +54,8 @@ void main() {
     float mine = 0;
     for (uint e = lane; e < experts; e += ORR_GROUP) mine += exp(score[e] - top);
     const float all = group_sum(mine);
-    // softmax over the chosen ones and its normalised form are the same ratio
-    const float sum = softmax_first == 0 || normalise != 0 ? chosen : all;
+    // softmax over the chosen ones and its normalised form are the same ratio, but for a NaN among the others
+    const float sum = softmax_first == 0 || (normalise != 0 && !isnan(all)) ? chosen : all;
     memoryBarrierBuffer();
     barrier();
     for (uint k = lane; k < top_k; k += ORR_GROUP) weights.v[row * top_k + k] = exp(score[ids.v[row * top_k + k]] - top) / sum * scale;

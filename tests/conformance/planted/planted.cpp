@@ -21,7 +21,7 @@ namespace {
 enum class Fault {
     none, sign, tail, f16_sum, newer_isa, beyond_output, beyond_workspace, before_output, reads_beyond, stride, supports_type, supports_nothing, supports_silent, shape,
     shape_symbols, shape_silent, state_kept, stale, per_thread_sum, static_scratch, own_thread, leaves_thread, nested, batch, changes_input, hides_nan, empty, pack_order,
-    ignores_refusal, leak_host, leak_heap, exception, exception_chunk, aborts, exits, hangs, decomposition, changes_tables, second_symbol, leak_entry, manifest,
+    ignores_refusal, leak_host, leak_heap, exception, exception_chunk, aborts, exits, hangs, decomposition, changes_tables, second_symbol, leak_entry, other_when_reloaded, manifest,
     vk_sign, vk_tail, vk_f16, vk_stride, vk_barrier, vk_order, vk_beyond, vk_state, vk_second_form
 };
 constexpr Fault kFault = Fault::FAULT;
@@ -383,6 +383,15 @@ extern "C" ORR_EXPORT const orr_plugin* orr_plugin_entry(const orr_host*) {
     if (has(Fault::leak_entry)) {
         [[maybe_unused]] static void* volatile lost;
         lost = std::malloc(8192);
+    }
+    if (has(Fault::other_when_reloaded)) {  // the environment outlives the library
+        const bool odd = std::getenv("ORRERY_PLANTED_ODD") != nullptr;
+        if (odd) {
+            summary[0] = 'Y';
+            unsetenv("ORRERY_PLANTED_ODD");
+        } else {
+            setenv("ORRERY_PLANTED_ODD", "1", 1);
+        }
     }
     return &kPlugin;
 }

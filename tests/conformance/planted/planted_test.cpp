@@ -43,7 +43,7 @@ KitOptions options_for(const std::string& name, const std::string& device) {
     KitOptions o;
     o.plugin = fs::path(PLANTED_FOLDER) / (name + ".so");
     o.types = {PLANTED_CORE};
-    o.cases_root = PLANTED_CASES;
+    o.cases_root = name.starts_with("st_") ? PLANTED_STATES : PLANTED_CASES;
     o.device = device;
     o.timeout_s = name == "hangs" ? 1 : 60;
     return o;
@@ -77,6 +77,17 @@ TEST(Planted, CopyWithoutFaultPasses) {
     EXPECT_TRUE(ran("cpu/generic: eight_lanes"));
     EXPECT_TRUE(ran("decomposition"));
     EXPECT_TRUE(ran("drawn cases"));
+}
+
+TEST(Planted, CopyWithStatesPasses) {
+    const KitResult r = validate(options_for("st_none", ""));
+    EXPECT_TRUE(r.good()) << all(r);
+    EXPECT_EQ(r.operators.size(), 3u);
+    const auto ran = [&](const std::string& text) { return std::any_of(r.ran.begin(), r.ran.end(), [&](const std::string& s) { return s.find(text) != std::string::npos; }); };
+    EXPECT_TRUE(ran("planted.trail/1 drawn cases"));
+    EXPECT_TRUE(ran("with states"));
+    EXPECT_TRUE(ran("planted.rest/1 view"));
+    EXPECT_TRUE(ran("planted.twice/1 elementwise"));
 }
 
 class PlantedCpu : public testing::TestWithParam<Planted> {};

@@ -28,9 +28,9 @@ orr_status infer(const orr_infer* raw) {
 const orr_operator* orr_op_cache_append() {
     using namespace orrery;
     static const Operator op = Operator("orr.cache_append/1", "tokens past .. past + T of a paged state = x")
-                                   .input("state", attention::kCacheTypes, "[B, S, Hkv, D], paged")
+                                   .input("state", attention::kCacheTypes, "[B, S, Hkv, D], paged", 0, "paged")
                                    .input("x", "f32", "[B, T, Hkv, D]")
-                                   .output("value", "the state, with the tokens in it", attention::kCacheTypes)
+                                   .output("value", "the state, with the tokens in it", attention::kCacheTypes, 0, "paged")
                                    .traits(ORR_TRAIT_STATEFUL)
                                    .infer(attention::infer)
                                    .kernel(attention::kCacheAppendVulkan)

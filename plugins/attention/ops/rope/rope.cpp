@@ -39,7 +39,7 @@ const orr_operator* orr_op_rope() {
                                    .output("y", "[B, T, H, D]")
                                    .attr("interleaved", ORR_ATTR_BOOL, "false", "pairs are (2i, 2i + 1); else (i, i + R / 2)")
                                    .attr("scale", ORR_ATTR_FLOAT, "1", "factor of cosines and sines")
-                                   .attr("switch_length", ORR_ATTR_INT, "0", "tokens; a sequence whose largest position + 1 exceeds it takes the long table; 0: never")
+                                   .attr("switch_length", ORR_ATTR_INT, "0", "tokens; a sequence whose largest position + 1 exceeds it takes the long table; 0: never", "[0, inf)")
                                    .attr("long_scale", ORR_ATTR_FLOAT, "1", "scale with the long table")
                                    .infer(infer_guard<attention::infer_rope>)
                                    .kernel(attention::kRopeVulkan)

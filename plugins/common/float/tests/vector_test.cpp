@@ -89,6 +89,8 @@ TEST(Elementwise, EdgesOfTheRange) {
         EXPECT_TRUE(std::isnan(g[2]));
         EXPECT_EQ(g[5], 1000.0f);
         EXPECT_EQ(g[6], 0.0f);
+        // -inf times a factor that is 0 there, as torch.nn.functional.gelu and silu have it
+        for (const Unary op : {Unary::gelu_erf, Unary::gelu_tanh, Unary::quick_gelu, Unary::silu}) EXPECT_TRUE(std::isnan(run(op)[1]));
         const std::vector<float> s = run(Unary::sigmoid);
         EXPECT_EQ(s[0], 1.0f);
         EXPECT_EQ(s[1], 0.0f);

@@ -24,6 +24,6 @@ Function function_of(const orr_attrs* attrs) {
 
 const orr_operator* orr_op_activation() {
     static const Operator op = core::unary_operator<core::Activation>("orr.activation/1", "y = f(x), f one of the usual activations and element functions", core::kActivationVulkan)
-                                   .attr("function", ORR_ATTR_STRING, nullptr, ORR_FUNCTIONS);
+                                   .attr("function", ORR_ATTR_STRING, nullptr, "f; formulas in the README", ORR_FUNCTIONS);
     return op.table();
 }

@@ -117,7 +117,7 @@ const orr_operator* orr_op_argmax() {
     static const Operator op = Operator("orr.argmax/1", "the place of the largest element along an axis; torch.argmax")
                                    .input("x", kNumberTypes, "any shape")
                                    .output("y", "the shape of x without `axis`, or with extent 1 there", "i32")
-                                   .attr("axis", ORR_ATTR_INT, "-1", "axis to search; negative ones count from the end")
+                                   .attr("axis", ORR_ATTR_INT, "-1", "axis to search; negative ones count from the end", "[-8, 7]")
                                    .attr("keepdims", ORR_ATTR_BOOL, "false", "keep the axis with extent 1")
                                    .infer(infer_guard<infer>)
                                    .kernel(kArgmaxVulkan)

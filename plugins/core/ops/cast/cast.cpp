@@ -135,7 +135,7 @@ const orr_operator* orr_op_cast() {
     static const Operator op = Operator("orr.cast/1", "x as another plain type; torch.Tensor.to")
                                    .input("x", kSources, "any shape")
                                    .output("y", "the shape of x", kTargets)
-                                   .attr("type", ORR_ATTR_STRING, nullptr, "f32|i32|i64|bool|f16|bf16")
+                                   .attr("type", ORR_ATTR_STRING, nullptr, "of the result", "f32|i32|i64|bool|f16|bf16")
                                    .infer(infer)
                                    .kernel(kCastVulkan)
                                    .kernel({"cpu", "cpu", 0, nullptr, nullptr, run_cpu})

@@ -79,7 +79,7 @@ const orr_operator* orr_op_compare() {
                                    .input("a", "f32 i32 i64 bool", "any shape")
                                    .input("b", "f32 i32 i64 bool", "the same type, broadcast against a")
                                    .output("y", "the broadcast shape", "bool")
-                                   .attr("function", ORR_ATTR_STRING, nullptr, "eq|ne|lt|le|gt|ge")
+                                   .attr("function", ORR_ATTR_STRING, nullptr, "relation of a and b", "eq|ne|lt|le|gt|ge")
                                    .infer(infer)
                                    .kernel(kCompareVulkan)
                                    .kernel({"cpu", "cpu", 0, nullptr, nullptr, run_cpu})

@@ -53,7 +53,7 @@ const orr_operator* orr_op_concat() {
     static const Operator op = Operator("orr.concat/1", "the inputs one behind the other along an axis; torch.cat")
                                    .input("x", kPlainTypes, "one or more tensors of one type, equal but for `axis`; absent ones are passed over", ORR_PORT_VARIADIC)
                                    .output("y", "shape[axis] is the sum", kPlainTypes)
-                                   .attr("axis", ORR_ATTR_INT, nullptr, "axis to join; negative ones count from the end")
+                                   .attr("axis", ORR_ATTR_INT, nullptr, "axis to join; negative ones count from the end", "[-8, 7]")
                                    .infer(infer)
                                    .kernel({"vulkan", "vulkan", 0, supports_join_vulkan, nullptr, run_vulkan})
                                    .kernel({"cpu", "cpu", 0, nullptr, nullptr, run<true>})

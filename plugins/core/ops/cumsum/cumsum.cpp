@@ -99,7 +99,7 @@ const orr_operator* orr_op_cumsum() {
     static const Operator op = Operator("orr.cumsum/1", "running sums along an axis; torch.cumsum")
                                    .input("x", kNumberTypes, "any shape")
                                    .output("y", "the shape of x", kNumberTypes)
-                                   .attr("axis", ORR_ATTR_INT, nullptr, "axis to sum along; negative ones count from the end")
+                                   .attr("axis", ORR_ATTR_INT, nullptr, "axis to sum along; negative ones count from the end", "[-8, 7]")
                                    .infer(infer_guard<infer>)
                                    .kernel(kCumsumVulkan)
                                    .kernel({"cpu", "cpu", 0, supports, nullptr, run_cpu})

@@ -44,7 +44,7 @@ Operator describe_operator() {
     op.input("x", kPlainTypes, "any shape")
         .input("like", "*", "only its shape is read: where `shape` holds 0, and throughout when `shape` is empty", ORR_PORT_OPTIONAL)
         .output("y", "the shape asked for", kPlainTypes)
-        .attr("shape", ORR_ATTR_INTS, "[]", "extents, aligned with x at the right; -1 keeps x's, 0 takes like's at the same position")
+        .attr("shape", ORR_ATTR_INTS, "[]", "extents, aligned with x at the right; -1 keeps x's, 0 takes like's at the same position", "[-1, inf)", 0, ORR_MAX_RANK)
         .infer(infer_guard<infer>);
     return view_kernels<view>(op);
 }

@@ -73,7 +73,7 @@ const orr_operator* orr_op_gather() {
                                    .input("data", kPlainTypes, "any shape")
                                    .input("indices", "i32 i64", "any shape, values in [0, data.shape[axis])")
                                    .output("y", "data's shape with `axis` replaced by the shape of indices", kPlainTypes)
-                                   .attr("axis", ORR_ATTR_INT, "0", "axis that is indexed; negative ones count from the end")
+                                   .attr("axis", ORR_ATTR_INT, "0", "axis that is indexed; negative ones count from the end", "[-8, 7]")
                                    .infer(infer_guard<infer>)
                                    .kernel(kGatherVulkan)
                                    .kernel({"cpu", "cpu", 0, supports, nullptr, run_cpu})

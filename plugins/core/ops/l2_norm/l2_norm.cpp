@@ -15,7 +15,7 @@ const orr_operator* orr_op_l2_norm() {
     static const Operator op = Operator("orr.l2_norm/1", "y = x / max(||x||, eps); torch.nn.functional.normalize")
                                    .input("x", "f32", "[.., E]")
                                    .output("y", "[.., E], as x")
-                                   .attr("eps", ORR_ATTR_FLOAT, "0", "least norm divided by; with 0 a row of zeros gives NaN")
+                                   .attr("eps", ORR_ATTR_FLOAT, "0", "least norm divided by; with 0 a row of zeros gives NaN", "[0, inf)")
                                    .traits(ORR_TRAIT_NORM)
                                    .infer(infer_guard<core::infer_l2_norm>)
                                    .kernel(core::kL2NormVulkan)

@@ -18,7 +18,7 @@ const orr_operator* orr_op_layer_norm() {
                                    .input("w", "f32 f16 bf16", "[E], 1 where absent", ORR_PORT_OPTIONAL | ORR_PORT_WEIGHT)
                                    .input("b", "f32 f16 bf16", "[E], 0 where absent", ORR_PORT_OPTIONAL | ORR_PORT_WEIGHT)
                                    .output("y", "[.., E], as x")
-                                   .attr("eps", ORR_ATTR_FLOAT, "1e-5", "added to the variance")
+                                   .attr("eps", ORR_ATTR_FLOAT, "1e-5", "added to the variance", "[0, inf)")
                                    .traits(ORR_TRAIT_NORM)
                                    .infer(infer_guard<core::infer_layer_norm>)
                                    .kernel(core::kLayerNormVulkan)

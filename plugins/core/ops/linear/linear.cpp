@@ -47,7 +47,7 @@ const orr_operator* orr_op_linear() {
                                    .input("bias", "f32 f16 bf16", "[N]", ORR_PORT_OPTIONAL | ORR_PORT_WEIGHT)
                                    .input("residual", "f32", "[.., N], added last", ORR_PORT_OPTIONAL)
                                    .output("y", "[.., N]")
-                                   .attr("activation", ORR_ATTR_STRING, "\"none\"", linear::kActivations)
+                                   .attr("activation", ORR_ATTR_STRING, "\"none\"", "of the sum; gelu is the exact one, with erf", linear::kActivations)
                                    .attr("transposed", ORR_ATTR_BOOL, "false", "w is [K, N], as GPT-2's Conv1D keeps it")
                                    .attr("scale", ORR_ATTR_FLOAT, "1", "factor of the product")
                                    .traits(ORR_TRAIT_LINEAR)

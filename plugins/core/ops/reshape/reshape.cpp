@@ -185,7 +185,7 @@ const orr_operator* orr_op_reshape() {
     static const Operator op = Operator("orr.reshape/1", "y = the elements of x in row-major order under another shape; torch.reshape")
                                    .input("x", kPlainTypes, "any shape")
                                    .output("y", "the shape asked for", kPlainTypes)
-                                   .attr("shape", ORR_ATTR_INTS, nullptr, "extents; 0 copies x's extent at that position, one -1 takes what is left")
+                                   .attr("shape", ORR_ATTR_INTS, nullptr, "extents; 0 copies x's extent at that position, one -1 takes what is left", "[-1, inf)", 0, ORR_MAX_RANK)
                                    .traits(ORR_TRAIT_VIEW)
                                    .view(view)
                                    .infer(infer_guard<infer>)

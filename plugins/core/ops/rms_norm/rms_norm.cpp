@@ -17,7 +17,7 @@ const orr_operator* orr_op_rms_norm() {
                                    .input("x", "f32", "[.., E]")
                                    .input("w", "f32 f16 bf16", "[E], 1 where absent", ORR_PORT_OPTIONAL | ORR_PORT_WEIGHT)
                                    .output("y", "[.., E], as x")
-                                   .attr("eps", ORR_ATTR_FLOAT, "1e-6", "added to the mean square")
+                                   .attr("eps", ORR_ATTR_FLOAT, "1e-6", "added to the mean square", "[0, inf)")
                                    .attr("weight_offset", ORR_ATTR_FLOAT, "0", "added to w; Gemma keeps w - 1")
                                    .traits(ORR_TRAIT_NORM)
                                    .infer(infer_guard<core::infer_rms_norm>)

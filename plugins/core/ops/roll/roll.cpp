@@ -85,7 +85,7 @@ const orr_operator* orr_op_roll() {
                                    .input("x", kPlainTypes, "any shape")
                                    .output("y", "the shape of x", kPlainTypes)
                                    .attr("shifts", ORR_ATTR_INTS, nullptr, "positions to move by, one an axis named; any sign")
-                                   .attr("axes", ORR_ATTR_INTS, nullptr, "axes that move; negative ones count from the end")
+                                   .attr("axes", ORR_ATTR_INTS, nullptr, "axes that move; negative ones count from the end", "[-8, 7]")
                                    .infer(infer)
                                    .kernel(kRollVulkan)
                                    .kernel({"cpu", "cpu", 0, nullptr, nullptr, run_cpu})

@@ -65,10 +65,10 @@ Operator describe_operator() {
     Operator op("orr.slice/1", "y = x[start:end:step] along one axis; Python slicing");
     op.input("x", kPlainTypes, "any shape")
         .output("y", "the shape of x but for `axis`", kPlainTypes)
-        .attr("axis", ORR_ATTR_INT, nullptr, "axis that is cut; negative ones count from the end")
+        .attr("axis", ORR_ATTR_INT, nullptr, "axis that is cut; negative ones count from the end", "[-8, 7]")
         .attr("start", ORR_ATTR_INT, "0", "first element; negative from the end")
         .attr("end", ORR_ATTR_INT, "9223372036854775807", "element after the last one; negative from the end, 2^63 - 1: all")
-        .attr("step", ORR_ATTR_INT, "1", "distance of the elements that are kept, 1 or more")
+        .attr("step", ORR_ATTR_INT, "1", "distance of the elements that are kept, 1 or more", "[1, inf)")
         .infer(infer);
     return view_kernels<view>(op);
 }

@@ -32,6 +32,6 @@ core::UnaryArguments arguments(const orr_attrs* attrs) {
 
 const orr_operator* orr_op_softcap() {
     static const Operator op = core::unary_operator<Softcap>("orr.softcap/1", "y = tanh(x / cap) * cap; arXiv:2408.00118", core::kUnaryVulkan<shaders::unary_softcap, arguments>)
-                                   .attr("cap", ORR_ATTR_FLOAT, nullptr, "bound of |y|, above 0");
+                                   .attr("cap", ORR_ATTR_FLOAT, nullptr, "bound of |y|, above 0", "(0, inf)");
     return op.table();
 }

@@ -20,7 +20,7 @@ const orr_operator* orr_op_softmax() {
     static const Operator op = Operator("orr.softmax/1", "y = e^(x - max) / sum along an axis; torch.softmax")
                                    .input("x", "f32", "[.., E]")
                                    .output("y", "[.., E], as x")
-                                   .attr("axis", ORR_ATTR_INT, "-1", "negative: from the end")
+                                   .attr("axis", ORR_ATTR_INT, "-1", "negative: from the end", "[-8, 7]")
                                    .infer(infer_guard<core::infer_softmax>)
                                    .kernel(core::kSoftmaxVulkan)
                                    .kernel(core::kSoftmaxCpu)

@@ -51,7 +51,7 @@ const orr_operator* orr_op_stack() {
     static const Operator op = Operator("orr.stack/1", "the inputs along a new axis; torch.stack")
                                    .input("x", kPlainTypes, "one or more tensors of one type and shape; absent ones are passed over", ORR_PORT_VARIADIC)
                                    .output("y", "the shape of x with the number of inputs inserted at `axis`", kPlainTypes)
-                                   .attr("axis", ORR_ATTR_INT, nullptr, "place of the new axis in y; negative ones count from the end of y")
+                                   .attr("axis", ORR_ATTR_INT, nullptr, "place of the new axis in y; negative ones count from the end of y", "[-8, 7]")
                                    .infer(infer)
                                    .kernel({"vulkan", "vulkan", 0, supports_join_vulkan, nullptr, run_vulkan})
                                    .kernel({"cpu", "cpu", 0, nullptr, nullptr, run<true>})

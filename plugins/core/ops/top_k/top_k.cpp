@@ -107,7 +107,7 @@ const orr_operator* orr_op_top_k() {
                                    .input("x", "f32", "[…, N]")
                                    .output("values", "[…, k], largest first")
                                    .output("indices", "[…, k], places in the row", "i32")
-                                   .attr("k", ORR_ATTR_INT, nullptr, "elements to find, 1 … N")
+                                   .attr("k", ORR_ATTR_INT, nullptr, "elements to find, 1 … N", "[1, inf)")
                                    .infer(infer_guard<infer>)
                                    .kernel(kTopKVulkan)
                                    .kernel({"cpu", "cpu", 0, supports, nullptr, run_cpu})

@@ -39,7 +39,7 @@ Operator describe_operator() {
     Operator op("orr.transpose/1", "y = x with its axes in the order perm; torch.permute");
     op.input("x", kPlainTypes, "any shape")
         .output("y", "shape[k] = x.shape[perm[k]]", kPlainTypes)
-        .attr("perm", ORR_ATTR_INTS, nullptr, "each axis of x once; negative ones count from the end")
+        .attr("perm", ORR_ATTR_INTS, nullptr, "each axis of x once; negative ones count from the end", "[-8, 7]", 0, ORR_MAX_RANK)
         .infer(infer_guard<infer>);
     return view_kernels<view>(op);
 }

@@ -32,9 +32,9 @@ Operator describe_operator() {
     Operator op("orr.unfold/1", "windows of `size` every `step` along an axis, as a new last axis; torch.Tensor.unfold");
     op.input("x", kPlainTypes, "any shape")
         .output("y", "shape[axis] = (L - size) / step + 1, then size as a new last axis", kPlainTypes)
-        .attr("axis", ORR_ATTR_INT, nullptr, "axis that is cut into windows; negative ones count from the end")
-        .attr("size", ORR_ATTR_INT, nullptr, "elements of a window")
-        .attr("step", ORR_ATTR_INT, nullptr, "distance between the starts of windows")
+        .attr("axis", ORR_ATTR_INT, nullptr, "axis that is cut into windows; negative ones count from the end", "[-8, 7]")
+        .attr("size", ORR_ATTR_INT, nullptr, "elements of a window", "[1, inf)")
+        .attr("step", ORR_ATTR_INT, nullptr, "distance between the starts of windows", "[1, inf)")
         .infer(infer_guard<infer>);
     return view_kernels<view>(op);
 }

@@ -46,7 +46,7 @@ const orr_operator* orr_op_moe_ffn() {
                                    .input("up", "*", "[X, F, E]", ORR_PORT_WEIGHT)
                                    .input("down", "*", "[X, E, F]", ORR_PORT_WEIGHT)
                                    .output("y", "[.., E]")
-                                   .attr("activation", ORR_ATTR_STRING, "\"silu\"", language::kMoeActivations)
+                                   .attr("activation", ORR_ATTR_STRING, "\"silu\"", "of the gate", language::kMoeActivations)
                                    .infer(infer_guard<language::infer_moe>)
                                    .flops(language::moe_flops)
                                    .kernel(language::kMoeVulkan)

@@ -130,6 +130,9 @@ c_structs! {
         kind: u32,
         default_json: *const c_char,
         doc: *const c_char,
+        range: *const c_char,
+        least: u32,
+        most: u32,
     }
     "orr_port" => Port {
         header: Header,
@@ -137,6 +140,7 @@ c_structs! {
         flags: u32,
         types: *const c_char,
         doc: *const c_char,
+        layouts: *const c_char,
     }
     "orr_infer" => Infer {
         header: Header,

@@ -178,10 +178,18 @@ unsafe extern "C" fn flops(p: *const Prepare) -> u64 {
 
 // ---------------------------------------------------------------- tables
 
-static PORT_X: Port = Port { header: header::<Port>(), name: c!("x"), flags: 0, types: c!("f32"), doc: c!("[.., E]") };
-static PORT_Y: Port = Port { header: header::<Port>(), name: c!("y"), flags: 0, types: c!("f32"), doc: c!("[.., E], as x") };
-static DECAY: AttrDesc =
-    AttrDesc { header: header::<AttrDesc>(), name: c!("decay"), kind: ATTR_FLOAT, default_json: std::ptr::null(), doc: c!("0 to 1: what is kept of the sum at each step") };
+static PORT_X: Port = Port { header: header::<Port>(), name: c!("x"), flags: 0, types: c!("f32"), doc: c!("[.., E]"), layouts: std::ptr::null() };
+static PORT_Y: Port = Port { header: header::<Port>(), name: c!("y"), flags: 0, types: c!("f32"), doc: c!("[.., E], as x"), layouts: std::ptr::null() };
+static DECAY: AttrDesc = AttrDesc {
+    header: header::<AttrDesc>(),
+    name: c!("decay"),
+    kind: ATTR_FLOAT,
+    default_json: std::ptr::null(),
+    doc: c!("what is kept of the sum at each step"),
+    range: c!("[0, 1]"),
+    least: 0,
+    most: 0,
+};
 static CPU: Kernel = Kernel {
     header: header::<Kernel>(),
     name: c!("cpu"),

@@ -115,13 +115,13 @@ static orr_status run_cpu(const orr_run* run) {
 
 static uint64_t flops(const orr_prepare* p) { return 3 * (uint64_t)elements(p->outputs[0]); }
 
-static const orr_port kPortA = {ORR_HEADER(orr_port), "a", 0, "f32", "any shape"};
-static const orr_port kPortB = {ORR_HEADER(orr_port), "b", 0, "f32", "as a"};
-static const orr_port kPortY = {ORR_HEADER(orr_port), "y", 0, "f32", "as a"};
+static const orr_port kPortA = {ORR_HEADER(orr_port), "a", 0, "f32", "any shape", NULL};
+static const orr_port kPortB = {ORR_HEADER(orr_port), "b", 0, "f32", "as a", NULL};
+static const orr_port kPortY = {ORR_HEADER(orr_port), "y", 0, "f32", "as a", NULL};
 static const orr_port* const kInputs[] = {&kPortA, &kPortB};
 static const orr_port* const kOutputs[] = {&kPortY};
 
-static const orr_attr_desc kAttrT = {ORR_HEADER(orr_attr_desc), "t", ORR_ATTR_FLOAT, NULL, "0 gives a, 1 gives b"};
+static const orr_attr_desc kAttrT = {ORR_HEADER(orr_attr_desc), "t", ORR_ATTR_FLOAT, NULL, "0 gives a, 1 gives b", NULL, 0, 0};
 static const orr_attr_desc* const kAttrs[] = {&kAttrT};
 
 static const orr_kernel kCpu = {ORR_HEADER(orr_kernel), "cpu", "cpu", 0, supports, NULL, run_cpu, NULL};

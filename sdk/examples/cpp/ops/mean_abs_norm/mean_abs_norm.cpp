@@ -18,7 +18,7 @@ const orr_operator* orr_op_mean_abs_norm() {
     static const Operator op = Operator("example.mean_abs_norm/1", "y = x / (mean(|x|) + eps)")
                                    .input("x", "f32", "[.., E]")
                                    .output("y", "[.., E], as x")
-                                   .attr("eps", ORR_ATTR_FLOAT, "1e-6", "added to the mean magnitude")
+                                   .attr("eps", ORR_ATTR_FLOAT, "1e-6", "added to the mean magnitude", "[0, inf)")
                                    .infer(infer_guard<example::infer_shape>)
                                    .kernel(example::kMeanAbsNormVulkan)
                                    .kernel(example::kMeanAbsNormCpu)
