@@ -9,6 +9,7 @@
 #include "engine/plan/work_count.hpp"
 #include "engine/registry/error_text.hpp"
 #include "engine/weights/device_weights.hpp"
+#include "orrery/ext/parts.h"
 
 namespace orrery {
 
@@ -33,6 +34,7 @@ class Planner {
 
     std::unique_ptr<Plan> make();
     std::vector<Work> count();  // of each region, without a plan
+    static const orr_parts* parts();
 
   private:
     static constexpr size_t kEnd = SIZE_MAX / 2;
@@ -107,7 +109,9 @@ class Planner {
 
     void prepare_step(const NodeDef& node, const orr_kernel& kernel, const std::vector<const orr_tensor*>& ins, const std::vector<const orr_tensor*>& outs,
                       std::vector<Refusal> refusals, const std::string& label, bool on_device);
-    void prepack(PrepareContext& c, uint32_t input, const orr_pack& pack);
+    static orr_status prepack_of(orr_prepare* p, uint32_t input, const orr_pack* pack);
+    void prepack(PrepareContext& c, uint32_t input, const orr_pack& pack, bool whole);
+    void find_part(PrepareContext& c, uint32_t input, orr_part& part);
     void plan_chain(size_t last);
     // Members of a chain one by one, by their own kernels.
     void plan_one(size_t n);

@@ -289,7 +289,7 @@ void Planner::prepare_step(const NodeDef& node, const orr_kernel& kernel, const 
                 return nullptr;
             }
         };
-        c.base.prepack = [](orr_prepare* p, uint32_t input, const orr_pack* pack) { return boundary([&] { context(p).planner->prepack(context(p), input, *pack); }); };
+        c.base.prepack = prepack_of;
         c.base.variant = [](orr_prepare* p, const char* name) {
             try {
                 context(p).step->variant = name;
@@ -348,10 +348,41 @@ void Planner::check_room(uint64_t bytes, const std::string& name) const {
                                            std::to_string(left) + " that are left on " + options_.device->id());
 }
 
-void Planner::prepack(PrepareContext& c, uint32_t input, const orr_pack& pack) {
+orr_status Planner::prepack_of(orr_prepare* p, uint32_t input, const orr_pack* pack) {
+    return boundary([&] { context(p).planner->prepack(context(p), input, *pack, false); });
+}
+
+// Other callers of prepare have contexts of their own.
+const orr_parts* Planner::parts() {
+    static constexpr orr_parts table = {
+        ORR_HEADER(orr_parts),
+        [](orr_prepare* p, uint32_t input, orr_part* part) { return p->prepack == prepack_of && boundary([&] { context(p).planner->find_part(context(p), input, *part); }) == ORR_OK && part->whole; },
+        [](orr_prepare* p, uint32_t input, const orr_pack* pack) {
+            return boundary([&] {
+                if (p->prepack != prepack_of) throw Error(ORR_UNSUPPORTED, "prepack_whole: nothing here is a part of a larger constant");
+                context(p).planner->prepack(context(p), input, *pack, true);
+            });
+        }};
+    return &table;
+}
+
+// Leaves part.whole NULL where the input is no part.
+void Planner::find_part(PrepareContext& c, uint32_t input, orr_part& part) {
+    part.whole = nullptr;
+    const auto it = constants_.find(input < c.ins->size() ? (*c.ins)[input] : nullptr);
+    if (it == constants_.end() || !it->second->whole()) return;
+    const Constant& constant = *it->second;
+    plan_->tensors_.push_back(weights_.tensor(constant.whole(), false));
+    std::copy(constant.first().begin(), constant.first().end(), part.first);
+    part.whole = &plan_->tensors_.back();
+}
+
+void Planner::prepack(PrepareContext& c, uint32_t input, const orr_pack& pack, bool whole) {
     const orr_tensor* t = input < c.ins->size() ? (*c.ins)[input] : nullptr;
     const auto it = constants_.find(t);
     if (!t || it == constants_.end()) throw Error(ORR_INVALID_ARGUMENT, std::string(c.step->op->id) + ": prepack of input " + std::to_string(input) + ", which is not a constant");
+    if (whole && !it->second->whole()) throw Error(ORR_INVALID_ARGUMENT, std::string(c.step->op->id) + ": prepack_whole of input " + std::to_string(input) + " (" + it->second->name() + "), which is no part");
+    const std::shared_ptr<Constant> constant = whole ? it->second->whole() : it->second;
     Team& team = *plan_->team_;
     const auto parallel = [&](int64_t chunks, orr_chunk_fn fn, void* arg) {
         struct Chunk {
@@ -368,19 +399,19 @@ void Planner::prepack(PrepareContext& c, uint32_t input, const orr_pack& pack) {
             },
             &each);
         team.end();
-        check_team(team, "packing " + it->second->name() + " for " + c.step->op->id);
+        check_team(team, "packing " + constant->name() + " for " + c.step->op->id);
         if (cancelled()) throw_cancelled();  // what was packed so far is dropped
     };
     orr_tensor as = *t;
     as.layout = registry_.intern(pack.layout);
     if (c.step->on_device) {
-        if (!options_.device_weights->holds(it->second, pack.layout)) check_room(pack.bytes, it->second->name());
-        c.step->blocks.push_back(options_.device_weights->pack(it->second, pack, parallel, uploading(pack.bytes)));
+        if (!options_.device_weights->holds(constant, pack.layout)) check_room(pack.bytes, constant->name());
+        c.step->blocks.push_back(options_.device_weights->pack(constant, pack, parallel, uploading(pack.bytes)));
         as.data = nullptr;
         as.buffer = c.step->blocks.back()->handle();
         as.offset = 0;
     } else {
-        as.data = const_cast<void*>(weights_.pack(it->second, pack, parallel));
+        as.data = const_cast<void*>(weights_.pack(constant, pack, parallel));
     }
     as.size_bytes = pack.bytes;
     plan_->tensors_.push_back(as);

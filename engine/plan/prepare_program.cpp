@@ -211,15 +211,23 @@ std::shared_ptr<Constant> view_of(const Folding& folding, const orr_operator& op
     as.offset = 0;
     const bool is_view = ask_plugin([&] { return op.view(&p, &as); }, [&] { return std::string("viewing ") + op.id; });
     if (!is_view) return nullptr;
-    if (is_contiguous(as)) return folding.weights.view(key, ins[0], as);
-    // Kernels pack rows that follow each other, and devices hold nothing else: such a part is copied once, and let go of where it was packed.
-    return folding.weights.derive(key, ins[0]->name(), as.type, std::vector<int64_t>(as.shape, as.shape + as.rank), [folding, from = ins[0], as]() mutable {
-        Buffer made(folding.memory, as.size_bytes, 64, "part of a weight");
-        as.data = static_cast<char*>(folding.weights.tensor(from, true).data) + as.offset;
-        copy_rows(as, made.bytes());
-        folding.weights.release_source(from);
-        return made;
-    });
+    const auto contiguous = contiguous_strides(ins[0]->shape(), ins[0]->type_info());
+    const bool cut = as.rank == static_cast<int32_t>(contiguous.size()) && std::equal(contiguous.begin(), contiguous.end(), as.stride_bytes);
+    std::shared_ptr<Constant> made;
+    if (is_contiguous(as)) {
+        made = folding.weights.view(key, ins[0], as);
+    } else {
+        // Devices hold what is contiguous, and most kernels read nothing else: such a part is copied where one does, and let go of where it was packed.
+        made = folding.weights.derive(key, ins[0]->name(), as.type, std::vector<int64_t>(as.shape, as.shape + as.rank), [folding, from = ins[0], as]() mutable {
+            Buffer copy(folding.memory, as.size_bytes, 64, "part of a weight");
+            as.data = static_cast<char*>(folding.weights.tensor(from, true).data) + as.offset;
+            copy_rows(as, copy.bytes());
+            folding.weights.release_source(from);
+            return copy;
+        });
+    }
+    if (cut) folding.weights.mark_part(made, ins[0], as.offset);
+    return made;
 }
 
 // Slices and the like of a weight in blocks, which no kernel reads but as it is.

@@ -1,5 +1,6 @@
 #include "engine/run/engine.hpp"
 
+#include "engine/plan/planner.hpp"
 #include "engine/platform/cpu.hpp"
 #include "engine/platform/files.hpp"
 #include "engine/registry/error_text.hpp"
@@ -14,7 +15,10 @@ Engine::Engine(const orr_engine_options& o) {
     log_level_ = o.log_level;
     host_.self = this;
     host_.base = {ORR_HEADER(orr_host),
-                  [](const orr_host*, const char* id) -> const void* { return std::string_view(id) == ORR_EXT_HOST_API ? host_api_table() : nullptr; },
+                  [](const orr_host*, const char* id) -> const void* {
+                      if (std::string_view(id) == ORR_EXT_PARTS) return Planner::parts();
+                      return std::string_view(id) == ORR_EXT_HOST_API ? host_api_table() : nullptr;
+                  },
                   [](const orr_host* h, size_t bytes, size_t alignment) { return of(h).memory_->try_allocate(bytes, alignment); },
                   [](const orr_host* h, void* memory, size_t bytes, size_t alignment) { of(h).memory_->release(memory, bytes, alignment); },
                   [](const orr_host* h, int32_t level, const char* text) {

@@ -209,6 +209,23 @@ std::shared_ptr<Constant> Weights::view(const std::string& key, const std::share
     return constants_[key] = c;
 }
 
+void Weights::mark_part(const std::shared_ptr<Constant>& part, const std::shared_ptr<Constant>& base, uint64_t offset) {
+    const std::lock_guard lock(mutex_);
+    const size_t rank = base->shape_.size();
+    if (part->whole_ || rank == 0 || part->shape_.size() != rank || part->type_ != base->type_ || base->strides_ != contiguous_strides(base->shape_, *base->type_)) return;
+    std::vector<int64_t> first(rank);
+    for (size_t a = 0; a < rank; a++) {
+        const auto stride = static_cast<uint64_t>(base->strides_[a]);
+        if (stride == 0) return;
+        first[a] = static_cast<int64_t>(offset / stride) * (a + 1 == rank ? base->type_->block_elems : 1);
+        offset %= stride;
+        if (first[a] + part->shape_[a] > base->shape_[a]) return;
+    }
+    for (size_t a = 0; a < rank && base->whole_; a++) first[a] += base->first_[a];
+    part->first_ = std::move(first);
+    part->whole_ = base->whole_ ? base->whole_ : base;
+}
+
 std::shared_ptr<Constant> Weights::as_f32(const std::shared_ptr<Constant>& c) {
     if (c->type() == ORR_TYPE_F32 && c->strides() == contiguous_strides(c->shape(), c->type_info())) return c;
     const uint64_t bytes = contiguous_bytes(c->shape(), registry_.type(ORR_TYPE_F32), c->name());

@@ -31,6 +31,8 @@ class Constant {
     bool from_checkpoint() const { return !entries_.empty(); }
     const void* made_bytes() const { return owned_.data(); }  // of constants made by the model
     const std::vector<std::string>& sources() const { return sources_; }
+    const std::shared_ptr<Constant>& whole() const { return whole_; }    // that this is a part of, or none
+    const std::vector<int64_t>& first() const { return first_; }         // where it begins there
 
   private:
     friend class Weights;
@@ -48,6 +50,8 @@ class Constant {
     const void* mapped_ = nullptr;         // contents in the mapped file
     std::shared_ptr<Constant> base_;       // a view into another constant, at base_offset_
     uint64_t base_offset_ = 0;
+    std::shared_ptr<Constant> whole_;
+    std::vector<int64_t> first_;
     std::function<Buffer()> make_;         // folded: computed on first use
     bool pinned_ = false;                  // a plan holds its address
     struct Packed {
@@ -74,6 +78,8 @@ class Weights {
     // A constant computed by `fn` when first needed; the same key gives the same constant.
     std::shared_ptr<Constant> derive(const std::string& key, const std::string& name, uint32_t type, const std::vector<int64_t>& shape, std::function<Buffer()> fn);
     std::shared_ptr<Constant> view(const std::string& key, const std::shared_ptr<Constant>& base, const orr_tensor& as);
+    // Tells that `part` is what lies in `base` from `offset` on at the base's own strides, where that is so.
+    void mark_part(const std::shared_ptr<Constant>& part, const std::shared_ptr<Constant>& base, uint64_t offset);
     // The same values as contiguous f32.
     std::shared_ptr<Constant> as_f32(const std::shared_ptr<Constant>& c);
 

@@ -21,17 +21,23 @@ const CLI::Validator kNonEmpty([](const std::string& text) { return text.empty()
 
 // The member "speculate" of a request.
 json speculation(const Sampling& s) {
-    if (!s.speculate) throw UsageError("--draft goes with --speculate");
+    if (s.speculate.empty()) throw UsageError("--draft goes with --speculate");
     json out = json::object();
-    const size_t colon = s.speculate->find(':');
-    const std::string how = s.speculate->substr(0, colon), argument = colon == std::string::npos ? "" : s.speculate->substr(colon + 1);
-    int64_t ngram = 2;
-    if (how == "lookup" && (colon == std::string::npos || (CLI::detail::lexical_cast(argument, ngram) && ngram >= 1 && ngram <= 32)))
-        out["lookup"] = ngram;
-    else if (how == "layer_plan" && !argument.empty())
-        out["layer_plan"] = argument;
-    else
-        throw UsageError("--speculate " + *s.speculate + ": wanted lookup, lookup:N with N from 1 to 32, or layer_plan:PLAN");
+    for (const std::string& given : s.speculate) {
+        const size_t colon = given.find(':');
+        const std::string how = given.substr(0, colon), argument = colon == std::string::npos ? "" : given.substr(colon + 1);
+        int64_t ngram = 2;
+        if (out.contains(how)) throw UsageError("--speculate " + how + " is given twice");
+        if (how == "lookup") {
+            if (colon != std::string::npos && !(CLI::detail::lexical_cast(argument, ngram) && ngram >= 1 && ngram <= 32)) throw UsageError("--speculate " + given + ": wanted lookup, or lookup:N with N from 1 to 32");
+            out[how] = ngram;
+        } else {
+            if (how.empty() || how == "draft" || argument.empty())
+                throw UsageError("--speculate " + given + ": wanted lookup, lookup:N, or NAME:VALUE with a control of the model, layer_plan:PLAN or ffn_width:SHARE");
+            const json value = json::parse(argument, nullptr, false);
+            out[how] = value.is_discarded() ? json(argument) : value;  // what is no JSON is a string
+        }
+    }
     if (s.draft) out["draft"] = *s.draft;
     return out;
 }
@@ -50,7 +56,8 @@ void add_sampling(CLI::App& app, Sampling& s) {
     app.add_option("--seed", s.seed, "of the random generator; the same seed gives the same text")->group(group);
     app.add_option("--stop", s.stop, "text that ends the answer; may be given several times")->check(kNonEmpty)->allow_extra_args(false)->group(group);
     app.add_flag("--ignore-eog", s.ignore_eog, "go on after tokens that end an answer")->group(group);
-    app.add_option("--speculate", s.speculate, "draft tokens and verify several a step, the answer stays the same: lookup[:N] copies what followed the last N tokens (2) before, layer_plan:PLAN runs these layers alone")
+    app.add_option("--speculate", s.speculate, "draft tokens and verify several a step, the answer stays the same: lookup[:N] copies what followed the last N tokens (2) before; NAME:VALUE, repeatable, drafts with the smaller model that controls make: layer_plan:PLAN, ffn_width:0.5")
+        ->allow_extra_args(false)
         ->group(group);
     app.add_option("--draft", s.draft, "with --speculate: most tokens of a draft; 7 if not given")->check(CLI::Range(int64_t{1}, int64_t{7}))->group(group);
 }
@@ -68,7 +75,7 @@ json sampling_request(const Sampling& s) {
             {"seed", seed},
             {"stop", s.stop},
             {"ignore_eog", s.ignore_eog}};
-    if (s.speculate || s.draft) request["speculate"] = speculation(s);
+    if (!s.speculate.empty() || s.draft) request["speculate"] = speculation(s);
     return request;
 }
 

@@ -22,7 +22,7 @@ struct Sampling {
     std::optional<uint64_t> seed;  // absent: a new one each time
     std::vector<std::string> stop;
     bool ignore_eog = false;
-    std::optional<std::string> speculate;  // lookup[:N] or layer_plan:PLAN
+    std::vector<std::string> speculate;  // lookup[:N], or controls NAME:VALUE
     std::optional<int64_t> draft;
 };
 

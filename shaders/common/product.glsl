@@ -16,12 +16,16 @@ layout(constant_id = 4) const float SCALE = 1;
 layout(constant_id = 5) const uint NORM = 0;    // ORR_TYPE_* of its weights; 0: x as it is
 layout(constant_id = 6) const float EPS = 0;
 layout(constant_id = 7) const float NORM_OFFSET = 0;
+layout(constant_id = 8) const uint STORED = 0;  // blocks of 32 columns in a row of the packed weights, where they have more than k
 
 struct Part {
     uvec2 w, bias;
     F32 y;
     uint n, bias_type, group;  // group: number of the workgroup's tile within the part
 };
+
+// Row tile `index` of packed weights.
+uvec2 weight_tile(uvec2 w, uint type, uint blocks, uint index) { return tile_row(w, type, STORED != 0u ? STORED : blocks, index); }
 
 uint product_groups(uint n, uint rows) { return (n + rows - 1u) / rows; }
 

@@ -82,7 +82,7 @@ void find(Part p, uint first, uint blocks) {
             }
         } else {
             const uint r = (i * ORR_GROUP + id) / 2u % TILE_N, row = weight_row(p, r);
-            w_from[i] = tile_row(is_second(r) ? w1 : p.w, TYPE0, blocks, min(row / 32u, last_tile));
+            w_from[i] = weight_tile(is_second(r) ? w1 : p.w, TYPE0, blocks, min(row / 32u, last_tile));
             w_row[i] = row % 32u;
         }
     }

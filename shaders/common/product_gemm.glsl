@@ -19,7 +19,7 @@ void stage_weights(uint type, uint set, uvec2 w, uint n, uint first_row, uint bl
     uvec2 row_tile = w;
     vec4 scales = vec4(0);
     if (type < TILE_RAW_F32 && inside) {
-        row_tile = tile_row(w, type, blocks, row / 32u);
+        row_tile = weight_tile(w, type, blocks, row / 32u);
         if (!tile_is_float(type)) scales = tile_scales(type, tile_params(type, row_tile, block, row % 32u));
     }
     for (uint i = 0; i < 2u; i++) {

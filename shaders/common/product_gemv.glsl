@@ -10,13 +10,13 @@
 #extension GL_EXT_integer_dot_product : require
 #endif
 #include "common/product.glsl"
-layout(constant_id = 8) const uint LANES = 32;   // 8, 16, 32
-layout(constant_id = 9) const uint ROWS = 1;     // of x: 1, 2, 4, 8
-layout(constant_id = 10) const uint SPAN = 2048; // columns of x at a time, a multiple of 32 x STEP x PARTS
-layout(constant_id = 11) const uint GROUP = 256;
-layout(constant_id = 12) const uint EACH = 1;    // 1, 2, 4; gated 1, 2
-layout(constant_id = 13) const uint PREPARED = 0;
-layout(local_size_x_id = 11) in;
+layout(constant_id = 9) const uint LANES = 32;    // 8, 16, 32
+layout(constant_id = 10) const uint ROWS = 1;     // of x: 1, 2, 4, 8
+layout(constant_id = 11) const uint SPAN = 2048; // columns of x at a time, a multiple of 32 x STEP x PARTS
+layout(constant_id = 12) const uint GROUP = 256;
+layout(constant_id = 13) const uint EACH = 1;     // 1, 2, 4; gated 1, 2
+layout(constant_id = 14) const uint PREPARED = 0;
+layout(local_size_x_id = 12) in;
 #ifdef FIXED
 #define FIXED_GROUP GROUP
 #include "common/product_fixed.glsl"
@@ -267,9 +267,9 @@ void finish(Part p, uint first) {
 Raw next[2][4];
 void fetch(Part p, uint from, uint blocks) {
     const uint first_row = p.group * LANES * EACH, part = gl_LocalInvocationID.x / LANES;
-    const uvec2 tile0 = tile_row(p.w, TYPE0, blocks, first_row / 32u);
+    const uvec2 tile0 = weight_tile(p.w, TYPE0, blocks, first_row / 32u);
     uvec2 tile1 = tile0;
-    if (GATED != 0u) tile1 = tile_row(w1, TYPE1, blocks, first_row / 32u);
+    if (GATED != 0u) tile1 = weight_tile(w1, TYPE1, blocks, first_row / 32u);
     [[unroll]] for (uint i = 0; i < STEP; i++) {
         uint block = from + i * PARTS + part;
 #ifdef FIXED

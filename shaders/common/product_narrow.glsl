@@ -6,9 +6,9 @@
 #extension GL_KHR_cooperative_matrix : require
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_KHR_shader_subgroup_basic : require
-layout(constant_id = 8) const uint GROUP = 256;
-layout(constant_id = 9) const uint X_ROWS = 8;  // 8, 16
-layout(local_size_x_id = 8) in;
+layout(constant_id = 9) const uint GROUP = 256;
+layout(constant_id = 10) const uint X_ROWS = 8;  // 8, 16
+layout(local_size_x_id = 9) in;
 #include "common/product_halves.glsl"
 
 const uint SUBGROUPS = GROUP / 32, TILE_N = FRAGMENTS * 16;
@@ -32,7 +32,7 @@ void find(Part p, uint blocks) {
     const uint last_tile = (p.n + 31u) / 32u - 1u;
     [[unroll]] for (uint i = 0; i < FRAGMENTS; i++) {
         const uint r = row_of(i), row = GATED != 0u ? p.group * (TILE_N / 2u) + r / 32u * 16u + r % 16u : p.group * TILE_N + r;
-        w_from[i] = tile_row(is_second(r) ? w1 : p.w, TYPE0, blocks, min(row / 32u, last_tile));
+        w_from[i] = weight_tile(is_second(r) ? w1 : p.w, TYPE0, blocks, min(row / 32u, last_tile));
         w_row[i] = row % 32u;
     }
 }

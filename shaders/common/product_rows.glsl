@@ -5,7 +5,7 @@
 layout(local_size_x = ORR_GROUP) in;
 #include "common/product.glsl"
 #include "common/reduce.glsl"
-layout(constant_id = 8) const uint HALVES = 1;
+layout(constant_id = 9) const uint HALVES = 1;
 
 const uint EACH = 4;  // of four columns, an invocation's at once
 vec4 held[EACH];

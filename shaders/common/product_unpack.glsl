@@ -11,7 +11,7 @@ void main() {
     if (tile * 32u >= n0) return;
     fill_table();
     barrier();
-    const uvec2 weights = tile_row(w0, TYPE0, blocks, tile);
+    const uvec2 weights = weight_tile(w0, TYPE0, blocks, tile);
     [[unroll]] for (uint b = 0; b < 2u; b++)
         [[unroll]] for (uint u = 0; u < 2u; u++) {
             const uint block = (first + id / 32u) * 2u + b, to = id % 32u * PITCH + id / 32u * 8u + b * 4u + u;

@@ -9,6 +9,7 @@
 #include "orrery/ext/tasks.h"
 #include "orrery/ext/vulkan.h"
 #include "orrery/ext/expression.h"
+#include "orrery/ext/parts.h"
 
 #define SIZE(type) printf(#type " %zu\n", sizeof(type))
 #define AT(type, member) printf("  " #member " %zu\n", offsetof(type, member))
@@ -192,6 +193,14 @@ int main(void) {
     AT(orr_pack, alignment);
     AT(orr_pack, chunks);
     AT(orr_pack, pack);
+    SIZE(orr_part);
+    AT(orr_part, header);
+    AT(orr_part, whole);
+    AT(orr_part, first);
+    SIZE(orr_parts);
+    AT(orr_parts, header);
+    AT(orr_parts, find);
+    AT(orr_parts, prepack_whole);
     SIZE(orr_prepare);
     AT(orr_prepare, header);
     AT(orr_prepare, host);

@@ -26,7 +26,7 @@ case $what in
         ;;
     offsets) diff "$here/offsets.txt" <("$build/bin/abi_offsets") || { echo "layouts differ from tests/abi/offsets.txt"; exit 1; } ;;
     headers)
-        for header in base orrery plugin ext/adapters ext/tasks ext/taps ext/vulkan ext/expression; do
+        for header in base orrery plugin ext/adapters ext/tasks ext/taps ext/vulkan ext/expression ext/parts; do
             echo "#include \"orrery/$header.h\"" > "$work/one.c"
             cp "$work/one.c" "$work/one.cpp"
             "${CC:-cc}" -std=c99 -pedantic -Wall -Wextra -Werror -I"$root/sdk/include" -fsyntax-only "$work/one.c"

@@ -264,7 +264,7 @@ class Run(Case):
                 options = ["--prompt", prompt, "--max-tokens", 48, "--ignore-eog", "--seed", 1, *options, *([] if "--temperature" in options else ["--temperature", 0])]
                 plain = self.run_json(*options)
                 self.assertNotIn("speculation", plain)
-                for how in (["lookup:1"], ["lookup", "--draft", 3], ["layer_plan:0"], ["layer_plan:0-1"]):
+                for how in (["lookup:1"], ["lookup", "--draft", 3], ["layer_plan:0"], ["layer_plan:0-1"], ["ffn_width:0.5"]):
                     got = self.run_json(*options, "--speculate", *how)
                     self.assertEqual([got[k] for k in ("ids", "text", "finish")], [plain[k] for k in ("ids", "text", "finish")], (options, how))
                     s = got["speculation"]
@@ -287,9 +287,12 @@ class Run(Case):
         self.assertEqual(*chats)
 
     def test_speculation_refused(self):
-        for wrong in (["--speculate", "oracle"], ["--speculate", "lookup:0"], ["--speculate", "lookup:x"], ["--speculate", "layer_plan"], ["--draft", 3], ["--speculate", "lookup", "--draft", 8]):
+        for wrong in (["--speculate", "oracle"], ["--speculate", "lookup:0"], ["--speculate", "lookup:x"], ["--speculate", "layer_plan"], ["--draft", 3], ["--speculate", "lookup", "--draft", 8],
+                      ["--speculate", "layer_plan:"], ["--speculate", "draft:3"], ["--speculate", "layer_plan:0", "--speculate", "layer_plan:1"]):
             self.bad(2, "run", self.llama, "a", *wrong)
         self.bad(1, "run", self.llama, "a", "--speculate", "layer_plan:9", named="layer_plan")
+        self.bad(1, "run", self.llama, "a", "--speculate", "oracle:9", named="ffn_width")
+        self.bad(1, "run", self.llama, "a", "--speculate", "lookup", "--speculate", "ffn_width:0.5", named="ffn_width")
         self.bad(1, "run", self.llama, "a", "--temperature", 0, "--speculate", "layer_plan:0*2", "--json", named="layers.0#2")
 
     def test_prompts(self):

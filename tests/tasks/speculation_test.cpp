@@ -242,6 +242,22 @@ TEST_F(SpeculationTest, AShortenedPlanDrafts) {
     }
 }
 
+TEST_F(SpeculationTest, SeveralControlsDraft) {
+    state_.short_next = state_.next;
+    state_.controls["bypass"] = "\"2.ffn\"";
+    std::vector<std::map<std::string, std::string>> seen;
+    state_.before_run = [&] { seen.push_back(state_.controls); };
+    const Outcome o = run({{"prompt", "a"}, {"max_tokens", 9}}, {{"layer_plan", "0-3"}, {"bypass", "1.ffn"}, {"draft", 2}});
+    EXPECT_EQ(o.result["speculation"]["draft"], "bypass+layer_plan");
+    EXPECT_GT(o.result["speculation"]["accepted"], 3);
+    const std::map<std::string, std::string> own = {{"bypass", "\"2.ffn\""}}, drafting = {{"bypass", "\"1.ffn\""}, {"layer_plan", "\"0-3\""}};
+    EXPECT_EQ(seen.front(), own);
+    EXPECT_EQ(seen[1], drafting);
+    EXPECT_EQ(seen[2], drafting);
+    EXPECT_EQ(seen[3], own);
+    EXPECT_EQ(state_.controls, own);
+}
+
 TEST_F(SpeculationTest, ADraftThatFailsLeavesTheSessionAsItWas) {
     int runs = 0;
     state_.before_run = [&] {
@@ -261,10 +277,10 @@ TEST_F(SpeculationTest, RefusesWhatItCannotVerify) {
         EXPECT_TRUE(o.runs.empty());
         EXPECT_TRUE(state_.controls.empty());
     };
-    for (const auto& [speculate, named] : {std::pair<json, std::string>{3, "speculate is 3"}, {"lookup", "speculate is \"lookup\""}, {json::object(), "0 of lookup and layer_plan"},
-                                           {{{"lookup", 2}, {"layer_plan", "0"}}, "2 of lookup and layer_plan"}, {{{"lookup", 0}}, "speculate.lookup is 0"},
-                                           {{{"lookup", 2}, {"draft", 8}}, "speculate.draft is 8"}, {{{"layer_plan", 3}}, "speculate.layer_plan is 3"},
-                                           {{{"look", 3}}, "\"look\""}, {{{"layer_plan", "99"}}, "layer 99"}})
+    for (const auto& [speculate, named] : {std::pair<json, std::string>{3, "speculate is 3"}, {"lookup", "speculate is \"lookup\""}, {json::object(), "neither lookup nor a control"}, {{{"draft", 2}}, "neither lookup nor a control"},
+                                           {{{"lookup", 2}, {"layer_plan", "0"}}, "lookup and the control layer_plan"}, {{{"layer_plan", ""}}, "speculate.layer_plan is \"\""},
+                                           {{{"bypass", nullptr}}, "speculate.bypass is null"}, {{{"bypass", "0.ffn"}, {"layer_plan", "99"}}, "layer 99"}, {{{"lookup", 0}}, "speculate.lookup is 0"},
+                                           {{{"lookup", 2}, {"draft", 8}}, "speculate.draft is 8"}, {{{"look", 3}}, "no field \"look\"; of this model it has lookup, draft, layer_plan, bypass, exit_confidence"}, {{{"layer_plan", "99"}}, "layer 99"}})
         refused(speculate, ORR_INVALID_ARGUMENT, named);
     state_.controls["bypass"] = "\"1.ffn\"";
     EXPECT_EQ(run({{"prompt", "abab"}}, kLookUp).status, ORR_OK);

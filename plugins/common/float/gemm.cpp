@@ -62,6 +62,7 @@ struct Job {
                               : count <= kFewRows ? std::min<int64_t>(panel_limit(count), 64)
                                                   : tiles.tile_panels;
         const int64_t step = kc < args.k ? count : kFinishRows;
+        const int64_t w_k = args.w_k ? args.w_k : args.k;
         const int64_t ldc = std::min(group, panels.end - panels.begin) * kPanel;
         for (int64_t k0 = 0; k0 < args.k || k0 == 0; k0 += kc) {
             const int64_t k1 = std::min(k0 + kc, args.k);
@@ -79,7 +80,7 @@ struct Job {
                 for (int64_t r = 0; r < count; r += step) {
                     const int64_t r1 = std::min(r + step, count);
                     float* c = kc < args.k ? partial + r * ldc : partial;
-                    tiles.tile({a + r * lda, lda, args.w + (p * args.k + k0) * kPanel, args.k * kPanel, kPanel, k1 - k0, c + (kc < args.k ? (p - panels.begin) * kPanel : 0), ldc,
+                    tiles.tile({a + r * lda, lda, args.w + (p * w_k + k0) * kPanel, w_k * kPanel, kPanel, k1 - k0, c + (kc < args.k ? (p - panels.begin) * kPanel : 0), ldc,
                                 static_cast<int32_t>(r1 - r), static_cast<int32_t>(p1 - p), k0 > 0});
                     if (k1 == args.k) finish(c, ldc, {rows.begin + r, rows.begin + r1}, {p, p1});
                 }

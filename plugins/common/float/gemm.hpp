@@ -37,6 +37,7 @@ struct GemmArgs {
     int64_t ldx = 0;
     RowSource rows = {nullptr, nullptr};
     const float* w = nullptr;  // packed
+    int64_t w_k = 0;           // K of the packed matrix where that has more, k being its first; 0: k
     float* dst = nullptr;      // may be the residual; overlaps nothing else
     int64_t dst_row = 0;       // floats between rows, and between columns
     int64_t dst_col = 1;

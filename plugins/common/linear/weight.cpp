@@ -5,6 +5,7 @@
 
 #include "float/gemm.hpp"
 #include "linear/work.hpp"
+#include "orrery/ext/parts.h"
 
 namespace orrery::linear {
 namespace {
@@ -88,6 +89,9 @@ Weight describe_weight(const orr_prepare* p, const orr_tensor& weight, bool tran
     result.rows = shape.rows;
     result.cols = shape.cols;
     result.stack = shape.stack;
+    result.stored_rows = shape.rows;
+    result.stored_cols = shape.cols;
+    result.first_tile = 0;
     result.isa = quant_isa(p->isa);
     result.float_isa = float_isa(p->isa);
     if (!(weight.flags & ORR_TENSOR_CONSTANT)) result.method = Method::kSource;
@@ -99,25 +103,48 @@ Weight describe_weight(const orr_prepare* p, const orr_tensor& weight, bool tran
     return result;
 }
 
-orr_status pack_weight(orr_prepare* p, uint32_t input, const Weight& weight, bool transposed) {
+namespace {
+
+const orr_parts* parts_of(const orr_prepare* p) { return static_cast<const orr_parts*>(p->host->get_extension(p->host, ORR_EXT_PARTS)); }
+
+// Where the input lies in the packed form of the constant that it is a part of. False: it has to be packed by itself.
+bool place_in_whole(orr_prepare* p, uint32_t input, bool transposed, Weight& weight) {
+    orr_part part{};
+    part.header = ORR_HEADER(orr_part);
+    const orr_parts* parts = parts_of(p);
+    if (!parts || !parts->find(p, input, &part) || part.whole->rank != 2) return false;
+    const Shape shape = shape_of(*part.whole, transposed);
+    const int64_t first_row = part.first[transposed ? 1 : 0], first_col = part.first[transposed ? 0 : 1];
+    if (first_col || first_row % quant::kTileRows || weight.format->packed_bytes(shape.rows, shape.cols) < 0) return false;
+    weight.stored_rows = shape.rows;
+    weight.stored_cols = shape.cols;
+    weight.first_tile = first_row / quant::kTileRows;
+    return true;
+}
+
+}  // namespace
+
+orr_status pack_weight(orr_prepare* p, uint32_t input, Weight& weight, bool transposed) {
     if (weight.method == Method::kSource) return ORR_OK;
     orr_pack pack{};
+    const bool whole = place_in_whole(p, input, transposed, weight);
     pack.header = ORR_HEADER(orr_pack);
     pack.layout = transposed ? kColumnsLayout : kRowsLayout;
     pack.bytes = static_cast<uint64_t>(weight.stack * weight.matrix_bytes());
     pack.alignment = 64;
-    pack.chunks = weight.stack * pack_chunks(weight.rows);
+    pack.chunks = weight.stack * pack_chunks(weight.stored_rows);
     pack.pack = transposed ? pack_columns : pack_rows;
-    return p->prepack(p, input, &pack);
+    return whole ? parts_of(p)->prepack_whole(p, input, &pack) : p->prepack(p, input, &pack);
 }
 
 void multiply(const Weight& weight, const void* data, int64_t matrix, const Rows& x, const int32_t* row_index, int64_t token_begin, int64_t token_end,
               int64_t tile_begin, int64_t tile_end, const Target& target) {
     quant::Product product;
     product.format = weight.format;
-    product.packed = static_cast<const uint8_t*>(data) + matrix * weight.matrix_bytes();
+    product.packed = static_cast<const uint8_t*>(weight.at(data)) + matrix * weight.matrix_bytes();
     product.rows = weight.rows;
     product.cols = weight.cols;
+    product.stored_cols = weight.stored_cols;
     product.tokens = token_end - token_begin;
     product.dst = target.dst + token_begin * target.stride;
     product.dst_stride = target.stride;

@@ -22,13 +22,17 @@ struct Weight {
     Method method;
     const quant::WeightFormat* format;
     const quant::TypeInfo* type;
-    int64_t rows, cols, stack;  // N, K, number of matrices
+    int64_t rows, cols, stack;         // N, K, number of matrices
+    int64_t stored_rows, stored_cols;  // of the packed matrix, of which this one may be a part: some rows, of them the first columns
+    int64_t first_tile;                // where the part begins
     quant::Isa isa;
     flt::Isa float_isa;
 
     int64_t tiles() const { return quant::WeightFormat::tiles(rows); }
-    int64_t matrix_bytes() const { return method == Method::kSource ? rows * quant::row_bytes(*type, cols) : format->packed_bytes(rows, cols); }
+    int64_t matrix_bytes() const { return method == Method::kSource ? rows * quant::row_bytes(*type, cols) : format->packed_bytes(stored_rows, stored_cols); }
     int64_t tile_bytes() const { return format->packed_bytes(quant::kTileRows, cols); }
+    // Of the part, in the packed matrix at `packed`.
+    const void* at(const void* packed) const { return static_cast<const uint8_t*>(packed) + (first_tile ? first_tile * format->packed_bytes(quant::kTileRows, stored_cols) : 0); }
     const char* variant() const;
 };
 
@@ -38,8 +42,9 @@ const quant::TypeInfo* find_type(const orr_tensor& weight);
 // Whether a tensor of rank 2 (or 3, a stack) can be used; else writes why not. transposed: [K, N], float types only, constant only.
 bool weight_fits(const orr_tensor& weight, bool transposed, char* reason, size_t reason_size);
 Weight describe_weight(const orr_prepare* p, const orr_tensor& weight, bool transposed);
-// Asks for the packed form of input `input`, where the method wants one.
-orr_status pack_weight(orr_prepare* p, uint32_t input, const Weight& weight, bool transposed);
+// Asks for the packed form of input `input`, where the method wants one: of the whole constant where the input is a part of one that can be used where it lies, as
+// `weight` then tells.
+orr_status pack_weight(orr_prepare* p, uint32_t input, Weight& weight, bool transposed);
 
 // Activations of one product. q is only read by kInt8.
 struct Rows {

@@ -85,6 +85,7 @@ class Reader {
     std::vector<FfnWidth> widths(const std::string& text) const {
         const std::vector<std::string> items = split(text, ',');
         std::vector<FfnWidth> list(static_cast<size_t>(layers_));
+        std::vector<size_t> from(list.size(), items.size());  // which item told it
         const bool named = text.find(':') != std::string::npos;
         if (!named && items.size() != 1 && items.size() != list.size())
             throw Error(ORR_INVALID_ARGUMENT, "control " + name_ + " has " + std::to_string(items.size()) + " widths, the model has " + std::to_string(layers_) + " layers");
@@ -102,7 +103,11 @@ class Reader {
             const FfnWidth w = width(items[i], items[i].substr(colon + 1));
             const int64_t first = layer(items[i], items[i].substr(0, std::min(dash, colon))), last = dash < colon ? layer(items[i], items[i].substr(dash + 1, colon - dash - 1)) : first;
             if (last < first) fail(items[i], "ends before it begins");
-            for (int64_t k = first; k <= last; k++) list[static_cast<size_t>(k)] = w;
+            for (auto k = static_cast<size_t>(first); k <= static_cast<size_t>(last); k++) {
+                if (from[k] < i) fail(items[i], "tells of layer " + std::to_string(k) + ", as \"" + items[from[k]] + "\" does");
+                list[k] = w;
+                from[k] = i;
+            }
         }
         return list;
     }

@@ -88,7 +88,7 @@ ORR_INLINE void round_to_bf16(const float* src, int count, uint16_t* dst) {
 
 void avx512bf16_product(const FloatCall& call) {
     alignas(64) uint16_t rounded[kTokens][kColumns];
-    const int64_t bytes = tile_bytes(spec_of(Format::kBf16), call.cols);
+    const int64_t bytes = tile_bytes(spec_of(Format::kBf16), call.stored_cols);
     for (int64_t tile = call.tile_begin; tile < call.tile_end; tile += kTiles) {
         const int64_t n = tile * kTileRows;
         for (int64_t first = 0; first < call.cols; first += kColumns) {

@@ -61,8 +61,8 @@ ORR_NOINLINE void direct_tile(const QuantCall& call, int64_t tile, int64_t token
     constexpr int kSubs = kSpec.subs;
     constexpr bool kWide = is_wide(kSpec);
     constexpr int kCodeBytes = block_code_bytes(kSpec);
-    const int64_t blocks = call.cols / kBlock;
-    const uint8_t* src = call.packed + tile * tile_bytes(kSpec, call.cols);
+    const int64_t blocks = call.cols / kBlock, stored = call.stored_cols / kBlock;
+    const uint8_t* src = call.packed + tile * tile_bytes(kSpec, call.stored_cols);
     const VI book = book_table<kFormat>();
     const int8_t* x[kTokens];
     const float* x_scale[kTokens];
@@ -85,7 +85,7 @@ ORR_NOINLINE void direct_tile(const QuantCall& call, int64_t tile, int64_t token
         for (int t = 0; t < kTokens; ++t) {
             token_terms<kSubs, kSpec.has_min, dot_zero<kFormat>()>(x_sums[t] + first * kSubs, count * kSubs, offsets[t], totals[t]);
         }
-        const uint8_t* planes = src + scale_area(kSpec.scales, count);
+        const uint8_t* planes = src + scale_area(kSpec.scales, least(stored - first, kSuperBlocks));
         for (int b = 0; b < count; ++b, planes += kCodeBytes) {
             for (int i = 0; i < kCodeBytes; i += 64) prefetch(planes + kPrefetchBytes + i);
             for (int v = 0; v < kVectors; ++v) {
@@ -224,16 +224,16 @@ ORR_INLINE void strip_tokens(const StripCall& call, int tokens) {
     }
 }
 
-// Unpacks `blocks` blocks (whole super-blocks, or the last short one) of a tile from src.
+// Unpacks `blocks` blocks (whole super-blocks, or the last short one) of a tile from src, where the tile has `stored` of them.
 template <Format kFormat>
-ORR_NOINLINE void fill_strip(const uint8_t* src, int blocks, uint8_t* codes, float* scales, float* mins) {
+ORR_NOINLINE void fill_strip(const uint8_t* src, int blocks, int64_t stored, uint8_t* codes, float* scales, float* mins) {
     constexpr FormatSpec kSpec = spec_of(kFormat);
     const VI book = book_table<kFormat>();
     for (int first = 0; first < blocks; first += kSuperBlocks) {
         const int count = least(blocks - first, kSuperBlocks);
         const int at = first * kSpec.subs * kTileRows;
         decode_scales<kFormat>(src, count, scales + at, mins + at);
-        src += scale_area(kSpec.scales, count);
+        src += scale_area(kSpec.scales, least(stored - first, kSuperBlocks));
         for (int b = 0; b < count; ++b, src += block_code_bytes(kSpec), codes += kBlockCodes) {
             for (int i = 0; i < block_code_bytes(kSpec); i += 64) prefetch(src + kPrefetchBytes + i);
             for (int v = 0; v < kVectors; ++v) {
@@ -291,7 +291,7 @@ template <Format kFormat>
 void matmul_strips(const QuantCall& call) {
     constexpr FormatSpec kSpec = spec_of(kFormat);
     const int64_t blocks = call.cols / kBlock;
-    const int64_t bytes = tile_bytes(kSpec, call.cols);
+    const int64_t bytes = tile_bytes(kSpec, call.stored_cols);
     Strip strip;
     for (int64_t tile = call.tile_begin; tile < call.tile_end; tile += kStripTiles) {
         const int tiles = least(call.tile_end - tile, kStripTiles);
@@ -299,7 +299,7 @@ void matmul_strips(const QuantCall& call) {
             const int count = least(blocks - first, kStripBlocks);
             for (int i = 0; i < tiles; ++i) {
                 const uint8_t* src = call.packed + (tile + i) * bytes + first / kSuperBlocks * super_bytes(kSpec, kSuperBlocks);
-                fill_strip<kFormat>(src, count, strip.codes[i], strip.scales[i], strip.mins[i]);
+                fill_strip<kFormat>(src, count, call.stored_cols / kBlock - first, strip.codes[i], strip.scales[i], strip.mins[i]);
             }
             run_strip<kFormat>(call, strip, tile, tiles, first, count, first + count == blocks);
         }

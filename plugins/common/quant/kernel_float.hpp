@@ -93,7 +93,7 @@ ORR_INLINE void run_panel(const FloatCall& call, const uint8_t* const* w, int64_
 template <Format kFormat>
 void float_direct(const FloatCall& call) {
     constexpr Element kElement = kFormat == Format::kF32 ? Element::kF32 : kFormat == Format::kF16 ? Element::kF16 : Element::kBf16;
-    const int64_t bytes = tile_bytes(spec_of(kFormat), call.cols);
+    const int64_t bytes = tile_bytes(spec_of(kFormat), call.stored_cols);
     // A single token streams each tile once; more tokens share columns that stay in L1.
     const int64_t step = call.tokens <= kFloatTokens ? call.cols : kPanelCols;
     for (int64_t tile = call.tile_begin; tile < call.tile_end; tile += kStripTiles) {
@@ -111,8 +111,8 @@ template <Format kFormat>
 void float_panels(const FloatCall& call) {
     constexpr FormatSpec kSpec = spec_of(kFormat);
     static_assert(kPanelCols == kSuperBlocks * kBlock);
-    const int64_t blocks = call.cols / kBlock;
-    const int64_t bytes = tile_bytes(kSpec, call.cols);
+    const int64_t blocks = call.cols / kBlock, stored = call.stored_cols / kBlock;
+    const int64_t bytes = tile_bytes(kSpec, call.stored_cols);
     const VI book = book_table<kFormat>();
     alignas(64) float panel[kStripTiles][kPanelCols * kTileRows];
     alignas(64) float scales[kSuperBlocks * 2 * kTileRows];
@@ -125,7 +125,7 @@ void float_panels(const FloatCall& call) {
             for (int i = 0; i < tiles; ++i) {
                 const uint8_t* src = call.packed + (tile + i) * bytes + first / kSuperBlocks * super_bytes(kSpec, kSuperBlocks);
                 decode_scales<kFormat>(src, count, scales, mins);
-                const uint8_t* planes = src + scale_area(kSpec.scales, count);
+                const uint8_t* planes = src + scale_area(kSpec.scales, least(stored - first, kSuperBlocks));
                 for (int b = 0; b < count; ++b) {
                     const int at = b * kSpec.subs * kTileRows;
                     panel_block<kFormat>(planes + b * block_code_bytes(kSpec), book, scales + at, mins + at, panel[i] + b * kBlock * kTileRows);

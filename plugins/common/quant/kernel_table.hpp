@@ -8,6 +8,7 @@ namespace orrery::quant {
 struct ProductCall {
     const uint8_t* packed;
     int64_t rows, cols, tokens;
+    int64_t stored_cols;  // of the packed matrix: cols are its first
     const int32_t* row_index;
     float* dst;
     int64_t dst_stride;

@@ -29,6 +29,7 @@ ProductCall make_call(const Product& product, int64_t tile_begin, int64_t tile_e
     call.packed = static_cast<const uint8_t*>(product.packed);
     call.rows = product.rows;
     call.cols = product.cols;
+    call.stored_cols = product.stored_cols ? product.stored_cols : product.cols;
     call.tokens = product.tokens;
     call.row_index = product.row_index;
     call.dst = product.dst;

@@ -67,6 +67,7 @@ struct Product {
     float* dst = nullptr;  // dst[t * dst_stride + n]
     int64_t dst_stride = 0;
     const float* bias = nullptr;  // [N] or null
+    int64_t stored_cols = 0;      // K of the packed matrix where that has more: cols are its first, whole blocks of the type. 0: cols
 };
 
 // Writes columns n of tiles [tile_begin, tile_end) of dst. isa must be supported. Returns the instruction set that ran, so that a forced

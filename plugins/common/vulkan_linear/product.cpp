@@ -1,6 +1,7 @@
 #include "vulkan_linear/product.hpp"
 
 #include <bit>
+#include <vector>
 
 #include "common/product_params.h"
 
@@ -28,7 +29,16 @@ struct Plan {
     bool fixed;     // gemv may take x as integers
     bool prepared;  // x becomes integers in the workspace first
     bool unpack;    // weights become rows of f16 in the workspace first
+
+    // Where a packed weight lies.
+    struct Place {
+        uint64_t offset;
+        uint32_t blocks;  // of 32 columns in a row of tiles, where those are more than the weight's
+    };
+    Place& place(uint32_t part) { return reinterpret_cast<Place*>(this + 1)[part]; }
+    const Place& place(uint32_t part) const { return reinterpret_cast<const Place*>(this + 1)[part]; }
 };
+static_assert(sizeof(Plan) % alignof(Plan::Place) == 0);
 
 // Weights that are integers times a scale, without a table.
 bool is_codes(uint32_t type) { return type > TILE_BF16 && type < TILE_IQ4_NL; }
@@ -281,37 +291,37 @@ struct Gemv {
 };
 
 orr_status dispatch_product(const orr_run* run, const ProductShaders& s, const ProductCall& c, const ProductParams& p, uint32_t type0,
-                            uint32_t type1) {
+                            uint32_t type1, uint32_t stored) {
     const Plan& plan = *static_cast<const Plan*>(run->data);
     const Form form = plan.form;
     const bool raw = type0 >= TILE_RAW_F32 && type0 <= TILE_RAW_BF16;
     const uint32_t act = static_cast<uint32_t>(c.activation), gated = c.gated, scale = bits(c.scale);
     if (form == Form::gemm) {
         const Groups groups{static_cast<uint32_t>(divide_up(p.tokens, kGemmSide)), static_cast<uint32_t>(tiles_of(c, p, raw, kGemmSide)), 1};
-        return dispatch(run, s.gemm, {type0, type1, act, gated, scale}, p, groups);
+        return dispatch(run, s.gemm, {type0, type1, act, gated, scale, 0, 0, 0, stored}, p, groups);
     }
     if (form != Form::gemv) {
         const F16Tile tile = tile_of(form, p.tokens);
         const Groups groups{static_cast<uint32_t>(divide_up(p.tokens, tile.x_rows)),
                             static_cast<uint32_t>(tiles_of(c, p, raw, c.gated ? tile.weight_rows / 2 : tile.weight_rows)), 1};
         if (is_narrow(form))
-            return dispatch(run, shader_of(s, form), {type0, type1, act, gated, scale, 0, 0, 0, narrow_group(device(run), c, form), tile.x_rows}, p,
+            return dispatch(run, shader_of(s, form), {type0, type1, act, gated, scale, 0, 0, 0, stored, narrow_group(device(run), c, form), tile.x_rows}, p,
                             groups);
-        return dispatch(run, shader_of(s, form), {type0, type1, act, gated, scale}, p, groups);
+        return dispatch(run, shader_of(s, form), {type0, type1, act, gated, scale, 0, 0, 0, stored}, p, groups);
     }
     const bool fixed = plan.fixed && is_codes(type0) && is_codes(type1);
     const Gemv g(device(run), c, p, fixed);
     const Groups groups{static_cast<uint32_t>(divide_up(p.tokens, g.rows)), g.groups, 1};
     return dispatch(
         run, fixed ? s.gemv_fixed : s.gemv,
-        {type0, type1, act, gated, scale, norm_type(c), bits(c.eps), bits(c.norm_offset), g.lanes, g.rows, g.span, g.group, g.each, plan.prepared}, p,
+        {type0, type1, act, gated, scale, norm_type(c), bits(c.eps), bits(c.norm_offset), stored, g.lanes, g.rows, g.span, g.group, g.each, plan.prepared}, p,
         groups);
 }
 
 // x into the workspace, as the form reads it.
 orr_status dispatch_rows(const orr_run* run, const ProductShaders& s, const ProductCall& c, ProductParams p, bool halves) {
     p.y0 = recorder(run).workspace;
-    return dispatch(run, s.rows, {0, 0, 0, 0, bits(1), norm_type(c), bits(c.eps), bits(c.norm_offset), halves}, p, groups(p.tokens));
+    return dispatch(run, s.rows, {0, 0, 0, 0, bits(1), norm_type(c), bits(c.eps), bits(c.norm_offset), 0, halves}, p, groups(p.tokens));
 }
 
 orr_status dispatch_integers(const orr_run* run, const ProductShaders& s, const ProductCall& c, ProductParams p) {
@@ -325,12 +335,36 @@ orr_status dispatch_unpack(const orr_run* run, const ProductShaders& s, const Pr
     uint64_t to = recorder(run).workspace + x_bytes(c, static_cast<const Plan*>(run->data)->form, false);
     for (uint32_t i = 0; i < c.parts; ++i) {
         at[i] = p.y0 = to;
-        p.w0 = address(c.w[i]);
+        const Plan::Place& place = static_cast<const Plan*>(run->data)->place(i);
+        p.w0 = address(c.w[i]) + place.offset;
         p.n0 = static_cast<uint32_t>(weight_rows(c, i));
         const orr_status status =
-            dispatch(run, s.unpack, {type_in_shader(*c.w[i])}, p, groups(divide_up(p.n0, 32) * divide_up(pairs_of_blocks(c), 4)));
+            dispatch(run, s.unpack, {type_in_shader(*c.w[i]), 0, 0, 0, bits(1), 0, 0, 0, place.blocks}, p, groups(divide_up(p.n0, 32) * divide_up(pairs_of_blocks(c), 4)));
         if (status != ORR_OK) return status;
         to += unpacked_bytes(c, i);
+    }
+    return ORR_OK;
+}
+
+// Gated weights share one length of rows.
+bool unlike_gates(const ProductCall& c, const Plan& plan) { return c.gated && packed(*c.w[0]) && packed(*c.w[1]) && plan.place(0).blocks != plan.place(1).blocks; }
+
+orr_status pack_weights(orr_prepare* p, const ProductCall& c, Plan* plan) {
+    const auto input = [&](uint32_t i) { return c.first_weight + i * c.weight_step; };
+    std::vector<Tiles> tiles(c.parts);
+    const auto take = [&](uint32_t i, const Tiles& t) {
+        tiles[i] = t;
+        const Tiles own = describe_tiles(*c.w[i], c.transposed);
+        plan->place(i) = {t.offset, t.blocks() == own.blocks() ? 0 : t.blocks()};
+    };
+    for (uint32_t i = 0; i < c.parts; ++i)
+        if (packed(*c.w[i])) take(i, place_tiles(p, input(i), c.transposed));
+    if (unlike_gates(c, *plan))
+        for (const uint32_t i : {0u, 1u}) take(i, describe_tiles(*c.w[i], c.transposed));
+    for (uint32_t i = 0; i < c.parts; ++i) {
+        if (!packed(*c.w[i])) continue;
+        const orr_status status = pack_tiles(p, input(i), tiles[i], c.transposed);
+        if (status != ORR_OK) return status;
     }
     return ORR_OK;
 }
@@ -360,7 +394,7 @@ bool product_supports(const orr_prepare* p, const ProductShaders& s, const Produ
 }
 
 orr_status product_prepare(orr_prepare* p, const ProductShaders& s, const ProductCall& c) {
-    Plan* plan = static_cast<Plan*>(p->plan_memory(p, sizeof(Plan)));
+    Plan* plan = static_cast<Plan*>(p->plan_memory(p, sizeof(Plan) + c.parts * sizeof(Plan::Place)));
     if (!plan) return ORR_OUT_OF_MEMORY;
     plan->form = form_of(p, s, c);
     char ignored[256];
@@ -372,12 +406,7 @@ orr_status product_prepare(orr_prepare* p, const ProductShaders& s, const Produc
     plan->prepared = plan->fixed && rows(*c.x) >= kPreparedRows;
     for (uint32_t i = 0; i < c.parts; ++i) plan->prepared = plan->prepared && codes(i);
     p->workspace(p, x_bytes(c, plan->form, plan->prepared) + (plan->unpack ? unpacked_bytes(c) : 0));
-    for (uint32_t i = 0; i < c.parts; ++i) {
-        if (!packed(*c.w[i])) continue;
-        const orr_status status = pack_tiles(p, c.first_weight + i * c.weight_step, describe_tiles(*c.w[i], c.transposed), c.transposed);
-        if (status != ORR_OK) return status;
-    }
-    return ORR_OK;
+    return pack_weights(p, c, plan);
 }
 
 orr_status product_run(const orr_run* run, const ProductShaders& s, const ProductCall& c) {
@@ -394,14 +423,15 @@ orr_status product_run(const orr_run* run, const ProductShaders& s, const Produc
         common.x_stride = common.k;
     }
     const auto type_of = [&](uint32_t i) { return plan.unpack ? TILE_HALVES : type_in_shader(*c.w[i]); };
-    const auto set = [&](ProductParams& p, uint32_t slot, uint32_t i) { set_part(p, slot, c, i, plan.unpack ? unpacked[i] : address(c.w[i])); };
+    const auto set = [&](ProductParams& p, uint32_t slot, uint32_t i) { set_part(p, slot, c, i, plan.unpack ? unpacked[i] : address(c.w[i]) + plan.place(i).offset); };
+    const auto stored = [&](uint32_t i) { return plan.unpack ? 0 : plan.place(i).blocks; };
     if (c.gated) {
         ProductParams p = common;
         set(p, 0, 0);
         set(p, 1, 1);
         const uint32_t raw = packed(*c.w[0]) ? packed(*c.w[1]) ? 2 : 1 : 0;
         if (raw < 2) set_raw_strides(p, c, raw);
-        return dispatch_product(run, s, c, p, type_of(0), type_of(1));
+        return dispatch_product(run, s, c, p, type_of(0), type_of(1), stored(packed(*c.w[0]) ? 0 : 1));
     }
     // Weights of one type share a dispatch, three at a time; raw ones have their own.
     bool done[kMostParts] = {};
@@ -413,11 +443,11 @@ orr_status product_run(const orr_run* run, const ProductShaders& s, const Produc
         set(p, 0, i);
         if (raw) set_raw_strides(p, c, i);
         for (uint32_t j = i + 1, slot = 1; j < c.parts && slot < 3 && !raw; ++j)
-            if (!done[j] && type_of(j) == type) {
+            if (!done[j] && type_of(j) == type && stored(j) == stored(i)) {
                 done[j] = true;
                 set(p, slot++, j);
             }
-        const orr_status status = dispatch_product(run, s, c, p, type, type);
+        const orr_status status = dispatch_product(run, s, c, p, type, type, stored(i));
         if (status != ORR_OK) return status;
     }
     return ORR_OK;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "orrery/ext/parts.h"
 #include "quant/blocks.hpp"
 #include "quant/half.hpp"
 #include "quant/types.hpp"
@@ -164,6 +165,8 @@ void pack(const orr_tensor* src, void* dst, int64_t chunk, bool transposed) {
 void pack_rows(const orr_tensor* src, void* dst, int64_t chunk) { pack(src, dst, chunk, false); }
 void pack_columns(const orr_tensor* src, void* dst, int64_t chunk) { pack(src, dst, chunk, true); }
 
+const orr_parts* parts_of(const orr_prepare* p) { return static_cast<const orr_parts*>(p->host->get_extension(p->host, ORR_EXT_PARTS)); }
+
 }  // namespace
 
 int32_t tile_type(const orr_tensor& weight) {
@@ -192,6 +195,22 @@ Tiles describe_tiles(const orr_tensor& weight, bool transposed) {
     return t;
 }
 
+Tiles place_tiles(orr_prepare* p, uint32_t input, bool transposed) {
+    const Tiles own = describe_tiles(*p->inputs[input], transposed);
+    orr_part part{};
+    part.header = ORR_HEADER(orr_part);
+    char ignored[256];
+    const orr_parts* parts = parts_of(p);
+    if (!parts || !parts->find(p, input, &part) || part.whole->rank != 2 || !can_pack(*part.whole, transposed, ignored, sizeof ignored)) return own;
+    const int64_t first_row = part.first[transposed ? 1 : 0], first_col = part.first[transposed ? 0 : 1];
+    Tiles t = describe_tiles(*part.whole, transposed);
+    // Behind the last column of a weight shaders meet zeros, not its neighbours.
+    if (first_col || first_row % 32 || (own.cols % 32 && own.cols != t.cols)) return own;
+    t.whole = true;
+    t.offset = static_cast<uint64_t>(first_row / 32) * tile_row_bytes(t.type, t.blocks());
+    return t;
+}
+
 orr_status pack_tiles(orr_prepare* p, uint32_t input, const Tiles& tiles, bool transposed) {
     orr_pack pack{};
     pack.header = ORR_HEADER(orr_pack);
@@ -200,7 +219,7 @@ orr_status pack_tiles(orr_prepare* p, uint32_t input, const Tiles& tiles, bool t
     pack.alignment = 256;
     pack.chunks = tiles.stack * tiles.row_tiles();
     pack.pack = transposed ? pack_columns : pack_rows;
-    return p->prepack(p, input, &pack);
+    return tiles.whole ? parts_of(p)->prepack_whole(p, input, &pack) : p->prepack(p, input, &pack);
 }
 
 }  // namespace orrery::vk

@@ -63,6 +63,24 @@ TEST(Gemm, LongSumsAndManyRowsAreCutIntoBlocks) {
     }
 }
 
+TEST(Gemm, TheFirstColumnsOfAPackedMatrix) {
+    for (const auto& [t, n, k, whole] : std::vector<std::array<int64_t, 4>>{{1, 33, 100, 257}, {13, 70, 1100, 1500}, {300, 40, 1024, 1025}}) {
+        const Problem p(t, n, k);
+        Problem wide(t, n, whole);
+        for (int64_t r = 0; r < n; ++r) std::copy_n(p.w.begin() + r * k, k, wide.w.begin() + r * whole);
+        for (const Isa isa : isas()) {
+            std::vector<float> packed(gemm_packed_bytes(n, whole) / 4), dst(static_cast<size_t>(t * n));
+            gemm_pack(isa, wide.w.data(), n, whole, whole, WeightOrder::rows, packed.data(), serial());
+            Workspace workspace(gemm_workspace_bytes(t, n, k, 1));
+            GemmArgs a;
+            a.t = t, a.n = n, a.k = k;
+            a.x = p.x.data(), a.ldx = k, a.w = packed.data(), a.w_k = whole, a.dst = dst.data(), a.dst_row = n;
+            gemm(isa, a, workspace.get(), serial());
+            EXPECT_TRUE(same_bits(dst, p.run(isa, 1))) << isa_name(isa) << " " << k << " of " << whole;
+        }
+    }
+}
+
 TEST(Gemm, ThreadsDoNotChangeBits) {
     for (const auto& [t, n, k] : std::vector<std::array<int64_t, 3>>{{197, 768, 96}, {40, 500, 1300}, {1, 3000, 257}, {300, 100, 1100}}) {
         const Problem p(t, n, k);

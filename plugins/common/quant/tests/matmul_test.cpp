@@ -200,6 +200,36 @@ TEST_P(EveryType, BitsDoNotDependOnTokensRangesOrGathering) {
     }
 }
 
+// Some rows and the first columns of a packed matrix: as if they had been packed by themselves.
+TEST_P(EveryType, PartsOfAPackedMatrix) {
+    const int64_t block = spec().source_elems, rows = 70, first_tile = 1, part_rows = 37, most = 9;
+    const std::vector<int64_t> wholes = block == 256 ? std::vector<int64_t>{1024} : quantised() ? std::vector<int64_t>{1024, 800} : std::vector<int64_t>{700};
+    for (const int64_t cols : wholes) {
+        Weights whole(id(), rows, cols, 31);
+        for (const int64_t part_cols : block == 256 ? std::vector<int64_t>{256, 768} : quantised() ? std::vector<int64_t>{32, 256, 544, 608, 768, 800} : std::vector<int64_t>{1, 255, 513}) {
+            Weights part(id(), part_rows, part_cols, 32);
+            const int64_t whole_bytes = row_bytes(whole.type, cols), part_bytes = row_bytes(whole.type, part_cols);
+            for (int64_t r = 0; r < part_rows; ++r) std::memcpy(&part.src[static_cast<size_t>(r * part_bytes)], &whole.src[static_cast<size_t>((r + first_tile * kTileRows) * whole_bytes)], static_cast<size_t>(part_bytes));
+            part.format.pack(part.src.data(), part_rows, part_cols, 0, part.format.tiles(part_rows), part.packed.data());
+            const std::vector<float> bias = random_rows(1, part_rows, 33);
+            for (const Isa isa : isas()) {
+                for (const int64_t tokens : {int64_t{1}, int64_t{3}, most}) {
+                    const Activations a(tokens, part_cols, 34, isa);
+                    for (const Path path : {Path::kQuantised, Path::kF32}) {
+                        if (path == Path::kQuantised && !quantised()) continue;
+                        const std::vector<float> want = run(path, part, a, isa, tokens, nullptr, {}, bias.data());
+                        std::vector<float> got(want.size(), kGuard);
+                        Product p{&whole.format, whole.packed.data() + first_tile * whole.format.packed_bytes(kTileRows, cols), part_rows, part_cols, tokens, nullptr, got.data(), part_rows, bias.data(), cols};
+                        if (path == Path::kQuantised) matmul(p, a.q, 0, WeightFormat::tiles(part_rows), isa);
+                        else matmul_f32(p, a.x.data(), part_cols, 0, WeightFormat::tiles(part_rows), isa);
+                        ASSERT_EQ(std::memcmp(got.data(), want.data(), want.size() * sizeof(float)), 0) << id() << " " << isa_name(isa) << " " << part_cols << " of " << cols << ", " << tokens << " tokens";
+                    }
+                }
+            }
+        }
+    }
+}
+
 TEST_P(EveryType, BiasIsAddedOnce) {
     const int64_t cols = 1024, rows = 21;
     Weights w(id(), rows, cols, 8);

@@ -46,7 +46,7 @@ orr_status prepare(orr_prepare* p) {
             w.method == linear::Method::kGemm ? flt::gemm_workspace_bytes(plan->tokens, w.rows, w.cols, static_cast<int>(p->threads)) : 0;
         p->workspace(p, plan->bias_bytes + plan->rows_bytes + gemm_bytes);
         p->variant(p, w.variant());
-        return linear::pack_weight(p, kLinearWeight, w, attrs.transposed);
+        return linear::pack_weight(p, kLinearWeight, plan->weight, attrs.transposed);
     });
 }
 
@@ -57,7 +57,8 @@ void run_gemm(const orr_run* run, const Plan& plan, const flt::Epilogue& epilogu
     args.k = plan.weight.cols;
     args.x = data<float>(run->inputs[kLinearX]);
     args.ldx = args.k;
-    args.w = data<float>(run->inputs[kLinearWeight]);
+    args.w = static_cast<const float*>(plan.weight.at(run->inputs[kLinearWeight]->data));
+    args.w_k = plan.weight.stored_cols;
     args.dst = data<float>(run->outputs[0]);
     args.dst_row = args.n;
     args.epilogue = epilogue;

@@ -121,7 +121,8 @@ void run_gemms(const orr_run* run, const Plan& plan, const float* x, const float
         args.k = w.cols;
         args.x = x;
         args.ldx = w.cols;
-        args.w = data<float>(run->inputs[group_weight(i)]);
+        args.w = static_cast<const float*>(w.at(run->inputs[group_weight(i)]->data));
+        args.w_k = w.stored_cols;
         args.dst = gated && i == 1 ? up : data<float>(run->outputs[i]);
         args.dst_row = w.rows;
         args.epilogue.bias = biases[i];

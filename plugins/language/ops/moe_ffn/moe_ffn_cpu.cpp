@@ -93,7 +93,7 @@ orr_status prepare(orr_prepare* p) {
         plan->turn = std::min(plan->tokens, std::max<int64_t>(1, kPairBytes / token_bytes));
         p->workspace(p, plan_workspace(plan, p->threads));
         p->variant(p, plan->gate.variant());
-        const std::pair<uint32_t, const linear::Weight*> weights[] = {{kMoeGate, &plan->gate}, {kMoeUp, &plan->up}, {kMoeDown, &plan->down}};
+        const std::pair<uint32_t, linear::Weight*> weights[] = {{kMoeGate, &plan->gate}, {kMoeUp, &plan->up}, {kMoeDown, &plan->down}};
         for (const auto& [input, weight] : weights) {
             const orr_status status = linear::pack_weight(p, input, *weight, false);
             if (status != ORR_OK) return status;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace orrery::text_generation {
@@ -12,10 +13,10 @@ namespace orrery::text_generation {
 constexpr int64_t kMostDraft = 7;
 
 struct Speculation {
-    enum class Draft { none, lookup, layer_plan };
+    enum class Draft { none, lookup, controls };
     Draft draft = Draft::none;
-    int64_t ngram = 2;       // of lookup: tokens that must agree
-    std::string layer_plan;  // the control's value while drafting
+    int64_t ngram = 2;                                           // of lookup: tokens that must agree
+    std::vector<std::pair<std::string, std::string>> controls;  // of the session while drafting: names and values as JSON
     int64_t most = kMostDraft;
 };
 

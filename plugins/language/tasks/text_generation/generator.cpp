@@ -22,7 +22,9 @@ void append_ids(void* user, const int32_t* ids, uint64_t count) {
 
 json speculation_report(const Speculation& s, const SpeculationCount& n) {
     const auto of = [](uint64_t a, uint64_t b) { return b ? static_cast<double>(a) / static_cast<double>(b) : 0.0; };
-    return {{"draft", s.draft == Speculation::Draft::lookup ? "lookup" : "layer_plan"},
+    std::string names;
+    for (const auto& [name, value] : s.controls) names += (names.empty() ? "" : "+") + name;
+    return {{"draft", s.draft == Speculation::Draft::lookup ? "lookup" : names},
             {"drafted", n.drafted},
             {"accepted", n.accepted},
             {"acceptance", of(n.accepted, n.drafted)},

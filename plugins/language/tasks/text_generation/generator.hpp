@@ -56,11 +56,14 @@ class Generator {
     void settle(Answer& answer);
     int64_t draft_room(const Answer& answer) const;
     void propose(int32_t id, Answer& answer);
-    void draft_with_plan(int32_t id, int64_t most, Answer& answer);
+    void draft_with_controls(int32_t id, int64_t most, Answer& answer);
+    void draft_steps(int32_t id, int64_t most, Answer& answer);
     bool verify(int32_t id, Answer& answer);
     nlohmann::json about(const char* what, const char* entry) const;
     std::string control(const char* name) const;
     void set_control(const char* name, const std::string& value) const;
+    template <class Fn>
+    void with_controls(const Speculation& speculation, Fn&& fn) const;
     bool logits_event(Answer& answer);
     bool put_token(Answer& answer, int32_t id);
     void finish_text(Answer& answer);

@@ -16,7 +16,8 @@ const char* const kRequestDoc =
     "max_tokens 64; temperature 0.8 (0: the likeliest token); top_k 40 (0: all); top_p 0.95; min_p 0; repetition_penalty 1 (prompt and answer); "
     "presence_penalty 0, frequency_penalty 0 (answer); seed 1 (SplitMix64); stop (text or list of texts, never part of the answer); "
     "logit_bias ({\"id\": number}); logits_events false; ignore_eog false; "
-    "speculate: {\"lookup\": 2} (drafts what followed the last 2 tokens before) or {\"layer_plan\": \"0-7,20-27\"} (drafts with these layers alone), with "
+    "speculate: {\"lookup\": 2} (drafts what followed the last 2 tokens before) or controls of the model, {\"layer_plan\": \"0-7,20-27\"}, "
+    "{\"ffn_width\": 0.5} (drafts with the smaller model that they make of it), with "
     "\"draft\": 7 (tokens at most): drafts are verified several tokens a step, and the answer is the same without. "
     "Events: token (id, and the text that is certain by now), text (the rest, after the last token), logits (before penalties, writable), done (the "
     "result). "
@@ -99,20 +100,21 @@ const std::string& messages(const json& value, std::string& dumped) {
 }
 
 Speculation speculation(const json& value) {
-    if (!value.is_object()) bad("speculate is " + shown(value) + ", it takes an object with lookup or layer_plan");
+    if (!value.is_object()) bad("speculate is " + shown(value) + ", it takes an object with lookup, or with controls of the model");
     Speculation s;
     for (const auto& [name, item] : value.items()) {
         if (name == "lookup")
             s.ngram = integer("speculate.lookup", item, 1, 32), s.draft = Speculation::Draft::lookup;
-        else if (name == "layer_plan")
-            s.layer_plan = text("speculate.layer_plan", item), s.draft = Speculation::Draft::layer_plan;
         else if (name == "draft")
             s.most = integer("speculate.draft", item, 1, kMostDraft);
+        else if (item.is_null() || item == "")
+            bad("speculate." + name + " is " + shown(item) + ", the control's value while drafting is wanted");
         else
-            bad("speculate has no field \"" + name + "\"; it has lookup, layer_plan, draft");
+            s.controls.emplace_back(name, json_text(item));
     }
-    const int given = value.contains("lookup") + value.contains("layer_plan");
-    if (given != 1) bad("speculate has " + std::to_string(given) + " of lookup and layer_plan, it takes one");
+    if (s.draft == Speculation::Draft::lookup && !s.controls.empty()) bad("speculate has lookup and the control " + s.controls[0].first + ", it drafts by one of them");
+    if (!s.controls.empty()) s.draft = Speculation::Draft::controls;
+    if (s.draft == Speculation::Draft::none) bad("speculate tells neither lookup nor a control of the model (layer_plan, ffn_width …) to draft with");
     return s;
 }
 

@@ -2,7 +2,8 @@
 // the drafted token stand, the session goes back behind them (Leviathan et al. 2023, arXiv:2211.17192, with a draft that is certain of itself).
 // Each row is chosen from by the sampler of the request, with the random number that its token would have had: greedy or drawn, the
 // answer is that of single steps. This rests on rows that do not depend on their neighbours, which kernels keep up to kMostDraft + 1 of them.
-// Drafts by a shortened plan of the same session: Zhang et al. 2023, arXiv:2309.08168; what they leave in the states is taken back.
+// Drafts by a smaller model in the same session, which controls make of it: fewer layers (Zhang et al. 2023, arXiv:2309.08168), narrower
+// feed-forwards (Devvrit et al. 2023, arXiv:2310.07707). What they leave in the states is taken back.
 #include <algorithm>
 #include <cstring>
 #include <exception>
@@ -19,9 +20,8 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* kVerifyEntry = "forward";
-constexpr const char* kPlanControl = "layer_plan";
 // Controls that say the same of every token, or nothing by themselves. Of others, exits say, a run of several tokens may take another way than runs of one.
-constexpr const char* kTokenwise[] = {kPlanControl, "bypass", "ffn_width", "exit_from", "exit_every", "mindskip_threshold"};
+constexpr const char* kTokenwise[] = {"layer_plan", "bypass", "ffn_width", "exit_from", "exit_every", "mindskip_threshold"};
 
 }  // namespace
 
@@ -36,6 +36,26 @@ std::string Generator::control(const char* name) const {
 
 // value "": neutral
 void Generator::set_control(const char* name, const std::string& value) const { check(api_->session_set_control(session_, name, value.empty() ? nullptr : value.c_str())); }
+
+// Runs fn with the controls of a draft; whatever happens, the session's own stand again behind it.
+template <class Fn>
+void Generator::with_controls(const Speculation& s, Fn&& fn) const {
+    std::vector<std::pair<const char*, std::string>> own;
+    own.reserve(s.controls.size());
+    std::exception_ptr failure;
+    try {
+        for (const auto& [name, value] : s.controls) {
+            own.emplace_back(name.c_str(), control(name.c_str()));
+            set_control(name.c_str(), value);
+        }
+        fn();
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    // The way back is the way there: what stands between was taken once.
+    for (auto at = own.rbegin(); at != own.rend(); ++at) set_control(at->first, at->second);
+    if (failure) std::rethrow_exception(failure);
+}
 
 json Generator::about(const char* what, const char* entry) const {
     orr_text* text = nullptr;
@@ -67,15 +87,19 @@ void Generator::require_speculation(const Speculation& s) {
         throw Error(ORR_ABI_MISMATCH, std::string("text_generation: speculate needs session_control of ") + ORR_EXT_HOST_API + ", the engine has none");
     if (!no_speculation_) no_speculation_ = no_speculation();
     if (!no_speculation_->empty()) throw Error(ORR_UNSUPPORTED, "text_generation: speculate cannot work here: " + *no_speculation_);
+    std::vector<std::string> known;
     for (const json& c : about("controls", nullptr)) {
-        const std::string name = c.value("name", "");
+        const std::string& name = known.emplace_back(c.value("name", ""));
         if (std::find(std::begin(kTokenwise), std::end(kTokenwise), name) == std::end(kTokenwise) && !control(name.c_str()).empty())
             throw Error(ORR_UNSUPPORTED, "text_generation: speculate cannot work here: control " + name + " is set, by which several tokens of one run may take another way than single ones");
     }
-    if (s.draft != Speculation::Draft::layer_plan) return;
-    const std::string own = control(kPlanControl);
-    set_control(kPlanControl, json_text(json(s.layer_plan)));
-    set_control(kPlanControl, own);
+    for (const auto& [name, value] : s.controls) {
+        if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+        std::string names = "lookup, draft";
+        for (const std::string& k : known) names += ", " + k;
+        throw Error(ORR_INVALID_ARGUMENT, "text_generation: speculate has no field \"" + name + "\"; of this model it has " + names);
+    }
+    with_controls(s, [] {});
 }
 
 // Tokens that the session holds and that are certain.
@@ -132,47 +156,51 @@ void Generator::propose(int32_t id, Answer& a) {
         look_up(held_, a.request.speculate.ngram, most, a.proposed);
         held_.pop_back();
     } else {
-        draft_with_plan(id, most, a);
+        draft_with_controls(id, most, a);
     }
     a.count.draft_s += now() - start;
 }
 
-// Single steps through fewer layers. Whatever happens, the session is left as it was found.
-void Generator::draft_with_plan(int32_t id, int64_t most, Answer& a) {
-    const int64_t position = api_->session_position(session_);
-    const std::string own = control(kPlanControl);
-    std::exception_ptr failure;
+// Single steps through the smaller model. Whatever happens, the session is left as it was found.
+void Generator::draft_with_controls(int32_t id, int64_t most, Answer& a) {
+    const Speculation& s = a.request.speculate;
     try {
-        set_control(kPlanControl, json_text(json(a.request.speculate.layer_plan)));
-        sampling::Parameters parameters = a.sampler.parameters();
-        if (!samples_) parameters.temperature = 0;
-        for (int64_t i = 0; i < most; i++) {
-            forward(entry_, samples_ ? "token" : "logits", &id, 1, parameters, sampling::draws(parameters.temperature) ? a.sampler.random_ahead(i) : 0);
-            if (samples_) {
-                id = read_token();
-            } else {
-                size_t width;
-                const float* row = logits_row(0, width);
-                sampling::Candidate room[1];
-                id = sampling::choose(row, static_cast<int64_t>(width), parameters, 0, room);
+        with_controls(s, [&] {
+            const int64_t position = api_->session_position(session_);
+            std::exception_ptr failure;
+            try {
+                draft_steps(id, most, a);
+            } catch (...) {
+                failure = std::current_exception();
             }
-            if (id < 0 || (is_eog(id) && !a.request.ignore_eog)) break;
-            a.proposed.push_back(id);
-        }
-    } catch (...) {
-        failure = std::current_exception();
-    }
-    const orr_status back = api_->session_rollback(session_, position);
-    seen_changes_ = changes();
-    const std::string reason = back == ORR_OK ? "" : api_->error_text();
-    set_control(kPlanControl, own);
-    if (back != ORR_OK) throw Error(back, reason);
-    if (!failure) return;
-    try {
-        std::rethrow_exception(failure);
+            const orr_status back = api_->session_rollback(session_, position);
+            seen_changes_ = changes();
+            check(back);
+            if (failure) std::rethrow_exception(failure);
+        });
     } catch (const Error& e) {
         if (e.code() != ORR_INVALID_ARGUMENT) throw;
-        throw Error(e.code(), "text_generation: speculate.layer_plan \"" + a.request.speculate.layer_plan + "\" runs a layer that the answer itself does not run, or runs one twice: " + e.what());
+        std::string given;
+        for (const auto& [name, value] : s.controls) given += (given.empty() ? "speculate." : ", speculate.") + name + " " + value;
+        throw Error(e.code(), "text_generation: " + given + ": the draft runs a layer that the answer itself does not run, or runs one twice: " + e.what());
+    }
+}
+
+void Generator::draft_steps(int32_t id, int64_t most, Answer& a) {
+    sampling::Parameters parameters = a.sampler.parameters();
+    if (!samples_) parameters.temperature = 0;
+    for (int64_t i = 0; i < most; i++) {
+        forward(entry_, samples_ ? "token" : "logits", &id, 1, parameters, sampling::draws(parameters.temperature) ? a.sampler.random_ahead(i) : 0);
+        if (samples_) {
+            id = read_token();
+        } else {
+            size_t width;
+            const float* row = logits_row(0, width);
+            sampling::Candidate room[1];
+            id = sampling::choose(row, static_cast<int64_t>(width), parameters, 0, room);
+        }
+        if (id < 0 || (is_eog(id) && !a.request.ignore_eog)) break;
+        a.proposed.push_back(id);
     }
 }
 
