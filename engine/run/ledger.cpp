@@ -21,7 +21,11 @@ void each_part(const Program& program, Fn&& fn) {
         }
 }
 
+constexpr std::string_view kDepth = "exit.depth";
+
 }  // namespace
+
+bool tells_depth(std::string_view path) { return path.ends_with(kDepth) && (path.size() == kDepth.size() || path[path.size() - kDepth.size() - 1] == '.'); }
 
 size_t Ledger::place(const std::string& layer, const std::string& name) {
     const auto [at, fresh] = places_.emplace(std::pair(layer, name), parts_.size());
@@ -41,7 +45,22 @@ void Ledger::add_parts(const Program& program, PlanWork& work) {
         if (!part.empty()) work.parts.push_back({place(layer, part), region}), layers.insert(layer);
     });
     work.layers = layers.size();
+    make_room(work);
+}
+
+void Ledger::make_room(const PlanWork& work) {
     if (depths_.size() <= work.layers) depths_.resize(work.layers + 1, 0);
+}
+
+void Ledger::add_stacks(const Plan& plan, PlanWork& work) {
+    for (const PlanOutput& o : plan.outputs()) {
+        if (!tells_depth(o.name) || o.on_device) continue;
+        const std::string name = o.name.substr(0, o.name.size() - kDepth.size()) + "layers";
+        auto at = std::find_if(stacks_.begin(), stacks_.end(), [&](const Stack& s) { return s.name == name; });
+        if (at == stacks_.end()) at = stacks_.insert(at, {name, {}, 0});
+        if (at->depth.size() < static_cast<size_t>(o.tensor->shape[0])) at->depth.resize(static_cast<size_t>(o.tensor->shape[0]));
+        work.stacks.push_back({static_cast<size_t>(at - stacks_.begin()), o.tensor});
+    }
 }
 
 void Ledger::add_plain_parts(const Program& program, PlanWork& work) {
@@ -51,7 +70,7 @@ void Ledger::add_plain_parts(const Program& program, PlanWork& work) {
     work.has_plain = true;
 }
 
-void Ledger::record(const PlanWork& work, const Plan& plan, int64_t tokens, uint64_t time_ns) noexcept {
+void Ledger::record(const PlanWork& work, const Plan& plan, int64_t tokens, int64_t sequences, uint64_t time_ns) noexcept {
     for (Part& p : parts_) p.now = p.plain_now = false;
     for (const PlanWork::Part& p : work.parts)
         if (plan.took(p.region)) parts_[p.place].now = parts_[parts_[p.place].of_layer].now = true;
@@ -59,7 +78,7 @@ void Ledger::record(const PlanWork& work, const Plan& plan, int64_t tokens, uint
     Sum run;
     run.runs = 1;
     run.time_ns = time_ns;
-    run.tokens = static_cast<uint64_t>(plan.advance());
+    run.tokens = static_cast<uint64_t>(plan.advance() * plan.batch());
     run.has_plain = work.has_plain;
     for (size_t r = 0; r < work.regions.size(); r++)
         if (plan.took(static_cast<uint32_t>(r))) run.flops += work.regions[r].flops_at(tokens), run.weight_bytes += static_cast<double>(work.regions[r].weight_bytes);
@@ -71,8 +90,18 @@ void Ledger::record(const PlanWork& work, const Plan& plan, int64_t tokens, uint
         run.ran[kind(p)] += p.now;
         run.plain[kind(p)] += p.plain_now;
     }
-    if (run.ran[0] < depths_.size()) depths_[run.ran[0]]++;
     last_ = run;
+    for (Stack& s : stacks_) s.count = 0;
+    for (const PlanWork::Stack& s : work.stacks) {
+        Stack& stack = stacks_[s.place];
+        stack.count = static_cast<size_t>(s.depth->shape[0]);
+        for (size_t b = 0; b < stack.count; b++) stack.depth[b] = static_cast<uint64_t>(static_cast<const float*>(s.depth->data)[b]);
+    }
+    if (sequences < 0) {
+        sequences = plan.batch();
+        for (const PlanWork::Stack& s : work.stacks) sequences = std::max(sequences, s.depth->shape[0]);
+    }
+    record_depths(work, *this, 0, sequences);
     total_.runs++;
     total_.time_ns += time_ns;
     total_.tokens += run.tokens;
@@ -84,9 +113,22 @@ void Ledger::record(const PlanWork& work, const Plan& plan, int64_t tokens, uint
     total_.has_plain = total_.has_plain && run.has_plain;
 }
 
+// Of a stack as many layers ran as its deepest sequence took.
+void Ledger::record_depths(const PlanWork& work, const Ledger& first, size_t first_row, int64_t sequences) noexcept {
+    for (size_t b = first_row; b < first_row + static_cast<size_t>(sequences); b++) {
+        uint64_t depth = first.last_.ran[0];
+        for (const PlanWork::Stack& s : work.stacks) {
+            const Stack& stack = first.stacks_[s.place];
+            if (b < stack.count) depth -= std::min(depth, *std::max_element(stack.depth.begin(), stack.depth.begin() + static_cast<std::ptrdiff_t>(stack.count)) - stack.depth[b]);
+        }
+        if (depth < depths_.size()) depths_[depth]++;
+    }
+}
+
 void Ledger::clear() {
     for (Part& p : parts_) p.ran = p.plain = 0;
     std::fill(depths_.begin(), depths_.end(), 0);
+    for (Stack& s : stacks_) s.count = 0;
     last_ = total_ = {};
 }
 
@@ -112,7 +154,10 @@ nlohmann::ordered_json Ledger::describe() const {
     for (const Part& p : parts_)
         if (!p.name.empty() && p.plain > p.ran)
             skipped.push_back({{"path", p.layer + "." + p.name}, {"runs", p.plain - p.ran}, {"rate", static_cast<double>(p.plain - p.ran) / static_cast<double>(p.plain)}});
-    return {{"last", tell(last_)}, {"total", tell(total_)}, {"depths", depths}, {"skipped", skipped}};
+    Json last = tell(last_);
+    for (const Stack& s : stacks_)
+        if (s.count) last["exits"][s.name] = std::vector<uint64_t>(s.depth.begin(), s.depth.begin() + static_cast<std::ptrdiff_t>(s.count));
+    return {{"last", last}, {"total", tell(total_)}, {"depths", depths}, {"skipped", skipped}};
 }
 
 }  // namespace orrery

@@ -12,6 +12,9 @@
 
 namespace orrery {
 
+// "exit.depth", "decoder.exit.depth": f32 [B], how many layers of the stack ran for each sequence (plugins/common/model/early_exit.h).
+bool tells_depth(std::string_view path);
+
 // Of one plan.
 struct PlanWork {
     struct Part {
@@ -24,6 +27,11 @@ struct PlanWork {
     std::vector<Part> parts;
     std::vector<size_t> plain_parts;  // places
     size_t layers = 0;                // at most, of one run
+    struct Stack {
+        size_t place;             // in the ledger
+        const orr_tensor* depth;  // of each sequence
+    };
+    std::vector<Stack> stacks;  // that sequences leave by themselves
 };
 
 class Ledger {
@@ -31,8 +39,13 @@ class Ledger {
     // Finds or makes places for what is in a plan: paths that end in ".mixer.output", ".ffn.output" and ".output" behind "layers.N".
     void add_parts(const Program& program, PlanWork& work);
     void add_plain_parts(const Program& program, PlanWork& work);
-    // A run has ended; does not allocate. tokens: that append states hold now.
-    void record(const PlanWork& work, const Plan& plan, int64_t tokens, uint64_t time_ns) noexcept;
+    void add_stacks(const Plan& plan, PlanWork& work);
+    // Room to count runs of the plan in.
+    void make_room(const PlanWork& work);
+    // A run has ended; does not allocate. tokens: that append states hold now; sequences: of this session; -1: all of the run.
+    void record(const PlanWork& work, const Plan& plan, int64_t tokens, int64_t sequences, uint64_t time_ns) noexcept;
+    // The same of a session that was stepped with the one that recorded it: how deep its sequences went, the rows from first_row on.
+    void record_depths(const PlanWork& work, const Ledger& first, size_t first_row, int64_t sequences) noexcept;
     void clear();
     nlohmann::ordered_json describe() const;
 
@@ -52,9 +65,15 @@ class Ledger {
     size_t place(const std::string& layer, const std::string& name);
     static size_t kind(const Part& p) { return p.name.empty() ? 0 : p.name == "mixer" ? 1 : 2; }
     static nlohmann::ordered_json tell(const Sum& sum);
+    struct Stack {
+        std::string name;             // "layers", "decoder.layers"
+        std::vector<uint64_t> depth;  // of the last run, by sequence
+        size_t count = 0;             // of them; 0: the last run did not have it
+    };
+    std::vector<Stack> stacks_;
     std::vector<Part> parts_;
     std::map<std::pair<std::string, std::string>, size_t> places_;
-    std::vector<uint64_t> depths_;  // runs by the number of layers that ran
+    std::vector<uint64_t> depths_;  // sequences of runs by the number of layers that ran for them
     Sum last_, total_;
 };
 

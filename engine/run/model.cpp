@@ -6,6 +6,7 @@
 #include "engine/platform/cpu.hpp"
 #include "engine/registry/json_text.hpp"
 #include "engine/registry/error_text.hpp"
+#include "engine/run/ledger.hpp"
 #include "engine/run/state.hpp"
 
 namespace orrery {
@@ -154,7 +155,11 @@ std::shared_ptr<const Program> Model::build(const std::string& entry, const Cont
     const orr_status status = ask_plugin([&] { return arch_->build(config_, &source_.base, entry.c_str(), builder.table()); }, doing);
     if (!builder.failed()) check(status, doing());  // else what the builder saw comes first
     try {
-        return std::make_shared<const Program>(builder.finish());
+        Program made = builder.finish();
+        // What each sequence's exits were goes into the work report, so it is there after every run.
+        for (size_t v = 1; v < made.values.size(); v++)
+            if (tells_depth(made.values[v].name) && made.values[v].dims.size() == 1) made.outputs.push_back({made.values[v].name, static_cast<orr_value>(v), true});
+        return std::make_shared<const Program>(std::move(made));
     } catch (const Error& e) {
         throw Error(e.code(), files_->path() + ": " + e.what());
     }

@@ -286,6 +286,7 @@ void Session::count_work(PlanEntry& e, const Program& program, const Binding& bi
         return orrery::count_work(engine.host(), engine.registry(), engine.memory(), model_->weights(), model_->prepared(e.signature.entry, variant, wanted, options_.rewrites, options_.numerics), bound, team_);
     };
     ledger_.add_parts(program, e.work);
+    ledger_.add_stacks(*e.plan, e.work);
     e.work.regions = count(variant_, binding.wanted);
     if (!variant_.controls) {
         e.work.plain = e.work.regions[0];
@@ -371,6 +372,7 @@ void Session::begin_sharing(const RunRequest& request, const Share& share, Sessi
     }
     if (other_count == 0) choose_variant();
     PlanEntry& e = find_plan(r, share, total_batch);
+    for (size_t m = 1; m < members_.size(); m++) members_[m]->ledger_.make_room(e.work);
     current_ = &e;
     try {
         make_room();
@@ -558,7 +560,12 @@ bool Session::step(uint64_t budget_ns) {
     }
     run_ns_ += now_ns() - started;
     if (next_step_ < total) return false;
-    ledger_.record(current_->work, plan, position_ + plan.advance(), run_ns_);
+    ledger_.record(current_->work, plan, position_ + plan.advance(), members_.size() > 1 ? options_.batch : -1, run_ns_);
+    auto row = static_cast<size_t>(options_.batch);
+    for (size_t m = 1; m < members_.size(); m++) {
+        members_[m]->ledger_.record_depths(current_->work, ledger_, row, members_[m]->options_.batch);
+        row += static_cast<size_t>(members_[m]->options_.batch);
+    }
     commit();
     return true;
 }

@@ -33,7 +33,22 @@ class Exits : public testing::TestWithParam<std::tuple<const char*, const char*,
         values_ = read_tensors(folder_ + "/exits.safetensors");
     }
     std::string device() const { return std::get<1>(GetParam()); }
-    std::string entry() const { return std::get<2>(GetParam()); }
+    bool speech() const { return std::get<0>(GetParam()) == std::string("whisper"); }
+    std::string entry() const { return speech() && std::get<2>(GetParam()) == std::string("forward") ? "decode" : std::get<2>(GetParam()); }
+    std::string prefix() const { return speech() ? "decoder." : ""; }
+    // What a decoder of another's output reads is there already. row: -1: all of the batch
+    void encode(const Session& s, int64_t batch, int64_t row = -1) const {
+        if (!speech()) return;
+        const Tensor features = read_tensors(folder_ + "/inputs.safetensors").at("input_features");
+        model_tests::run(s, {{"input_features", row < 0 ? features.cut(0, 0, batch) : features.cut(0, row, row + 1)}}, "encode");
+    }
+    Tensor logits(const Session& s, const Tensor& ids) const { return model_tests::run(s, {{speech() ? "decoder_input_ids" : "input_ids", ids}}, entry().c_str()).at("logits"); }
+    // How many layers ran for each sequence.
+    std::vector<int64_t> exits(const Session& s, int64_t batch) const {
+        const Json last = work_of(s)["last"];
+        if (last.contains("exits")) return last["exits"][prefix() + "layers"];
+        return std::vector<int64_t>(static_cast<size_t>(batch), last["layers"]["run"]);
+    }
     Session session(const Json& run) const {
         Session s = make_session(model_, [&](orr_session_options& o) { o.batch = run["batch"]; });
         for (const auto& [name, value] : run["controls"].items()) set_control(s, name, name == "mindskip" ? Json(folder_ + "/" + value.get<std::string>()) : value);
@@ -44,7 +59,7 @@ class Exits : public testing::TestWithParam<std::tuple<const char*, const char*,
     Json golden_;
     Tensors values_;
 };
-INSTANTIATE_TEST_SUITE_P(Cases, Exits, testing::Combine(testing::Values("llama", "gpt2"), testing::Values("cpu", "vulkan"), testing::Values("forward", "next")),
+INSTANTIATE_TEST_SUITE_P(Cases, Exits, testing::Combine(testing::Values("llama", "gpt2", "whisper"), testing::Values("cpu", "vulkan"), testing::Values("forward", "next")),
                          [](const auto& info) { return std::string(std::get<0>(info.param)) + "_" + std::get<1>(info.param) + "_" + std::get<2>(info.param); });
 
 TEST_P(Exits, GiveWhatPyTorchGives) {
@@ -53,17 +68,26 @@ TEST_P(Exits, GiveWhatPyTorchGives) {
     for (const Json& run : golden_["runs"]) {
         const Session s = session(run);
         const int64_t batch = run["batch"], prompt = golden_["prompt"];
+        encode(s, batch);
+        const Json before = work_of(s);
         const Tensor& want = values_.at(run["name"]);  // [B, runs, V]
-        std::vector<int64_t> depths;
+        std::vector<std::vector<int64_t>> depths;
         for (int64_t at = 0, step = 0; at < ids.shape[1]; at += at ? 1 : prompt, step++) {
-            Tensor got = model_tests::run(s, {{"input_ids", rows(ids, batch, at, at ? at + 1 : prompt)}}, entry().c_str()).at("logits");
+            Tensor got = logits(s, rows(ids, batch, at, at ? at + 1 : prompt));
             if (got.shape.size() == 3) got = got.cut(1, got.shape[1] - 1, got.shape[1]);
             Tensor expected = want.cut(1, step, step + 1);
             got.shape = expected.shape;
             EXPECT_LE(difference(got, expected), kTolerance) << run["name"] << ", run " << step;
-            depths.push_back(work_of(s)["last"]["layers"]["run"]);
+            const Json last = work_of(s)["last"];
+            depths.push_back(exits(s, batch));
+            EXPECT_EQ(last["layers"]["run"], *std::max_element(depths.back().begin(), depths.back().end())) << run["name"];
+            EXPECT_EQ(last["tokens"], batch * (at ? 1 : prompt));
         }
-        EXPECT_EQ(depths, run["depths"].get<std::vector<int64_t>>()) << run["name"];
+        EXPECT_EQ(depths, run["depths"].get<std::vector<std::vector<int64_t>>>()) << run["name"];
+        std::map<std::string, int64_t> by_depth = before["depths"].get<std::map<std::string, int64_t>>();
+        for (const auto& one : depths)
+            for (const int64_t d : one) by_depth[std::to_string(d)]++;
+        EXPECT_EQ(work_of(s)["depths"], Json(by_depth)) << run["name"];
         // By layer and occurrence: the plan runs layers 0 and 1 several times.
         std::map<std::string, int64_t> skipped;
         const Json work = work_of(s);
@@ -74,11 +98,37 @@ TEST_P(Exits, GiveWhatPyTorchGives) {
     }
 }
 
+TEST_P(Exits, SequencesOfABatchLeaveAsTheyWouldAlone) {
+    const Tensor& ids = values_.at("ids");
+    const int64_t prompt = golden_["prompt"];
+    bool apart = false;
+    for (Json run : golden_["runs"]) {
+        if (run["batch"] != 2) continue;
+        const Session both = session(run);
+        run["batch"] = 1;
+        const Session one[] = {session(run), session(run)};
+        encode(both, 2);
+        for (int64_t b = 0; b < 2; b++) encode(one[b], 1, b);
+        for (int64_t at = 0; at < ids.shape[1]; at += at ? 1 : prompt) {
+            const Tensor tokens = rows(ids, 2, at, at ? at + 1 : prompt);
+            const Tensor got = logits(both, tokens);
+            for (int64_t b = 0; b < 2; b++) {
+                Tensor own{ORR_TYPE_I32, {1, tokens.shape[1]}, tokens.cut(0, b, b + 1).bytes};
+                EXPECT_SAME_BITS(got.cut(0, b, b + 1), logits(one[b], own)) << run["name"] << ", tokens from " << at;
+            }
+            const std::vector<int64_t> depths = exits(both, 2);
+            apart = apart || depths[0] != depths[1];
+        }
+    }
+    EXPECT_TRUE(apart);
+}
+
 TEST_P(Exits, NeutralValuesLeaveThePlanAlone) {
     const Session plain = make_session(model_), neutral = make_session(model_);
-    for (const auto& [name, value] : std::map<std::string, Json>{{"exit_confidence", 1.0}, {"exit_similarity", 1}, {"exit_from", 1}, {"exit_every", 2}}) set_control(neutral, name, value);
-    const std::vector<int32_t> ids = some_ids(6, 41);
-    EXPECT_SAME_BITS(feed(neutral, ids, entry().c_str()), feed(plain, ids, entry().c_str()));
+    for (const auto& [name, value] : std::map<std::string, Json>{{"exit_confidence", 1.0}, {"exit_similarity", 1}, {"exit_from", 1}, {"exit_every", 2}}) set_control(neutral, prefix() + name, value);
+    for (const Session* s : {&plain, &neutral}) encode(*s, 1);
+    const Tensor ids = ids_tensor(some_ids(6, 41));
+    EXPECT_SAME_BITS(logits(neutral, ids), logits(plain, ids));
     // The steps alone: how a device's submissions are cut follows its speed.
     EXPECT_EQ(description(neutral, "plan", "steps", entry().c_str()), description(plain, "plan", "steps", entry().c_str()));
     const Json work = work_of(plain);
@@ -101,6 +151,21 @@ class LeavingOut : public testing::TestWithParam<const char*> {
             if (name.find("mlp") != std::string::npos) ffn_ += tensor.bytes.size();
             if (name.find("k_proj") != std::string::npos || name.find("v_proj") != std::string::npos) keys_ += tensor.bytes.size();
         }
+    }
+    // Softmax's best of the logits behind layer 0 for one more token, between those of two sequences.
+    double confidence_between(const std::vector<int32_t>& first, int32_t then, const std::vector<int32_t>& second, int32_t other) const {
+        double sum = 0;
+        for (const auto& [ids, token] : {std::pair(first, then), std::pair(second, other)}) {
+            const Session s = make_session(model_);
+            set_control(s, "exit_confidence", 0);
+            feed(s, ids);
+            const auto logits = feed(s, {token}).floats();
+            const double most = *std::max_element(logits.begin(), logits.end());
+            double all = 0;
+            for (const float x : logits) all += std::exp(x - most);
+            sum += 1 / all;
+        }
+        return sum / 2;
     }
     Model model_;
     uint64_t bytes_ = 0, layer_ = 0, ffn_ = 0, keys_ = 0;  // of weights: all that are multiplied by; layer 1; of it the ffn; keys and values
@@ -179,9 +244,10 @@ TEST_P(LeavingOut, TokensThatLeftEarlyAreSeenByLaterOnes) {
     EXPECT_SAME_BITS(feed(forked, {9}), feed(again, {9}));
 }
 
-TEST_P(LeavingOut, SessionsOfABatchLeaveTogether) {
+TEST_P(LeavingOut, SessionsSteppedTogetherLeaveEachByItself) {
     const Session a = make_session(model_), b = make_session(model_), both = make_session(model_, [](orr_session_options& o) { o.batch = 2; });
-    for (const Session* s : {&a, &b, &both}) set_control(*s, "exit_confidence", 0.3);
+    // Between what the two are confident of behind layer 0.
+    for (const Session* s : {&a, &b, &both}) set_control(*s, "exit_confidence", confidence_between(part(ids_, 0, 2), 5, part(ids_, 2, 4), 6));
     feed(a, {ids_[0], ids_[1]}), feed(b, {ids_[2], ids_[3]});
     Tensor prompt = ids_tensor(part(ids_, 0, 4)), pair = ids_tensor({5, 6});
     prompt.shape = {2, 2}, pair.shape = {2, 1};
@@ -196,6 +262,11 @@ TEST_P(LeavingOut, SessionsOfABatchLeaveTogether) {
     check(orr_session_output(a.get(), "logits", &out));
     ASSERT_EQ(out.size_bytes, want.bytes.size());
     EXPECT_EQ(std::memcmp(out.data, want.bytes.data(), want.bytes.size()), 0);
+    const Json exits = work_of(both)["last"]["exits"]["layers"], depths = {work_of(a)["depths"], work_of(b)["depths"]};
+    EXPECT_NE(exits[0], exits[1]);
+    for (size_t i = 0; i < 2; i++)  // the prompt, then this step
+        EXPECT_EQ(depths[i], exits[i] == 2 ? Json({{"2", 2}}) : Json({{"1", 1}, {"2", 1}}));
+    EXPECT_EQ(work_of(both)["depths"], Json({{"1", 1}, {"2", 3}}));
 }
 
 TEST_P(LeavingOut, SaysWhatIsWrong) {
@@ -225,9 +296,59 @@ TEST_P(EncoderExits, BySimilarity) {
     for (const Json& one : golden["runs"]) {
         const Session s = make_session(model, [](orr_session_options& o) { o.batch = 2; });
         for (const auto& [name, value] : one["controls"].items()) set_control(s, name, value);
-        EXPECT_LE(difference(run(s, {{"input_ids", values.at("ids")}}).at("last_hidden_state"), values.at(one["name"])), kTolerance) << one["name"];
-        EXPECT_EQ(work_of(s)["last"]["layers"]["run"], one["depth"]) << one["name"];
+        Tensors inputs{{"input_ids", values.at("ids")}};
+        if (one["padded"]) inputs["attention_mask"] = values.at("mask");
+        EXPECT_LE(difference(run(s, inputs).at("last_hidden_state"), values.at(one["name"])), kTolerance) << one["name"];
+        EXPECT_EQ(work_of(s)["last"]["exits"]["layers"], one["depths"]) << one["name"];
     }
+}
+
+// Every stack by itself: CLIP's towers, Whisper's encoder.
+class StackExits : public testing::TestWithParam<std::tuple<const char*, const char*>> {
+  protected:
+    void SetUp() override {
+        const auto [name, device] = GetParam();
+        if (!usable(device)) GTEST_SKIP() << "no Vulkan device";
+        model_ = open_golden(name, nullptr, device);
+        golden_ = Json::parse(read_file(golden_folder(name) + "/encoder_exits.json"));
+        values_ = read_tensors(golden_folder(name) + "/encoder_exits.safetensors");
+        inputs_ = read_tensors(golden_folder(name) + "/inputs.safetensors");
+        entry_ = golden_["entry"];
+        if (entry_ == "encode") inputs_.erase("decoder_input_ids");
+    }
+    Tensors run_with(const Json& controls, Json* work = nullptr) const {
+        const Session s = make_session(model_, [](orr_session_options& o) { o.batch = 2; });
+        for (const auto& [name, value] : controls.items()) set_control(s, name, value);
+        Tensors outputs = run(s, inputs_, entry_.c_str());
+        if (work) *work = work_of(s)["last"];
+        return outputs;
+    }
+    Model model_;
+    Json golden_;
+    Tensors values_, inputs_;
+    std::string entry_;
+};
+INSTANTIATE_TEST_SUITE_P(Cases, StackExits, testing::Combine(testing::Values("clip_first_eos", "patchtst_std_masked", "vit_classifier", "whisper"), testing::Values("cpu", "vulkan")),
+                         [](const auto& info) { return std::string(std::get<0>(info.param)) + "_" + std::get<1>(info.param); });
+
+TEST_P(StackExits, BySimilarity) {
+    ASSERT_FALSE(golden_["runs"].empty());
+    for (size_t i = 0; i < golden_["runs"].size(); i++) {
+        const Json& one = golden_["runs"][i];
+        Json work;
+        const Tensors got = run_with(one["controls"], &work);
+        for (const std::string name : golden_["outputs"]) EXPECT_LE(difference(got.at(name), values_.at(std::to_string(i) + ":" + name)), kTolerance) << one["controls"];
+        EXPECT_EQ(work["exits"], one["depths"]) << one["controls"];
+    }
+}
+
+TEST_P(StackExits, NotAtNeutralValues) {
+    Json neutral;
+    for (const auto& [name, value] : golden_["runs"][0]["controls"].items())
+        if (name.ends_with("exit_similarity")) neutral[name] = 1;
+    const Tensors plain = run_with(Json::object()), same = run_with(neutral);
+    ASSERT_EQ(plain.size(), same.size());
+    for (const auto& [name, value] : plain) EXPECT_SAME_BITS(same.at(name), value);
 }
 
 }  // namespace

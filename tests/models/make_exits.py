@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Golden values of early exits and of router-gated attention, by PyTorch: the modules of transformers' own models, called layer by layer here.
 
-make_exits.py GOLDEN writes exits.json and exits.safetensors (and routers.safetensors) beside the checkpoints of llama, gpt2 and bert. Needs torch,
-transformers, safetensors; what is committed is of transformers 5.23.0, torch 2.15.0, seed 7.
+make_exits.py GOLDEN writes exits.json and exits.safetensors (and routers.safetensors) beside the checkpoints of llama, gpt2, whisper (its decoder),
+bert, and encoder_exits.json and .safetensors beside those of clip, patchtst, vit and whisper. Needs torch, transformers, safetensors; what is committed
+is of transformers 5.23.0, torch 2.15.0, seed 7.
 
 A decoder reads a prompt, then one token a run. A run looks behind layers for an exit: one token's best softmax probability by final norm and
 head, or the least cosine of a layer's input and output. Layers left out take their keys and values from the state at the exit (Elbayad et al.
-2020, arXiv:1910.10073, section 3). Router-gated attention: x + attention(norm(x)) where sigmoid(router(mean over tokens of norm(x))) is at
+2020, arXiv:1910.10073, section 3). Each sequence of a batch is run by itself here: it leaves where it would alone. Router-gated attention: x + attention(norm(x)) where sigmoid(router(mean over tokens of norm(x))) is at
 least the threshold, else x; keys and values are written either way, as in CASE-Lab-UMD/Router-Tuning-Mixture-of-Depths,
 utils/model/model_patch.py (granularity attn_sequence).
 """
@@ -17,7 +18,7 @@ import sys
 import numpy as np
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 PLAN_TEXT, PLAN = "0-1,1-0,0*2,1*2", [0, 1, 1, 0, 0, 0, 1, 1]
@@ -99,8 +100,44 @@ class Gpt2:
         return self.model.lm_head(self.model.transformer.ln_f(x))
 
 
+class Whisper:
+    """The decoder; `encoded` is what the encoder gave for the sequence at hand."""
+
+    def __init__(self, folder):
+        self.model = transformers.WhisperForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).double().eval()
+        self.layers, self.config = self.model.model.decoder.layers, self.model.config
+
+    def embed(self, ids, past):
+        d = self.model.model.decoder
+        return d.embed_tokens(ids) + d.embed_positions.weight[past:past + ids.shape[1]][None]
+
+    def normed(self, layer, x):
+        return self.layers[layer].self_attn_layer_norm(x)
+
+    def heads(self, x):
+        return x.unflatten(-1, (self.config.decoder_attention_heads, -1)).transpose(1, 2)
+
+    def keys(self, layer, h):
+        a = self.layers[layer].self_attn
+        return self.heads(a.k_proj(h)), self.heads(a.v_proj(h))
+
+    def mixer(self, layer, h, k, v, past):
+        a = self.layers[layer].self_attn
+        return a.out_proj(attend(self.heads(a.q_proj(h)), k, v, past).transpose(1, 2).flatten(2))
+
+    def ffn(self, layer, x):
+        b = self.layers[layer]
+        a = b.encoder_attn
+        q, k, v = self.heads(a.q_proj(b.encoder_attn_layer_norm(x))), self.heads(a.k_proj(self.encoded)), self.heads(a.v_proj(self.encoded))
+        cross = a.out_proj(attend(q, k, v, self.encoded.shape[1]).transpose(1, 2).flatten(2))
+        return cross + b.fc2(b.activation_fn(b.fc1(b.final_layer_norm(x + cross))))
+
+    def logits(self, x):
+        return self.model.proj_out(self.model.model.decoder.layer_norm(x))
+
+
 class Decoder:
-    """One batch of sequences under given controls."""
+    """One sequence under given controls."""
 
     def __init__(self, model, plan, controls, routers=None):
         self.model, self.plan, self.routers = model, plan, routers
@@ -108,9 +145,14 @@ class Decoder:
         self.similarity = controls.get("exit_similarity", 1)
         self.first, self.every = controls.get("exit_from", 0), controls.get("exit_every", 1)
         self.threshold = controls.get("mindskip_threshold", 0.5)
-        self.cache = [None] * len(plan)
+        self.depths, self.seen, self.skips = [], {"confidence": [], "similarity": [], "router": []}, []
+        self.fresh()
+
+    def fresh(self):
+        """Another sequence; what was seen stays."""
+        self.cache = [None] * len(self.plan)
         self.past = 0
-        self.depths, self.seen, self.skipped = [], {"confidence": [], "similarity": [], "router": []}, [0] * len(plan)
+        return self
 
     def remember(self, step, h):
         k, v = self.model.keys(self.plan[step], h)
@@ -130,7 +172,7 @@ class Decoder:
         if gate.any():
             x = torch.where(gate, x + m.mixer(layer, h, *self.cache[step], self.past), x)
         else:
-            self.skipped[step] += 1
+            self.skips[-1][step] = True
         return x + m.ffn(layer, x)
 
     def leaves(self, before, after):
@@ -147,6 +189,7 @@ class Decoder:
     def run(self, ids):
         x = self.model.embed(ids, self.past)
         depth = len(self.plan)
+        self.skips.append([False] * depth)
         for step in range(len(self.plan)):
             if step >= depth:  # left: what the layer keeps comes from the state at the exit
                 self.remember(step, self.model.normed(self.plan[step], x))
@@ -160,7 +203,7 @@ class Decoder:
         return self.model.logits(x)
 
     def walk(self, ids):
-        return [self.run(ids[:, :PROMPT])] + [self.run(ids[:, i:i + 1]) for i in range(PROMPT, TOKENS)]
+        return [self.run(ids[:, :PROMPT])] + [self.run(ids[:, i:i + 1]) for i in range(PROMPT, ids.shape[1])]
 
     def margin(self):
         gaps = [abs(p - t) for kind, t in (("confidence", self.confidence), ("similarity", self.similarity)) if t < 1 for p in self.seen[kind]]
@@ -176,41 +219,72 @@ def between(numbers, share):
     return round(float(s[best] + s[best + 1]) / 2, 6)
 
 
-def decoder_case(folder, model):
+def apart(seen, depths):
+    """Thresholds at which the sequences leave behind different layers, two of them; another where they may do as they like."""
+    found = []
+    s = np.sort(seen)
+    for low, high in sorted(zip(s, s[1:]), key=lambda pair: pair[0] - pair[1]):
+        threshold = round(float(low + high) / 2, 6)
+        if high - low > 4 * MARGIN and len(set(depths(threshold))) > 1 and len(found) < 2:
+            found.append(threshold)
+    assert found
+    return found + [between(seen, 0.9)]
+
+
+def decoder_case(folder, model, encoder_inputs=None):
     torch.manual_seed(7)
     tensors, runs = {}, []
-    ids = torch.randint(3, model.config.vocab_size, (2, TOKENS))
-    whole = Decoder(model, list(range(len(model.layers))), {})
-    ours = torch.cat([y for y in whole.walk(ids)], 1)
+    speech = isinstance(model, Whisper)
+    count = 12 if speech else TOKENS  # whisper's here has no more positions
+    prefix = "decoder." if speech else ""
+    ids = torch.randint(3, model.config.vocab_size, (2, count))
     with torch.no_grad():
-        assert (ours - model.model(ids).logits).abs().max() < 1e-9, "this walk is not the model"
+        encoded = model.model.model.encoder(encoder_inputs).last_hidden_state if speech else None
+        whole = Decoder(model, list(range(len(model.layers))), {})
+        if speech:
+            model.encoded = encoded
+        ours = torch.cat([y for y in whole.walk(ids)], 1)
+        theirs = model.model(encoder_inputs, decoder_input_ids=ids) if speech else model.model(ids)
+        assert (ours - theirs.logits).abs().max() < 1e-9, "this walk is not the model"
+
+    def walk(d, b):
+        if speech:
+            model.encoded = encoded[b:b + 1]
+        return d.walk(ids[b:b + 1])
 
     def add(name, batch, controls, routers=None, files=None):
-        d = Decoder(model, PLAN, controls, routers)
-        logits = d.walk(ids[:batch])
-        assert d.margin() > MARGIN, (name, d.margin())
-        tensors[name] = torch.cat([y[:, -1:] for y in logits], 1).float().contiguous()  # [B, runs, V]
-        runs.append({"name": name, "batch": batch, "controls": {"layer_plan": PLAN_TEXT, **controls, **(files or {})}, "depths": d.depths, "mixers_skipped": d.skipped})
-        print(folder.name, name, d.depths, d.skipped, f"margin {d.margin():.2g}")
+        alone = []
+        for b in range(batch):
+            d = Decoder(model, PLAN, controls, routers)
+            logits = walk(d, b)
+            assert d.margin() > MARGIN, (name, d.margin())
+            alone.append((d, torch.cat([y[:, -1:] for y in logits], 1)))
+        tensors[name] = torch.cat([y for _, y in alone]).float().contiguous()  # [B, runs, V]
+        depths = [[d.depths[i] for d, _ in alone] for i in range(len(alone[0][0].depths))]
+        skipped = [sum(all(d.skips[i][step] for d, _ in alone) for i in range(len(depths))) for step in range(len(PLAN))]
+        runs.append({"name": name, "batch": batch, "controls": {prefix + name: value for name, value in {"layer_plan": PLAN_TEXT, **controls, **(files or {})}.items()}, "depths": depths, "mixers_skipped": skipped})
+        print(folder.name, name, depths, skipped)
 
     for batch in (1, 2):
         full = Decoder(model, PLAN, {})
-        full.walk(ids[:batch])
+        for b in range(batch):
+            walk(full.fresh(), b)
         for share in (0.5, 0.85):
             add(f"confidence {share} of {batch}", batch, {"exit_confidence": between(full.seen["confidence"], share)})
             add(f"similarity {share} of {batch}", batch, {"exit_similarity": between(full.seen["similarity"], share)})
     full = Decoder(model, PLAN, {})
-    full.walk(ids[:1])
+    walk(full, 0)
     add("looks seldom", 1, {"exit_confidence": between(full.seen["confidence"], 0.4), "exit_from": 1, "exit_every": 3})
     add("either", 1, {"exit_confidence": between(full.seen["confidence"], 0.9), "exit_similarity": between(full.seen["similarity"], 0.8)})
     add("always", 1, {"exit_confidence": 0, "exit_from": 2})
-    if isinstance(model, Llama):
+    if not speech:
         width = model.config.hidden_size
         routers = {1: torch.randn(1, width)}  # of layer 0 there is none: it always attends
         save_file({"model.layers.1.router.weight": routers[1]}, folder / "routers.safetensors")
         for batch in (1, 2):
             full = Decoder(model, PLAN, {"mindskip_threshold": 2}, routers)
-            full.walk(ids[:batch])
+            for b in range(batch):
+                walk(full.fresh(), b)
             for share in (0.3, 0.6):
                 add(f"mindskip {share} of {batch}", batch, {"mindskip_threshold": between(full.seen["router"], share)}, routers, {"mindskip": "routers.safetensors"})
         add("mindskip and exits", 1, {"mindskip_threshold": between(full.seen["router"], 0.5), "exit_confidence": runs[0]["controls"]["exit_confidence"]}, routers, {"mindskip": "routers.safetensors"})
@@ -226,36 +300,123 @@ def bert_case(folder):
     ids = torch.randint(3, model.config.vocab_size, (2, 6))
     x0 = model.embeddings(ids)
 
-    def walk(threshold):
-        x, seen = x0, []
+    def walk(b, threshold):
+        # Padding has no say: what is compared are the tokens of the mask.
+        x, seen = x0[b:b + 1], []
+        bias = torch.where(mask[b:b + 1, None, None] > 0, 0.0, float("-inf")).double()
         for step, layer in enumerate(PLAN):
-            y = model.encoder.layer[layer](x)
+            y = model.encoder.layer[layer](x, bias)
             y = y[0] if isinstance(y, tuple) else y
-            seen.append(torch.cosine_similarity(x, y, -1).min().item())
+            seen.append(torch.cosine_similarity(x, y, -1)[0, mask[b] > 0].min().item())
             x = y
             if step + 1 < len(PLAN) and seen[-1] >= threshold:
                 return x, step + 1, seen
         return x, len(PLAN), seen
 
-    seen = walk(2)[2][:-1]
     tensors, runs = {"ids": ids.int()}, []
-    for share in (0.2, 0.9):
-        threshold = between(seen, share)
-        x, depth, compared = walk(threshold)
-        assert min(abs(c - threshold) for c in compared) > MARGIN
-        name = f"similarity {share}"
-        tensors[name] = x.float().contiguous()
-        runs.append({"name": name, "controls": {"layer_plan": PLAN_TEXT, "exit_similarity": threshold}, "depth": depth})
-        print("bert", name, threshold, depth)
+    for padded in (False, True):
+        mask = torch.ones_like(ids)
+        if padded:
+            mask[1, 4:] = 0
+            tensors["mask"] = mask.int()
+        seen = [c for b in range(2) for c in walk(b, 2)[2][:-1]]
+        for threshold in apart(seen, lambda t: [walk(b, t)[1] for b in range(2)]):
+            alone = [walk(b, threshold) for b in range(2)]
+            assert min(abs(c - threshold) for a in alone for c in a[2]) > MARGIN
+            name = f"similarity {threshold}" + (" padded" if padded else "")
+            tensors[name] = torch.cat([a[0] for a in alone]).float().contiguous()
+            runs.append({"name": name, "padded": padded, "controls": {"layer_plan": PLAN_TEXT, "exit_similarity": threshold}, "depths": [a[1] for a in alone]})
+            print("bert", name, threshold, [a[1] for a in alone])
     save_file(tensors, folder / "exits.safetensors")
     (folder / "exits.json").write_text(json.dumps({"runs": runs}, indent=1) + "\n")
+
+
+class Walk(torch.nn.Module):
+    """Stands where an encoder's layers stood: the plan, each sequence until it leaves."""
+
+    def __init__(self, layers, threshold, mask=None):
+        super().__init__()
+        self.layers, self.threshold, self.mask = list(layers), threshold, mask
+
+    def forward(self, *args, **options):
+        name = None if args else next(n for n in ("hidden_states", "hidden_state") if n in options)
+        x = args[0] if args else options.pop(name)
+        self.depths, self.seen = [len(PLAN)] * x.shape[0], [[] for _ in x]
+        for step, layer in enumerate(PLAN):
+            out = self.layers[layer](x, *args[1:], **options) if args else self.layers[layer](**{name: x}, **options)
+            y = out[0] if isinstance(out, tuple) else out
+            cosine = torch.cosine_similarity(x, y, -1)
+            left = []
+            for b in range(x.shape[0]):
+                left.append(self.depths[b] <= step)
+                counted = cosine[b] if self.mask is None else cosine[b][self.mask[b] > 0]
+                if left[b] or step + 1 == len(PLAN):
+                    continue
+                self.seen[b].append(counted.min().item())
+                if self.seen[b][-1] >= self.threshold:
+                    self.depths[b] = step + 1
+            x = torch.stack([x[b] if left[b] else y[b] for b in range(x.shape[0])])
+        return (x,) + out[1:] if isinstance(out, tuple) else x
+
+
+@torch.no_grad()
+def encoder_case(folder, model, stacks, run, entry, outputs):
+    """stacks: by prefix of the controls, (module, name of its layers, mask); run(inputs): outputs by name."""
+    inputs = {k: v.double() if v.is_floating_point() else v for k, v in load_file(folder / "inputs.safetensors").items()}
+    layers = {prefix: list(getattr(module, name)) for prefix, (module, name, _) in stacks.items()}
+
+    def walk(thresholds):
+        walks = {}
+        for prefix, (module, name, mask) in stacks.items():
+            walks[prefix] = Walk(layers[prefix], thresholds.get(prefix, 2), inputs.get(mask) if mask else None)
+            setattr(module, name, torch.nn.ModuleList([walks[prefix]]))
+        result = run(inputs)
+        return walks, result
+
+    seen = {prefix: [c for one in w.seen for c in one] for prefix, w in walk({})[0].items()}
+    choices = [{prefix: between(seen[prefix], share) for prefix in stacks} for share in (0.3, 0.8)]
+    choices.append({prefix: apart(seen[prefix], lambda t, p=prefix: walk({p: t})[0][p].depths)[0] for prefix in stacks})
+    if len(stacks) > 1:
+        choices.append({next(iter(stacks)): choices[0][next(iter(stacks))]})  # the other tower goes to its end
+    tensors, runs = {}, []
+    for i, chosen in enumerate(choices):
+        walks, result = walk(chosen)
+        for prefix, threshold in chosen.items():
+            assert min(abs(c - threshold) for one in walks[prefix].seen for c in one) > MARGIN, (folder.name, prefix, threshold)
+        for name in outputs:
+            tensors[f"{i}:{name}"] = result[name].float().contiguous()
+        runs.append({"controls": {**{p + "layer_plan": PLAN_TEXT for p in stacks}, **{p + "exit_similarity": t for p, t in chosen.items()}},
+                     "depths": {p + "layers": walks[p].depths for p in chosen}})
+        print(folder.name, chosen, runs[-1]["depths"])
+    save_file(tensors, folder / "encoder_exits.safetensors")
+    (folder / "encoder_exits.json").write_text(json.dumps({"entry": entry, "outputs": outputs, "runs": runs}, indent=1) + "\n")
+
+
+def encoder_cases(golden):
+    def model(folder, kind):
+        return getattr(transformers, kind).from_pretrained(golden / folder, dtype=torch.float32, attn_implementation="eager").double().eval()
+
+    clip = model("clip_first_eos", "CLIPModel")
+    encoder_case(golden / "clip_first_eos", clip, {"text.": (clip.text_model.encoder, "layers", "attention_mask"), "vision.": (clip.vision_model.encoder, "layers", None)},
+                 lambda i: clip(**i), "forward", ["text_embeds", "image_embeds"])
+    series = model("patchtst_std_masked", "PatchTSTForPrediction")
+    encoder_case(golden / "patchtst_std_masked", series, {"": (series.model.encoder, "layers", None)}, lambda i: series(**i), "forward", ["prediction_outputs"])
+    vit = model("vit_classifier", "ViTForImageClassification")
+    holder = vit.vit if hasattr(vit.vit, "layers") else vit.vit.encoder
+    encoder_case(golden / "vit_classifier", vit, {"": (holder, "layers" if hasattr(holder, "layers") else "layer", None)}, lambda i: vit(**i), "forward", ["logits"])
+    whisper = model("whisper", "WhisperForConditionalGeneration").model.encoder
+    encoder_case(golden / "whisper", whisper, {"encoder.": (whisper, "layers", None)},
+                 lambda i: {"encoder_last_hidden_state": whisper(i["input_features"]).last_hidden_state}, "encode", ["encoder_last_hidden_state"])
 
 
 def main():
     golden = pathlib.Path(sys.argv[1])
     decoder_case(golden / "llama", Llama(golden / "llama"))
     decoder_case(golden / "gpt2", Gpt2(golden / "gpt2"))
+    speech = load_file(golden / "whisper" / "inputs.safetensors")["input_features"].double()
+    decoder_case(golden / "whisper", Whisper(golden / "whisper"), speech)
     bert_case(golden / "bert")
+    encoder_cases(golden)
 
 
 if __name__ == "__main__":

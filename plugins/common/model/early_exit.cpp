@@ -36,6 +36,7 @@ ExitRules read_exit_rules(Graph& g, const std::string& prefix) {
     r.similarity = control_number(g, prefix + "exit_similarity", 1, -1, 1);
     r.from = whole(g, prefix + "exit_from", 0, 0, kMostSteps);
     r.every = whole(g, prefix + "exit_every", 1, 1, kMostSteps);
+    r.prefix = prefix;
     return r;
 }
 
@@ -43,12 +44,25 @@ ExitingStack::ExitingStack(Graph& g, const ExitRules& rules, ExitParts parts) : 
     if (rules_.confidence < 1 && parts_.logits) single_ = single_tokens();
 }
 
-// f32 [1]: 1 where every row [B, T] is at least the threshold; a NaN is not.
-Value ExitingStack::at_least(Value rows, double threshold) {
-    const Value least = g_.op("orr.reduce/1", {rows}, Attrs().set("function", "min").set("axes", std::vector<int64_t>{0, 1}).set("keepdims", true));
+// f32: 1 where a number is at least the threshold; a NaN is not.
+Value ExitingStack::at_least(Value numbers, double threshold) {
     const Value limit = g_.constant("exit.threshold." + nlohmann::json(threshold).dump(), {static_cast<float>(threshold)});
-    const Value met = g_.op("orr.compare/1", {g_.op("orr.reshape/1", {least}, Attrs().set("shape", std::vector<int64_t>{1})), limit}, Attrs().set("function", "ge"));
-    return g_.op("orr.cast/1", {met}, Attrs().set("type", "f32"));
+    return g_.op("orr.cast/1", {g_.op("orr.compare/1", {numbers, limit}, Attrs().set("function", "ge"))}, Attrs().set("type", "f32"));
+}
+
+// [B, .., 1] -> [B, 1, 1]
+Value ExitingStack::over_tokens(Value rows, const char* function) {
+    std::vector<int64_t> axes;
+    for (int64_t k = 1; k + 1 < g_.info(rows).rank; k++) axes.push_back(k);
+    return g_.op("orr.reduce/1", {rows}, Attrs().set("function", function).set("axes", axes).set("keepdims", true));
+}
+
+// f32 [1]: the least of all.
+Value ExitingStack::every(Value flags) {
+    std::vector<int64_t> axes;
+    for (int64_t k = 0; k < g_.info(flags).rank; k++) axes.push_back(k);
+    const Value least = g_.op("orr.reduce/1", {flags}, Attrs().set("function", "min").set("axes", axes).set("keepdims", true));
+    return g_.op("orr.reshape/1", {least}, Attrs().set("shape", std::vector<int64_t>{1}));
 }
 
 // T is in no value: it is counted.
@@ -56,14 +70,19 @@ Value ExitingStack::single_tokens() {
     Value ones = g_.op("orr.cast/1", {parts_.positions}, Attrs().set("type", "f32"));
     ones = g_.op("orr.affine/1", {ones}, Attrs().set("scale", 0.0).set("offset", 1.0));
     const Value tokens = g_.op("orr.reduce/1", {ones}, Attrs().set("function", "sum").set("axes", std::vector<int64_t>{1}).set("keepdims", true));
-    return at_least(g_.op("orr.affine/1", {tokens}, Attrs().set("scale", -1.0)), -1);
+    return every(at_least(g_.op("orr.affine/1", {tokens}, Attrs().set("scale", -1.0)), -1));
 }
 
-// min over tokens of cos(before, after)
+// min over the sequence's tokens of cos(before, after)
 Value ExitingStack::similar(Value before, Value after) {
     const Attrs eps = Attrs().set("eps", 1e-8);
     const Value product = g_.op("orr.mul/1", {g_.op("orr.l2_norm/1", {before}, eps), g_.op("orr.l2_norm/1", {after}, eps)});
-    return at_least(g_.op("orr.reduce/1", {product}, Attrs().set("function", "sum").set("axes", std::vector<int64_t>{-1})), rules_.similarity);
+    Value cosine = g_.op("orr.reduce/1", {product}, Attrs().set("function", "sum").set("axes", std::vector<int64_t>{-1}).set("keepdims", true));
+    if (parts_.token_mask) {
+        const Value counts = g_.op("orr.reshape/1", {parts_.token_mask}, Attrs().set("shape", std::vector<int64_t>{0, 0, 1}));
+        cosine = g_.op("orr.where/1", {counts, cosine, g_.constant("exit.yes", {1.0F})});
+    }
+    return at_least(over_tokens(cosine, "min"), rules_.similarity);
 }
 
 // max softmax(logits) of the one token; a run of several is not asked.
@@ -71,7 +90,7 @@ ExitingStack::LookValues ExitingStack::confident(Value x) {
     LookValues look;
     g_.when(single_, false, [&] {
         look.logits = parts_.logits(g_.op("orr.slice/1", {x}, Attrs().set("axis", 1).set("start", -1).set("end", INT64_MAX)));
-        const Value best = g_.op("orr.reduce/1", {g_.op("orr.softmax/1", {look.logits})}, Attrs().set("function", "max").set("axes", std::vector<int64_t>{-1}));
+        const Value best = g_.op("orr.reduce/1", {g_.op("orr.softmax/1", {look.logits})}, Attrs().set("function", "max").set("axes", std::vector<int64_t>{-1}).set("keepdims", true));
         look.done = at_least(best, rules_.confidence);
     });
     look.done = g_.op("orr.where/1", {single_, look.done, g_.constant("exit.no", {0.0F})});
@@ -88,11 +107,38 @@ ExitingStack::LookValues ExitingStack::look_at(Value before, Value after) {
     return look;
 }
 
+Value ExitingStack::keep_left(Value x, Value y, bool final) {
+    if (!done_ || !y) return y;
+    return g_.op("orr.where/1", {done_, final && parts_.narrow ? parts_.narrow(x) : x, y});
+}
+
+// What a look gave where all had left before it holds nothing: done_ says so.
 void ExitingStack::take(const LookValues& look, const std::string& path) {
     if (!look.done) return;
-    if (look.logits) logits_ = logits_ ? g_.op("orr.where/1", {done_, logits_, look.logits}) : look.logits;
+    if (look.logits) {
+        const Value fresh = g_.op("orr.mul/1", {look.done, single_});
+        logits_ = known_ ? g_.op("orr.where/1", {known_, logits_, look.logits}) : look.logits;
+        known_ = done_ ? g_.op("orr.where/1", {done_, known_ ? known_ : g_.constant("exit.no", {0.0F}), fresh}) : fresh;
+    }
     done_ = done_ ? g_.op("orr.where/1", {done_, done_, look.done}) : look.done;
+    all_ = every(done_);
     g_.named(path + ".exit", done_);
+}
+
+void ExitingStack::count(int64_t layers) {
+    if (!done_) {
+        always_ += layers;
+        return;
+    }
+    const auto n = static_cast<double>(layers);
+    const Value ran = g_.op("orr.affine/1", {done_}, Attrs().set("scale", -n).set("offset", n));
+    depth_ = depth_ ? g_.op("orr.add/1", {depth_, ran}) : ran;
+}
+
+void ExitingStack::tell_depth() {
+    if (!depth_) return;
+    const Value all = g_.op("orr.affine/1", {depth_}, Attrs().set("scale", 1.0).set("offset", static_cast<double>(always_)));
+    g_.named(rules_.prefix + "exit.depth", g_.op("orr.reshape/1", {all}, Attrs().set("shape", std::vector<int64_t>{-1})));
 }
 
 void declare_exit_controls(Summary& summary, bool predicts, const std::string& prefix) {
@@ -103,13 +149,13 @@ void declare_exit_controls(Summary& summary, bool predicts, const std::string& p
                         {"default", 1},
                         {"minimum", 0},
                         {"maximum", 1},
-                        {"meaning", "a run of one token leaves the layers where the best token's probability, by the final norm and head, is at least this for every sequence; 1: never"}});
+                        {"meaning", "a sequence leaves the layers, in runs of one token, where the best token's probability, by the final norm and head, is at least this; 1: never"}});
     list.push_back({{"name", prefix + "exit_similarity"},
                     {"type", "number"},
                     {"default", 1},
                     {"minimum", -1},
                     {"maximum", 1},
-                    {"meaning", "a run leaves the layers where the cosine of a layer's input and output is at least this for every token; 1: never"}});
+                    {"meaning", "a sequence leaves the layers where the cosine of a layer's input and output is at least this for all its tokens of the run; 1: never"}});
     list.push_back({{"name", prefix + "exit_from"}, {"type", "integer"}, {"default", 0}, {"minimum", 0}, {"meaning", "first step of the layer plan behind which to look for an exit"}});
     list.push_back({{"name", prefix + "exit_every"}, {"type", "integer"}, {"default", 1}, {"minimum", 1}, {"meaning", "steps from one look to the next"}});
     summary.controls_json = json_text(list);

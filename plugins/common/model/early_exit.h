@@ -18,6 +18,7 @@ double control_number(Graph& g, const std::string& name, double neutral, double 
 struct ExitRules {
     double confidence = 1, similarity = 1;  // 1: never
     int64_t from = 0, every = 1;
+    std::string prefix;  // of the controls
     bool any() const { return confidence < 1 || similarity < 1; }
 };
 
@@ -29,44 +30,58 @@ struct ExitParts {
     std::function<Value(Value x)> logits;  // of x [B, 1, E]: [B, 1, V]; empty: the model predicts nothing, confidence does not apply
     std::function<Value(Value x)> narrow;  // x as the last block gives it; empty: as any block
     Value positions;                       // [B, T], with logits
+    Value token_mask;                      // i32 [B, T]: 0 for tokens that are no part of their sequence; absent: all are
 };
 
-// A stack under construction. x is valid behind every segment; what stands in a segment runs only while no exit was taken.
+// Some steps of a layer plan: what runs, or not, between two looks.
+struct ExitSegment {
+    bool last = false;  // nothing comes behind it
+    std::string path;   // of its last layer
+    int64_t layers = 0;
+};
+
+// A stack under construction: each sequence of the batch leaves it by itself, and what stands in a segment runs while any is left.
+// x [B, .., E] is valid behind every segment, for a sequence that left as it left.
 class ExitingStack {
   public:
     ExitingStack(Graph& g, const ExitRules& rules, ExitParts parts);
 
     bool looks_behind(int64_t step) const { return step >= rules_.from && (step - rules_.from) % rules_.every == 0; }
-    // run(x) builds the segment's blocks and sets *before to what its last block reads; left_out(x) builds what happens in their place.
-    // last: nothing comes behind it.
+    // run(x) builds the segment's blocks and sets *before to what its last block reads; left_out(x) builds what happens in their place where
+    // every sequence has left.
     template <class Run, class LeftOut>
-    Value segment(Value x, bool last, const std::string& path, Run&& run, LeftOut&& left_out) {
+    Value segment(Value x, const ExitSegment& s, Run&& run, LeftOut&& left_out) {
         Value y, before;
         LookValues look;
         const auto body = [&] {
             y = run(x, &before);
-            if (y && !last) look = look_at(before, y);
+            if (y && !s.last) look = look_at(before, y);
         };
         if (!done_)
             body();
         else
-            g_.when(done_, true, body);
-        if (!y || (!done_ && last)) return y;
+            g_.when(all_, true, body);
+        if (!y) return y;
+        count(s.layers);
         if (done_) {
-            g_.when(done_, false, [&] { left_out(x); });
-            y = g_.op("orr.where/1", {done_, last && parts_.narrow ? parts_.narrow(x) : x, y});
+            g_.when(all_, false, [&] { left_out(x); });
+            y = g_.op("orr.where/1", {all_, s.last && parts_.narrow ? parts_.narrow(x) : x, y});
         }
-        if (!last) take(look, path);
+        if (s.last)
+            tell_depth();
+        else
+            take(look, s.path);
         return y;
     }
-    // The logits that the exit was taken by, else head(). head builds [B, T, V].
+    // Within a segment, behind each step: x of the sequences that have left, y of the others. final: y is as the last block gives it.
+    Value keep_left(Value x, Value y, bool final);
+    // The logits that each sequence's exit was taken by, else head(). head builds [B, T, V].
     template <class Head>
     Value predict(Head&& head) {
-        if (!done_ || !logits_) return head();
-        const Value known = rules_.similarity < 1 ? g_.op("orr.mul/1", {done_, single_}) : done_;
+        if (!known_) return head();
         Value full;
-        g_.when(known, true, [&] { full = head(); });
-        return g_.op("orr.where/1", {known, logits_, full});
+        g_.when(every(known_), true, [&] { full = head(); });
+        return g_.op("orr.where/1", {known_, logits_, full});
     }
 
   private:
@@ -76,16 +91,24 @@ class ExitingStack {
     LookValues look_at(Value before, Value after);
     Value similar(Value before, Value after);
     LookValues confident(Value x);
-    Value at_least(Value rows, double threshold);
+    Value at_least(Value numbers, double threshold);
+    Value over_tokens(Value rows, const char* function);
+    Value every(Value flags);
     Value single_tokens();
     void take(const LookValues& look, const std::string& path);
+    void count(int64_t layers);
+    void tell_depth();
 
     Graph& g_;
     const ExitRules rules_;
     const ExitParts parts_;
-    Value done_;    // f32 [1]: 1 once an exit was taken
-    Value logits_;  // those at the exit, where done_ and single_ are 1
+    Value done_;    // f32 [B, 1, 1]: 1 once the sequence has left
+    Value all_;     // f32 [1]: 1 once all have
+    Value known_;   // f32 [B, 1, 1]: 1 where logits_ are the sequence's
+    Value logits_;  // [B, 1, V]: those at the exit
     Value single_;  // f32 [1]: 1 where each sequence has one token
+    Value depth_;   // f32 [B, 1, 1]: layers that ran for the sequence, beside always_
+    int64_t always_ = 0;
 };
 
 // Adds the controls to what the model declares. predicts: it has logits to be confident of.

@@ -44,10 +44,13 @@ class LayerPlan {
     Value run(Graph& g, Value x, ExitingStack& stack, Block&& block, LeftOut&& left_out) const {
         for (size_t begin = 0, end = 0; x && begin < steps_.size(); begin = end) {
             for (end = begin + 1; end < steps_.size() && !stack.looks_behind(static_cast<int64_t>(end) - 1);) end++;
+            ExitSegment segment{end == steps_.size(), steps_[end - 1].front().path, 0};
+            for (size_t k = begin; k < end; k++)
+                for (const LayerStep& step : steps_[k]) segment.layers += step.mixer || step.ffn;
             x = stack.segment(
-                x, end == steps_.size(), steps_[end - 1].front().path,
+                x, segment,
                 [&](Value y, Value* before) {
-                    for (size_t k = begin; k < end; k++) *before = y, y = run(g, steps_[k], y, block);
+                    for (size_t k = begin; k < end; k++) *before = y, y = stack.keep_left(y, run(g, steps_[k], y, block), steps_[k].front().final);
                     return y;
                 },
                 [&](Value at) {
@@ -75,13 +78,13 @@ class LayerPlan {
     std::vector<std::vector<LayerStep>> steps_;  // of each, all read the same x and their results are averaged
 };
 
-// A stack of which nothing is remembered: its layer plan, and exits by similarity.
+// A stack of which nothing is remembered: its layer plan, and exits by similarity. prefix: of its controls and paths. token_mask: see ExitParts.
 template <class Block>
-Value run_layers(Graph& g, Value x, int64_t layers, Block&& block) {
-    const LayerPlan plan(g, layers);
-    const ExitRules rules = read_exit_rules(g);
+Value run_layers(Graph& g, Value x, int64_t layers, Block&& block, const std::string& prefix = "", Value token_mask = {}) {
+    const LayerPlan plan(g, layers, prefix);
+    const ExitRules rules = read_exit_rules(g, prefix);
     if (!rules.any()) return plan.run(g, x, block);
-    ExitingStack stack(g, rules, {});
+    ExitingStack stack(g, rules, {nullptr, nullptr, Value{}, token_mask});
     return plan.run(g, x, stack, block, [](const LayerStep&, Value) {});
 }
 

@@ -30,7 +30,8 @@ class Builder {
 
     void build() {
         const Value ids = g_.input("input_ids", ORR_TYPE_I32, {batch_, tokens_});
-        mask_ = g_.input("attention_mask", ORR_TYPE_I32, {batch_, tokens_}, ORR_INPUT_OPTIONAL);
+        const bool exits = read_exit_rules(g_).any();  // padding has no say in them
+        mask_ = g_.input("attention_mask", ORR_TYPE_I32, {batch_, tokens_}, ORR_INPUT_OPTIONAL | (exits ? ORR_INPUT_FILL_ONE : 0));
         Value x = g_.op("orr.embedding/1", {ids, weight(e_.names.tokens, {e_.vocabulary, e_.hidden})});
         if (!e_.names.types.empty()) {
             const Value types = g_.input("token_type_ids", ORR_TYPE_I32, {batch_, tokens_}, ORR_INPUT_FILL_ZERO);
@@ -40,7 +41,7 @@ class Builder {
         x = g_.op("orr.add/1", {x, g_.op("orr.embedding/1", {positions, weight(e_.names.positions, {e_.positions, e_.hidden})})});
         x = g_.named("embed.output", norm(x, e_.names.embed_norm));
         if (!e_.names.relative.empty()) bias_ = relative_bias();
-        x = run_layers(g_, x, e_.layers, [&](const LayerStep& step, Value in) { return block(step, in); });
+        x = run_layers(g_, x, e_.layers, [&](const LayerStep& step, Value in) { return block(step, in); }, "", exits ? mask_ : Value{});
         g_.output("last_hidden_state", x);
         if (!e_.names.pooler.empty()) g_.output("pooler_output", g_.named("pooler_output", pool(x)));
     }

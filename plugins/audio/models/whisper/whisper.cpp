@@ -35,7 +35,9 @@ class Whisper {
     Value attend_self(Net& net, const std::string& path, const std::string& name, const Decoding& d, Value x) const;
     Value attend_cross(Net& net, const std::string& path, const std::string& name, int64_t layer, const Decoding& d, Value x) const;
     Value decoder_block(Net& net, const LayerStep& step, const Decoding& d, Value x) const;
-    Value decode(Net& net, const Decoding& d, Value ids, bool last_only) const;
+    void keep_self(Net& net, const LayerStep& step, const Decoding& d, Value x) const;
+    template <class Head>
+    Value decode(Net& net, const Decoding& d, Value ids, bool last_only, Head&& head) const;
     Value head(Net& net, Graph& g, const orr_model_source& source, Value x) const;
 
     int64_t width_, mel_, vocabulary_, source_positions_, target_positions_;
@@ -90,6 +92,8 @@ Whisper::Whisper(const orr_model_source& source) {
     declare_layer_controls(summary, decoder_.layers, true, "decoder.");
     declare_ffn_width(summary, encoder_.layers, "encoder.");
     declare_ffn_width(summary, decoder_.layers, "decoder.");
+    declare_exit_controls(summary, false, "encoder.");
+    declare_exit_controls(summary, logits_, "decoder.");
     summary.ignored_tensors = {"proj_out.weight"};  // tied
 }
 
@@ -129,7 +133,7 @@ Value Whisper::encode(Net& net, orr_dim batch) const {
     x = g.named("encoder.conv2.output", convolve("encoder.conv2", x, width_, 2, "nlc"));
     const Value positions = net.parameter("encoder.embed_positions.weight", {source_positions_, width_});
     x = g.named("encoder.embed.output", net.add(x, net.reshape(positions, {1, source_positions_, width_})));
-    x = LayerPlan(g, encoder_.layers, "encoder.").run(g, x, [&](const LayerStep& step, Value in) {
+    const auto one = [&](const LayerStep& step, Value in) {
         const std::string name = "encoder.layers." + std::to_string(step.layer) + ".";
         PreNormBlock b;
         b.attention = attention(name + "self_attn.", encoder_.heads);
@@ -138,7 +142,8 @@ Value Whisper::encode(Net& net, orr_dim batch) const {
         b.ffn_norm = name + "final_layer_norm";
         b.eps = kEps;
         return pre_norm_block(net, step, b, in);
-    });
+    };
+    x = run_layers(g, x, encoder_.layers, one, "encoder.");
     return g.named("encoder.norm.output", net.layer_norm("encoder.layer_norm", x, width_, kEps));
 }
 
@@ -205,22 +210,53 @@ Value Whisper::decoder_block(Net& net, const LayerStep& step, const Decoding& d,
     return net.g.named(path + ".output", x);
 }
 
-Value Whisper::decode(Net& net, const Decoding& d, Value ids, bool last_only) const {
+// Keys and values of tokens that left the stack before this layer, from the state that they left with; those of the encoder stand.
+void Whisper::keep_self(Net& net, const LayerStep& step, const Decoding& d, Value x) const {
+    if (!step.mixer || !d.cached) return;
+    Graph& g = net.g;
+    const std::string name = "decoder.layers." + std::to_string(step.layer) + ".self_attn";
+    const Value normed = net.layer_norm(name + "_layer_norm", x, width_, kEps);
+    for (const bool keys : {true, false}) {
+        const Value fresh = net.linear(name + (keys ? ".k_proj" : ".v_proj"), normed, width_, width_, !keys);
+        const Value state = g.cache(step.path + (keys ? ".mixer.k" : ".mixer.v"), decoder_.heads, width_ / decoder_.heads, d.batch, d.tokens);
+        g.op("orr.cache_append/1", {state, net.split_heads(fresh, decoder_.heads, width_)});
+    }
+}
+
+// head(x) of the last state, [B, T, V] or, of the last token alone, [B, V].
+template <class Head>
+Value Whisper::decode(Net& net, const Decoding& d, Value ids, bool last_only, Head&& head) const {
     Graph& g = net.g;
     const Value positions = g.positions("decoder_position_ids", d.batch, d.tokens);
     const Value words = g.op("orr.embedding/1", {ids, net.weight("decoder.embed_tokens.weight", {vocabulary_, width_})});
     const Value places = g.op("orr.embedding/1", {positions, net.weight("decoder.embed_positions.weight", {target_positions_, width_})});
     Value x = g.named("decoder.embed.output", net.add(words, places));
-    x = LayerPlan(g, decoder_.layers, "decoder.").run(g, x, [&](const LayerStep& step, Value in) { return decoder_block(net, step, d, in); });
-    if (last_only) x = net.reshape(net.slice(x, 1, -1, INT64_MAX), {0, width_});
-    return g.named("decoder.norm.output", net.layer_norm("decoder.layer_norm", x, width_, kEps));
+    const LayerPlan plan(g, decoder_.layers, "decoder.");
+    const auto one = [&](const LayerStep& step, Value in) { return decoder_block(net, step, d, in); };
+    const auto normed = [&](Value in) { return net.layer_norm("decoder.layer_norm", in, width_, kEps); };
+    const ExitRules rules = read_exit_rules(g, "decoder.");
+    if (!rules.any()) {
+        x = plan.run(g, x, one);
+        if (last_only) x = net.reshape(net.slice(x, 1, -1, INT64_MAX), {0, width_});
+        return head(g.named("decoder.norm.output", normed(x)));
+    }
+    ExitParts parts;
+    if (logits_) parts.logits = [&](Value at) { return head(normed(at)); };
+    parts.positions = positions;
+    ExitingStack stack(g, rules, parts);
+    x = plan.run(g, x, stack, one, [&](const LayerStep& step, Value at) { keep_self(net, step, d, at); });
+    if (last_only) x = net.slice(x, 1, -1, INT64_MAX);
+    x = g.named("decoder.norm.output", normed(x));
+    const Value y = stack.predict([&] { return head(x); });
+    return last_only ? net.reshape(y, {0, logits_ ? vocabulary_ : width_}) : y;
 }
 
 Value Whisper::head(Net& net, Graph& g, const orr_model_source& source, Value x) const {
+    if (!logits_) return x;
     Net outer(g, source);
     const bool own = !tied_ && outer.has("proj_out.weight");
     const Value w = own ? outer.weight("proj_out.weight", {vocabulary_, width_}) : net.weight("decoder.embed_tokens.weight", {vocabulary_, width_});
-    return g.named("logits", g.op("orr.linear/1", {x, w, Value{}}));
+    return g.op("orr.linear/1", {x, w, Value{}});
 }
 
 void Whisper::build(std::string_view entry, const orr_model_source& source, Graph& g) const {
@@ -238,11 +274,11 @@ void Whisper::build(std::string_view entry, const orr_model_source& source, Grap
     const Value ids = g.input("decoder_input_ids", ORR_TYPE_I32, {batch, tokens}, cached ? 0 : ORR_INPUT_OPTIONAL);
     const Value key_mask = g.input("decoder_attention_mask", ORR_TYPE_I32, {batch, g.symbol("S_mask")}, ORR_INPUT_OPTIONAL);
     const Value encoded = cached ? Value{} : encode(net, batch);
-    const Value hidden = decode(net, {batch, tokens, key_mask, cached, encoded}, ids, entry == "next");
+    const Value result = decode(net, {batch, tokens, key_mask, cached, encoded}, ids, entry == "next", [&](Value x) { return head(net, g, source, x); });
     if (logits_)
-        g.output("logits", head(net, g, source, hidden));
+        g.output("logits", g.named("logits", result));
     else
-        g.output("last_hidden_state", hidden);
+        g.output("last_hidden_state", result);
     if (cached)
         g.advance(tokens);
     else

@@ -7,6 +7,7 @@
 #include "model/config.h"
 #include "model/layer_plan.h"
 #include "model/sampling_graph.h"
+#include "model/skip_routers.h"
 
 namespace orrery {
 
@@ -109,12 +110,13 @@ Gpt2 read(const orr_model_source& source) {
     declare_layer_controls(m.summary, m.layers, true);
     declare_ffn_width(m.summary, m.layers);
     declare_exit_controls(m.summary, true);
+    declare_skip_controls(m.summary);
     return m;
 }
 
 class Builder {
   public:
-    Builder(const Gpt2& m, Graph& g, bool last_only) : m_(m), g_(g), last_only_(last_only), batch_(g.symbol("B")), tokens_(g.symbol("T")) {}
+    Builder(const Gpt2& m, Graph& g, bool last_only) : m_(m), g_(g), last_only_(last_only), batch_(g.symbol("B")), tokens_(g.symbol("T")), routers_(g, m.layers, m.hidden) {}
 
     void build() {
         const Value ids = g_.input("input_ids", ORR_TYPE_I32, {batch_, tokens_});
@@ -153,8 +155,11 @@ class Builder {
         layer_ = step.layer;
         path_ = step.path;
         const bool drops = last_only_ && step.final;
-        if (step.mixer) {
-            Value context = attention(norm(x, m_.attention_norm));
+        if (const Value router = step.mixer ? routers_.weight(g_, layer_) : Value{}) {
+            x = routed_mixer(x, router, drops);
+        } else if (step.mixer) {
+            const Projection p = remember(norm(x, m_.attention_norm));
+            Value context = attend(p);
             if (drops) context = last(context), x = last(x);
             x = g_.op("orr.add/1", {x, named("mixer.output", linear(context, m_.o, m_.hidden, m_.hidden))});
         } else if (drops) {
@@ -179,15 +184,34 @@ class Builder {
     }
     Value last(Value x) { return g_.op("orr.slice/1", {x}, Attrs().set("axis", 1).set("start", -1).set("end", INT64_MAX)); }
 
-    Value attention(Value x) {
+    // x + mixer(norm(x)) of the sequences that their router lets attend, x of the others; keys and values are kept of all.
+    Value routed_mixer(Value x, Value router, bool drops) {
+        const Value h = norm(x, m_.attention_norm);
+        const Value gate = routers_.gate(g_, h, router, path_);
+        const Projection p = remember(h);
+        const Value rest = drops ? last(x) : x;
+        Value y;
+        g_.when(routers_.any(g_, gate), false, [&] {
+            const Value context = attend(p);
+            y = g_.op("orr.add/1", {rest, named("mixer.output", linear(drops ? last(context) : context, m_.o, m_.hidden, m_.hidden))});
+        });
+        return g_.op("orr.where/1", {gate, y, rest});
+    }
+
+    struct Projection {
+        Value q, k, v;
+    };
+    Projection remember(Value x) {
         const Value all = linear(x, m_.qkv, 3 * m_.hidden, m_.hidden);
         const Value q = named("mixer.q", part(all, 0));
         const Value k = append("mixer.k", named("mixer.k", part(all, 1)));
-        const Value v = append("mixer.v", named("mixer.v", part(all, 2)));
+        return {q, k, append("mixer.v", named("mixer.v", part(all, 2)))};
+    }
+    Value attend(const Projection& p) {
         Attrs attrs;
         attrs.set("scale", m_.layer_scale[static_cast<size_t>(layer_)]).set("causal", true);
-        const Value out = g_.op("orr.attention/1", {q, k, v, Value{}, mask_}, attrs);
-        named("mixer.probabilities", g_.op("orr.attention_probabilities/1", {q, k, Value{}, mask_}, attrs));  // for taps; nothing reads it
+        const Value out = g_.op("orr.attention/1", {p.q, p.k, p.v, Value{}, mask_}, attrs);
+        named("mixer.probabilities", g_.op("orr.attention_probabilities/1", {p.q, p.k, Value{}, mask_}, attrs));  // for taps; nothing reads it
         return named("mixer.context", g_.op("orr.reshape/1", {out}, Attrs().set("shape", std::vector<int64_t>{0, 0, m_.hidden})));
     }
     // One third of the fused projection as [B, T, H, D].
@@ -220,6 +244,7 @@ class Builder {
     Graph& g_;
     const bool last_only_;
     const orr_dim batch_, tokens_;
+    const SkipRouters routers_;
     int64_t layer_ = 0;
     std::string path_;
     Value mask_;

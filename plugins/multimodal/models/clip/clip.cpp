@@ -117,8 +117,8 @@ void Clip::describe_sizes(const orr_model_source& source, const ModelConfig& c) 
     info["parameters"] = parameter_count(source);
     info["ignored"] = c.unused();
     summary.info_json = json_text(info);
-    if (has_text_) declare_layer_controls(summary, text_.layers, true, "text."), declare_ffn_width(summary, text_.layers, "text.");
-    if (has_vision_) declare_layer_controls(summary, vision_.layers, true, "vision."), declare_ffn_width(summary, vision_.layers, "vision.");
+    if (has_text_) declare_layer_controls(summary, text_.layers, true, "text."), declare_ffn_width(summary, text_.layers, "text."), declare_exit_controls(summary, false, "text.");
+    if (has_vision_) declare_layer_controls(summary, vision_.layers, true, "vision."), declare_ffn_width(summary, vision_.layers, "vision."), declare_exit_controls(summary, false, "vision.");
     summary.ignored_tensors = {"*position_ids"};
     if (!both_) summary.ignored_tensors.insert(summary.ignored_tensors.end(), {"logit_scale", has_text_ ? "vision_model.*" : "text_model.*", has_text_ ? "visual_projection.*" : "text_projection.*"});
 }
@@ -153,17 +153,19 @@ Encoded Clip::encode_text(Graph& g, const orr_model_source& source) const {
     Net net = tower_net(g, source, "text_model.", "embeddings.token_embedding.weight");
     const orr_dim batch = g.symbol("B"), tokens = g.symbol("T");
     const Value ids = g.input("input_ids", ORR_TYPE_I32, {batch, tokens});
-    const Value key_mask = g.input("attention_mask", ORR_TYPE_I32, {batch, g.symbol("S_mask")}, ORR_INPUT_OPTIONAL);
+    const bool exits = read_exit_rules(g, "text.").any();  // padding has no say in them
+    const Value key_mask = g.input("attention_mask", ORR_TYPE_I32, {batch, tokens}, ORR_INPUT_OPTIONAL | (exits ? ORR_INPUT_FILL_ONE : 0));
     const Value positions = g.positions("position_ids", batch, tokens);
     const Value words = g.op("orr.embedding/1", {ids, net.weight("embeddings.token_embedding.weight", {text_.vocabulary, text_.width})});
     const Value places = g.op("orr.embedding/1", {positions, net.weight("embeddings.position_embedding.weight", {text_.positions, text_.width})});
     Value x = g.named("text.embed.output", net.add(words, places));
-    x = LayerPlan(g, text_.layers, "text.").run(g, x, [&](const LayerStep& step, Value in) {
+    const auto one = [&](const LayerStep& step, Value in) {
         PreNormBlock b = block(text_, step.layer);
         b.attention.causal = true;
         b.attention.key_mask = key_mask;
         return pre_norm_block(net, step, b, in);
-    });
+    };
+    x = run_layers(g, x, text_.layers, one, "text.", exits ? key_mask : Value{});
     x = g.named("text.norm.output", net.layer_norm("final_layer_norm", x, text_.width, text_.eps));
     // Configs of 2022 say eos_token_id 2 whatever the tokeniser's is; there the largest id is the end (transformers, PR 24773).
     Value score = ids;
@@ -188,7 +190,7 @@ Encoded Clip::encode_image(Graph& g, const orr_model_source& source) const {
     const Value positions = net.parameter("embeddings.position_embedding.weight", {count + 1, width});
     Value x = g.named("vision.embed.output", net.prepend_and_place(patches, cls, positions, count, width));
     x = g.named("vision.pre_norm.output", net.layer_norm("pre_layrnorm", x, width, vision_.eps));  // upstream's spelling
-    x = LayerPlan(g, vision_.layers, "vision.").run(g, x, [&](const LayerStep& step, Value in) { return pre_norm_block(net, step, block(vision_, step.layer), in); });
+    x = run_layers(g, x, vision_.layers, [&](const LayerStep& step, Value in) { return pre_norm_block(net, step, block(vision_, step.layer), in); }, "vision.");
     const Value first = net.reshape(net.slice(x, 1, 0, 1), {0, width});
     return {x, g.named("vision.pooler.output", net.layer_norm("post_layernorm", first, width, vision_.eps))};
 }

@@ -136,6 +136,7 @@ void PatchTst::describe_sizes(const orr_model_source& source, const ModelConfig&
     summary.info_json = json_text(info);
     declare_layer_controls(summary, layers_, true);
     declare_ffn_width(summary, layers_);
+    declare_exit_controls(summary, false);
     summary.ignored_tensors = {"*num_batches_tracked"};
     if (!prediction_) summary.ignored_tensors.push_back("head.*");
 }
@@ -288,7 +289,7 @@ void PatchTst::build(std::string_view, const orr_model_source& source, Graph& g)
     const Value observed = scaling_ == "none" ? Value{} : g.op("orr.cast/1", {mask}, Attrs().set("type", "f32"));
     const Scaled scaled = scale(net, values, observed);
     Value x = embed(net, g.named("scaler.output", scaled.data));
-    x = LayerPlan(g, layers_).run(g, x, [&](const LayerStep& step, Value in) { return block(net, step, in); });
+    x = run_layers(g, x, layers_, [&](const LayerStep& step, Value in) { return block(net, step, in); });
     if (prediction_)
         g.output("prediction_outputs", predict(head, x, scaled));
     else
