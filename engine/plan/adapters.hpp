@@ -11,19 +11,33 @@
 
 namespace orrery {
 
+// Of a weight that several modules share: the nodes that are one module's.
+enum class Readers { all, products, others };
+
 // What an adapter does to one weight of the model.
 struct AdaptedWeight {
     std::string module;  // as the adapter names it
+    Readers readers = Readers::all;
     int64_t interleaved_heads = 0;
     double factor = 1;
-    std::vector<std::shared_ptr<Constant>> parts;
+    std::vector<std::shared_ptr<Constant>> parts;  // nullptr: it has none
+    int64_t first_row = 0, rows = 0;
+};
+
+// What stands in the place of a tensor of the model.
+struct ReplacedTensor {
+    std::string module;
+    Readers readers = Readers::all;
+    std::shared_ptr<Constant> constant;
 };
 
 struct AdapterTensors {
     const orr_adapter_kind* kind = nullptr;
     std::string file;                             // for messages
     std::string mark;                             // in the keys of all that is made of it
-    std::map<std::string, AdaptedWeight> weights;  // by the checkpoint's tensor name
+    // By the checkpoint's tensor name; of a stack of tensors that of the first.
+    std::map<std::string, std::vector<AdaptedWeight>> weights;
+    std::map<std::string, std::vector<ReplacedTensor>> replaced;
 };
 
 // Those that take part in a session, with their scales. Immutable.
@@ -46,7 +60,8 @@ class AdapterSet {
 };
 
 // The program with these adapters at each node that reads a weight of theirs. An input of the engine's own (TapInput::Part::adapter) holds each
-// one's scale. used, where given: the tensors that were found. Throws Error naming file, module and what does not fit.
+// one's scale. used, where given: tensors that were found, each with the module (use_of). Throws Error naming file, module and what does not fit.
+std::string use_of(const std::string& tensor, const std::string& module);
 Program weave_adapters(const orr_host* host, Registry& registry, Weights& weights, const Program& source, const AdapterSet& set, std::set<std::string>* used = nullptr);
 
 }  // namespace orrery

@@ -620,6 +620,8 @@ int main(void) {
     AT(orr_adapter_point, part_names);
     AT(orr_adapter_point, factor);
     AT(orr_adapter_point, scale);
+    AT(orr_adapter_point, first_row);
+    AT(orr_adapter_point, rows);
     SIZE(orr_adapter_kind);
     AT(orr_adapter_kind, header);
     AT(orr_adapter_kind, id);
@@ -629,6 +631,8 @@ int main(void) {
     AT(orr_adapter_kind, factor);
     AT(orr_adapter_kind, destroy);
     AT(orr_adapter_kind, build);
+    AT(orr_adapter_kind, open);
+    AT(orr_adapter_kind, replaces);
     SIZE(orr_adapters);
     AT(orr_adapters, header);
     AT(orr_adapters, count);

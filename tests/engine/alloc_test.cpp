@@ -6,7 +6,7 @@
 #include <cerrno>
 #include <cstdlib>
 
-#include "support.hpp"
+#include "adapters.hpp"
 
 namespace {
 std::atomic<bool> watching{false};
@@ -270,6 +270,86 @@ TEST_P(Refusals, ASessionLivesOn) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, Refusals, testing::Values("llama", "llama_gguf", "gemma3", "mamba", "mixtral"), [](const auto& info) { return std::string(info.param); });
+
+// Opening an adapter, setting it, running with it, with each request for memory refused in turn; the session lives on, with its adapters or without.
+using Adapted = std::pair<const char*, std::string>;  // a model and its adapter
+class AdaptedRefusals : public testing::TestWithParam<Adapted> {};
+
+TEST_P(AdaptedRefusals, EveryAllocationMayFail) {
+    HostMemory memory;
+    int64_t n = 0, refused[3] = {0, 0, 0};  // opening, setting, running
+    {
+        const Engine engine = make_engine([&](orr_engine_options& o) { o.allocator = &memory.table; });
+        const auto& [name, adapter] = GetParam();
+        const std::string folder = golden_folder(adapter.substr(0, adapter.find('/'))) + adapter.substr(adapter.find('/'));
+        const Model model = open_golden(name, engine.get());
+        const Session s = make_session(model, [](orr_session_options& o) { o.threads = 2; });
+        const auto ids = some_ids(20, kVocabulary);
+        const Tensor plain = feed(s, ids);
+        int at = 0;
+        const auto story = [&] {
+            at = 0;
+            const Adapter a = open_adapter(model, folder);
+            at = 1;
+            set_adapters(s, {&a}, {0.5});
+            at = 2;
+            return feed(s, ids);
+        };
+        const auto take_off = [&] {
+            check(orr_session_reset(s.get()));
+            set_adapters(s, {});
+            orr_session_trim(s.get());
+        };
+        take_off();
+        const Tensor want = story();
+        take_off();
+        EXPECT_SAME_BITS(feed(s, ids), plain);
+        take_off();
+        const int64_t idle = memory.live;
+        for (;; n++) {
+            ASSERT_LT(n, 2000);
+            memory.calls = 0;
+            memory.refuse_from = n;
+            bool good = true;
+            Tensor got;
+            try {
+                got = story();
+            } catch (const Failure& failure) {
+                good = false;
+                refused[at]++;
+                EXPECT_STREQ(orr_status_name(failure.status), "ORR_OUT_OF_MEMORY") << "allocation " << n << ": " << failure.what();
+                EXPECT_STRNE(failure.what(), "") << "allocation " << n;
+            }
+            memory.refuse_from = -1;
+            if (good) {
+                EXPECT_SAME_BITS(got, want);
+                break;
+            }
+            // With the adapter that it may have, or without: the same session runs on.
+            check(orr_session_reset(s.get()));
+            if (at == 2) {
+                EXPECT_SAME_BITS(feed(s, ids), want) << "allocation " << n;
+            }
+            take_off();
+            EXPECT_SAME_BITS(feed(s, ids), plain) << "allocation " << n;
+            take_off();
+            ASSERT_EQ(memory.live, idle) << "allocation " << n << " left something behind";
+        }
+    }
+    EXPECT_GT(refused[0], 3) << "opening hardly asked the host's allocator";
+    EXPECT_GT(refused[2], 3) << "running hardly asked the host's allocator";
+    EXPECT_EQ(memory.live, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, AdaptedRefusals,
+                         testing::Values(Adapted{"llama", "llama/adapters/attention"}, Adapted{"llama", "llama_dora_adapters/adapters/dora"},
+                                         Adapted{"llama", "llama_dora_adapters/adapters/saved"}, Adapted{"gemma3", "gemma3_tables_adapters/adapters/both"},
+                                         Adapted{"mixtral", "mixtral_experts_adapters/adapters/parameters"}, Adapted{"mixtral", "mixtral_experts_adapters/adapters/modules"}),
+                         [](const auto& info) {
+                             std::string name = info.param.second;
+                             std::replace(name.begin(), name.end(), '/', '_');
+                             return name;
+                         });
 
 // ---------------------------------------------------------------- budgets
 

@@ -87,8 +87,32 @@ Json gguf_modules(const DecoderConfig& d) {
         add(hf.up, n.up);
     }
     add(hf.down, n.down);
+    add(hf.embed, n.embed);
+    add(hf.router, n.router);
     if (!d.tied) add(hf.head, n.head);
     return list;
+}
+
+// Modules that keep their weights elsewhere, in any checkpoint: tied heads, and experts, which transformers since 5 has as two parameters.
+void add_shared_modules(Json& list, const DecoderConfig& d, bool gguf) {
+    const DecoderNames hf = hf_names("model.");
+    if (d.tied && d.has_head) list.push_back({{"module", "lm_head"}, {"tensor", d.names.embed}, {"tied", true}});
+    if (!d.experts) return;
+    list.push_back({{"module", hf.router}, {"tensor", d.names.router}});
+    const auto first = [](std::string pattern) {
+        if (const size_t at = pattern.find("{x}"); at != std::string::npos) pattern.replace(at, 3, "0");
+        return pattern;
+    };
+    const std::string experts = "model.layers.{}.mlp.experts";
+    for (const int half : {0, 1})
+        list.push_back({{"module", experts}, {"parameter", "gate_up_proj"}, {"tensor", first(half ? d.names.expert_up : d.names.expert_gate)}, {"share", {half, 2}}});
+    list.push_back({{"module", experts}, {"parameter", "down_proj"}, {"tensor", first(d.names.expert_down)}});
+    if (!gguf) return;
+    const std::pair<const char*, std::string> members[] = {{"mlp.experts.{}.gate_proj", d.names.expert_gate},  {"block_sparse_moe.experts.{}.w1", d.names.expert_gate},
+                                                           {"mlp.experts.{}.up_proj", d.names.expert_up},      {"block_sparse_moe.experts.{}.w3", d.names.expert_up},
+                                                           {"mlp.experts.{}.down_proj", d.names.expert_down},  {"block_sparse_moe.experts.{}.w2", d.names.expert_down}};
+    for (const auto& [module, tensor] : members) list.push_back({{"module", std::string("model.layers.{}.") + module}, {"tensor", tensor}, {"member", true}});
+    list.push_back({{"module", "model.layers.{}.block_sparse_moe.gate"}, {"tensor", d.names.router}});
 }
 
 void one_rope(DecoderConfig& d, RopeTable table) {
@@ -223,10 +247,9 @@ void finish_decoder(DecoderConfig& d, const ModelConfig& c, const orr_model_sour
     for (const RopeTable& r : d.ropes)
         if (r.dynamic_factor > 0) info["rotary_growth"] = r.dynamic_length;
     if (d.has_head) info["samples"] = true;
-    if (c.gguf())
-        info["modules"] = gguf_modules(d);
-    else
-        info["ignored"] = c.unused();
+    info["modules"] = c.gguf() ? gguf_modules(d) : Json::array();
+    add_shared_modules(info["modules"], d, c.gguf());
+    if (!c.gguf()) info["ignored"] = c.unused();
     s.info_json = json_text(info);
     declare_layer_controls(s, d.layers, true);
     if (d.layer_sparse.empty()) declare_ffn_width(s, d.layers);

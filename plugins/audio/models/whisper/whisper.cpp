@@ -86,6 +86,10 @@ Whisper::Whisper(const orr_model_source& source) {
     info["hidden"] = width_;
     info["ffn"] = decoder_.inner;
     info["parameters"] = parameter_count(source);
+    if (tied_ || !has_tensor(source, "proj_out.weight")) {
+        const std::string prefix = tensor_prefix(source, {"model.", ""}, "encoder.conv1.weight");
+        info["modules"] = {{{"module", "proj_out"}, {"tensor", prefix + "decoder.embed_tokens"}, {"tied", true}}};  // of adapters
+    }
     info["ignored"] = c.unused();
     summary.info_json = json_text(info);
     declare_layer_controls(summary, encoder_.layers, true, "encoder.");

@@ -106,6 +106,10 @@ Gpt2 read(const orr_model_source& source) {
             info["modules"].push_back({{"module", std::string("transformer.h.{}.") + module}, {"tensor", std::string("blk.{}.") + tensor}});
     else
         info["ignored"] = c.unused();
+    if (c.gguf())
+        for (const auto& [module, tensor] : {std::pair{"transformer.wte", m.tokens}, std::pair{"transformer.wpe", m.positions}})
+            info["modules"].push_back({{"module", module}, {"tensor", tensor}});
+    if (m.tied) info["modules"].push_back({{"module", "lm_head"}, {"tensor", m.tokens}, {"tied", true}});
     m.summary.info_json = json_text(info);
     declare_layer_controls(m.summary, m.layers, true);
     declare_ffn_width(m.summary, m.layers);

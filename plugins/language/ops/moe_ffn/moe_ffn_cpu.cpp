@@ -2,8 +2,8 @@
 // order of ids, so the grouping never shows in the bits.
 #include <algorithm>
 
+#include "common/expert_pairs.hpp"
 #include "linear/reference.hpp"
-#include "linear/work.hpp"
 #include "ops/moe_ffn/moe_ffn.hpp"
 
 namespace orrery::language {
@@ -11,7 +11,6 @@ namespace {
 
 constexpr int64_t kPairBytes = 32 << 20;  // bound of the intermediate rows: more tokens are taken in turns
 constexpr int64_t kScratchTokens = 192;   // rows of `up` that a thread holds at once
-constexpr int64_t kMostTiles = 32;        // tiles of a chunk
 
 struct Plan {
     linear::Weight gate, up, down;
@@ -22,23 +21,6 @@ struct Plan {
 
     bool quantised(const linear::Weight& w) const { return w.method == linear::Method::kInt8; }
 };
-
-// Pairs of one turn, sorted by expert.
-struct Pairs {
-    int32_t* row;       // [pairs] token of sorted pair p, relative to the turn
-    int32_t* place;     // [tokens * k] sorted place of a token's j-th expert
-    int32_t* expert;    // [active]
-    int32_t* begin;     // [active + 1] first sorted pair of expert[i]
-    int32_t* count;     // [experts]
-    int64_t active;
-};
-
-Pairs lists_of(void* memory, int64_t pairs, int64_t experts) {
-    int32_t* at = static_cast<int32_t*>(memory);
-    return {at, at + pairs, at + 2 * pairs, at + 2 * pairs + experts, at + 2 * pairs + 2 * experts + 1, 0};
-}
-
-int64_t list_bytes(int64_t pairs, int64_t experts) { return (2 * pairs + 3 * experts + 1) * static_cast<int64_t>(sizeof(int32_t)); }
 
 bool supports(const orr_prepare* p, char* reason, size_t size) {
     for (const uint32_t i : {kMoeX, kMoeIds, kMoeWeights}) {
@@ -102,45 +84,6 @@ orr_status prepare(orr_prepare* p) {
     });
 }
 
-// Counting sort of the turn's pairs.
-void sort_pairs(const int32_t* ids, int64_t tokens, int64_t k, int64_t experts, Pairs* pairs) {
-    std::fill_n(pairs->count, experts, 0);
-    for (int64_t i = 0; i < tokens * k; ++i) ++pairs->count[ids[i]];
-    int32_t at = 0;
-    for (int64_t e = 0; e < experts; ++e) {
-        if (pairs->count[e] == 0) continue;
-        pairs->expert[pairs->active] = static_cast<int32_t>(e);
-        pairs->begin[pairs->active++] = at;
-        const int32_t count = pairs->count[e];
-        pairs->count[e] = at;  // from here on: the next free place
-        at += count;
-    }
-    pairs->begin[pairs->active] = at;
-    for (int64_t i = 0; i < tokens * k; ++i) {
-        const int32_t place = pairs->count[ids[i]]++;
-        pairs->row[place] = static_cast<int32_t>(i / k);
-        pairs->place[i] = place;
-    }
-}
-
-// Tiles per chunk, so that all active experts together give every thread several chunks.
-int64_t tile_step(int64_t tiles, int64_t active, uint32_t threads) {
-    const int64_t parts = (4 * static_cast<int64_t>(threads) + active - 1) / active;
-    const int64_t step = (tiles + parts - 1) / parts;
-    return std::min(kMostTiles, (step + 1) / 2 * 2);
-}
-
-// body(expert, first pair, end pair, first tile, end tile, thread) over the active experts.
-template <class Body>
-void for_experts(const orr_run* run, const Pairs& pairs, int64_t tiles, bool small, const Body& body) {
-    const int64_t step = tile_step(tiles, pairs.active, run->threads);
-    const int64_t parts = (tiles + step - 1) / step;
-    linear::for_chunks(run, pairs.active * parts, small, [&](int64_t index, uint32_t thread) {
-        const int64_t i = index / parts, tile = index % parts * step;
-        body(pairs.expert[i], pairs.begin[i], pairs.begin[i + 1], tile, std::min(tile + step, tiles), thread);
-    });
-}
-
 // h[p] = act(gate x) * (up x)
 void run_hidden(const orr_run* run, const Plan& plan, const Pairs& pairs, const linear::Rows& x, float* h, bool small) {
     uint8_t* scratch = static_cast<uint8_t*>(run->workspace) + plan.scratch;
@@ -170,7 +113,7 @@ void run_turn(const orr_run* run, const Plan& plan, int64_t token, int64_t token
     uint8_t* workspace = static_cast<uint8_t*>(run->workspace);
     const int64_t width = plan.gate.cols, features = plan.gate.rows, count = tokens * plan.k;
     Pairs pairs = lists_of(workspace + plan.lists, plan.turn * plan.k, plan.gate.stack);
-    sort_pairs(data<int32_t>(run->inputs[kMoeIds]) + token * plan.k, tokens, plan.k, plan.gate.stack, &pairs);
+    sort_pairs(data<int32_t>(run->inputs[kMoeIds]) + token * plan.k, count, plan.k, plan.gate.stack, &pairs);
     const bool small = count * width * features < 65536;
 
     linear::Rows x{data<float>(run->inputs[kMoeX]) + token * width, width, {}};

@@ -101,6 +101,7 @@ Mamba read(const orr_model_source& source) {
                  {"state", m.state},           {"conv_kernel", m.kernel}, {"time_step_rank", m.rank},
                  {"vocabulary", m.vocabulary}, {"tied", m.tied},          {"parameters", parameter_count(source)},
                  {"samples", true}};
+    if (m.tied) info["modules"] = {{{"module", "lm_head"}, {"tensor", m.tokens}, {"tied", true}}};  // of adapters
     if (!c.gguf()) info["ignored"] = c.unused();
     m.summary.info_json = json_text(info);
     declare_layer_controls(m.summary, m.layers, false);

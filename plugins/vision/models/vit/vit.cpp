@@ -64,7 +64,8 @@ Vit::Vit(const orr_model_source& source) {
     const std::string prefix = has_tensor(source, "vit.embeddings.cls_token") ? "vit." : "";
     static constexpr std::pair<const char*, const char*> modules[] = {{"attention.q_proj", "attention.attention.query"}, {"attention.k_proj", "attention.attention.key"},
                                                                       {"attention.v_proj", "attention.attention.value"}, {"attention.o_proj", "attention.output.dense"},
-                                                                      {"mlp.fc1", "intermediate.dense"},                 {"mlp.fc2", "output.dense"}};
+                                                                      {"mlp.fc1", "intermediate.dense"},                 {"mlp.fc2", "output.dense"},
+                                                                      {"layernorm_before", "layernorm_before"},          {"layernorm_after", "layernorm_after"}};
     for (const auto& [module, tensor] : modules)
         info["modules"].push_back({{"module", prefix + "layers.{}." + module}, {"tensor", prefix + "encoder.layer.{}." + tensor}});
     summary.info_json = json_text(info);
