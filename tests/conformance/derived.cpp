@@ -80,6 +80,15 @@ double rms(const std::vector<double>& values) {
     return count > 0 ? std::sqrt(sum / count) : 0;
 }
 
+// One step of a block type, where the largest number is the end of its scale: what lies between two steps may go to either.
+double block_step(const Type& t, const std::vector<double>& values) {
+    double largest = 0;
+    for (const double v : values)
+        if (std::isfinite(v)) largest = std::max(largest, std::abs(v));
+    const int bits = static_cast<int>(t.block_bytes * 8 / t.block_elems);
+    return 1.1 * 2 * largest / (std::ldexp(1.0, bits) - 1);
+}
+
 // Numbers of a recurrence that grew so far that f32 may overflow on the way to them.
 constexpr double kMostMeasured = 1e30;
 
@@ -119,7 +128,9 @@ void Checker::compare_reference(const char* check, const Case& c, const std::vec
         const bool by_rms = c.tol_rms >= 0 && numerics != ORR_NUMERICS_EXACT;
         double size = 1;
         if (c.drawn && got[o] != want[o]) size = std::max(size, rms(numbers(want[o])));
-        const std::string text = by_rms ? rms_difference(numbers(got[o]), numbers(want[o]), c.tol_rms) : difference(shapes[o], got[o], want[o], c.tolerance(numerics) * size);
+        double tol = c.tolerance(numerics) * size;
+        if (c.drawn && shapes[o].type->block && got[o] != want[o]) tol = std::max(tol, block_step(*shapes[o].type, numbers(want[o])));
+        const std::string text = by_rms ? rms_difference(numbers(got[o]), numbers(want[o]), c.tol_rms) : difference(shapes[o], got[o], want[o], tol);
         expect(check, text.empty(), "output " + std::to_string(o) + " against the reference: " + text);
     }
 }
