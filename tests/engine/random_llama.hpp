@@ -20,7 +20,8 @@ class RandomLlama {
     };
     static inline const Type kF32 = {"f32", 0, 1, 4, {}, 0};
     static const std::vector<Type>& types();  // in blocks
-    explicit RandomLlama(const Type& type, uint32_t units = 2 * kWidth, uint32_t keep = 0) : units_(keep ? keep : units), type_(type), random_(type.number) {
+    explicit RandomLlama(const Type& type, uint32_t units = 2 * kWidth, uint32_t keep = 0)
+        : units_(keep ? keep : units), type_(type), random_(type.number) {
         add("token_embd.weight", kRows, kWidth, kF32);
         add("output.weight", kRows, kWidth, type);
         norm("output_norm.weight");
@@ -38,11 +39,19 @@ class RandomLlama {
         }
     }
     std::string file() {
-        for (const auto& [key, value] : {std::pair{"general.architecture", "llama"}, {"tokenizer.ggml.model", "none"}}) key_of(key, 8), text(keys_, value);
-        for (const auto& [key, value] : {std::pair<const char*, uint32_t>{"context_length", 512}, {"embedding_length", kWidth}, {"block_count", 2}, {"feed_forward_length", units_},
-                                         {"attention.head_count", 4}, {"attention.head_count_kv", 2}, {"rope.dimension_count", kWidth / 4}, {"vocab_size", kRows}})
+        for (const auto& [key, value] : {std::pair{"general.architecture", "llama"}, {"tokenizer.ggml.model", "none"}})
+            key_of(key, 8), text(keys_, value);
+        for (const auto& [key, value] : {std::pair<const char*, uint32_t>{"context_length", 512},
+                                         {"embedding_length", kWidth},
+                                         {"block_count", 2},
+                                         {"feed_forward_length", units_},
+                                         {"attention.head_count", 4},
+                                         {"attention.head_count_kv", 2},
+                                         {"rope.dimension_count", kWidth / 4},
+                                         {"vocab_size", kRows}})
             key_of(std::string("llama.") + key, 4), number(keys_, value);
-        for (const auto& [key, value] : {std::pair{"attention.layer_norm_rms_epsilon", 1e-5f}, {"rope.freq_base", 1e4f}}) key_of(std::string("llama.") + key, 6), number(keys_, value);
+        for (const auto& [key, value] : {std::pair{"attention.layer_norm_rms_epsilon", 1e-5f}, {"rope.freq_base", 1e4f}})
+            key_of(std::string("llama.") + key, 6), number(keys_, value);
         std::string out = "GGUF";
         number(out, uint32_t{3});
         number(out, tensors_);
@@ -115,11 +124,12 @@ class RandomLlama {
 
 // Blocks as gguf (PyPI, 0.17) has them in gguf.constants.GGML_QUANT_SIZES and gguf.quants.
 inline const std::vector<RandomLlama::Type>& RandomLlama::types() {
-    static const std::vector<Type> all = {{"q4_0", 2, 32, 18, {0}, 0.01},          {"q4_1", 3, 32, 20, {0, 2}, 0.01},        {"q5_0", 6, 32, 22, {0}, 0.005},
-                                  {"q5_1", 7, 32, 24, {0, 2}, 0.005},      {"q8_0", 8, 32, 34, {0}, 0.0008},         {"q2_k", 10, 256, 84, {80, 82}, 0.004},
-                                  {"q3_k", 11, 256, 110, {108}, 0.001},    {"q4_k", 12, 256, 144, {0, 2}, 0.0003},   {"q5_k", 13, 256, 176, {0, 2}, 0.0002},
-                                  {"q6_k", 14, 256, 210, {208}, 0.0001},   {"iq4_nl", 20, 32, 18, {0}, 0.001},       {"iq4_xs", 23, 256, 136, {0}, 0.0001},
-                                  {"mxfp4", 39, 32, 17, {}, 122}};
+    static const std::vector<Type> all = {
+        {"q4_0", 2, 32, 18, {0}, 0.01},        {"q4_1", 3, 32, 20, {0, 2}, 0.01},      {"q5_0", 6, 32, 22, {0}, 0.005},
+        {"q5_1", 7, 32, 24, {0, 2}, 0.005},    {"q8_0", 8, 32, 34, {0}, 0.0008},       {"q2_k", 10, 256, 84, {80, 82}, 0.004},
+        {"q3_k", 11, 256, 110, {108}, 0.001},  {"q4_k", 12, 256, 144, {0, 2}, 0.0003}, {"q5_k", 13, 256, 176, {0, 2}, 0.0002},
+        {"q6_k", 14, 256, 210, {208}, 0.0001}, {"iq4_nl", 20, 32, 18, {0}, 0.001},     {"iq4_xs", 23, 256, 136, {0}, 0.0001},
+        {"mxfp4", 39, 32, 17, {}, 122}};
     return all;
 }
 

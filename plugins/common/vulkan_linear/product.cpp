@@ -290,8 +290,8 @@ struct Gemv {
     }
 };
 
-orr_status dispatch_product(const orr_run* run, const ProductShaders& s, const ProductCall& c, const ProductParams& p, uint32_t type0,
-                            uint32_t type1, uint32_t stored) {
+orr_status dispatch_product(const orr_run* run, const ProductShaders& s, const ProductCall& c, const ProductParams& p, uint32_t type0, uint32_t type1,
+                            uint32_t stored) {
     const Plan& plan = *static_cast<const Plan*>(run->data);
     const Form form = plan.form;
     const bool raw = type0 >= TILE_RAW_F32 && type0 <= TILE_RAW_BF16;
@@ -305,17 +305,17 @@ orr_status dispatch_product(const orr_run* run, const ProductShaders& s, const P
         const Groups groups{static_cast<uint32_t>(divide_up(p.tokens, tile.x_rows)),
                             static_cast<uint32_t>(tiles_of(c, p, raw, c.gated ? tile.weight_rows / 2 : tile.weight_rows)), 1};
         if (is_narrow(form))
-            return dispatch(run, shader_of(s, form), {type0, type1, act, gated, scale, 0, 0, 0, stored, narrow_group(device(run), c, form), tile.x_rows}, p,
-                            groups);
+            return dispatch(run, shader_of(s, form),
+                            {type0, type1, act, gated, scale, 0, 0, 0, stored, narrow_group(device(run), c, form), tile.x_rows}, p, groups);
         return dispatch(run, shader_of(s, form), {type0, type1, act, gated, scale, 0, 0, 0, stored}, p, groups);
     }
     const bool fixed = plan.fixed && is_codes(type0) && is_codes(type1);
     const Gemv g(device(run), c, p, fixed);
     const Groups groups{static_cast<uint32_t>(divide_up(p.tokens, g.rows)), g.groups, 1};
-    return dispatch(
-        run, fixed ? s.gemv_fixed : s.gemv,
-        {type0, type1, act, gated, scale, norm_type(c), bits(c.eps), bits(c.norm_offset), stored, g.lanes, g.rows, g.span, g.group, g.each, plan.prepared}, p,
-        groups);
+    return dispatch(run, fixed ? s.gemv_fixed : s.gemv,
+                    {type0, type1, act, gated, scale, norm_type(c), bits(c.eps), bits(c.norm_offset), stored, g.lanes, g.rows, g.span, g.group,
+                     g.each, plan.prepared},
+                    p, groups);
 }
 
 // x into the workspace, as the form reads it.
@@ -338,8 +338,8 @@ orr_status dispatch_unpack(const orr_run* run, const ProductShaders& s, const Pr
         const Plan::Place& place = static_cast<const Plan*>(run->data)->place(i);
         p.w0 = address(c.w[i]) + place.offset;
         p.n0 = static_cast<uint32_t>(weight_rows(c, i));
-        const orr_status status =
-            dispatch(run, s.unpack, {type_in_shader(*c.w[i]), 0, 0, 0, bits(1), 0, 0, 0, place.blocks}, p, groups(divide_up(p.n0, 32) * divide_up(pairs_of_blocks(c), 4)));
+        const orr_status status = dispatch(run, s.unpack, {type_in_shader(*c.w[i]), 0, 0, 0, bits(1), 0, 0, 0, place.blocks}, p,
+                                           groups(divide_up(p.n0, 32) * divide_up(pairs_of_blocks(c), 4)));
         if (status != ORR_OK) return status;
         to += unpacked_bytes(c, i);
     }
@@ -347,7 +347,9 @@ orr_status dispatch_unpack(const orr_run* run, const ProductShaders& s, const Pr
 }
 
 // Gated weights share one length of rows.
-bool unlike_gates(const ProductCall& c, const Plan& plan) { return c.gated && packed(*c.w[0]) && packed(*c.w[1]) && plan.place(0).blocks != plan.place(1).blocks; }
+bool unlike_gates(const ProductCall& c, const Plan& plan) {
+    return c.gated && packed(*c.w[0]) && packed(*c.w[1]) && plan.place(0).blocks != plan.place(1).blocks;
+}
 
 orr_status pack_weights(orr_prepare* p, const ProductCall& c, Plan* plan) {
     const auto input = [&](uint32_t i) { return c.first_weight + i * c.weight_step; };
@@ -423,7 +425,9 @@ orr_status product_run(const orr_run* run, const ProductShaders& s, const Produc
         common.x_stride = common.k;
     }
     const auto type_of = [&](uint32_t i) { return plan.unpack ? TILE_HALVES : type_in_shader(*c.w[i]); };
-    const auto set = [&](ProductParams& p, uint32_t slot, uint32_t i) { set_part(p, slot, c, i, plan.unpack ? unpacked[i] : address(c.w[i]) + plan.place(i).offset); };
+    const auto set = [&](ProductParams& p, uint32_t slot, uint32_t i) {
+        set_part(p, slot, c, i, plan.unpack ? unpacked[i] : address(c.w[i]) + plan.place(i).offset);
+    };
     const auto stored = [&](uint32_t i) { return plan.unpack ? 0 : plan.place(i).blocks; };
     if (c.gated) {
         ProductParams p = common;
