@@ -149,19 +149,28 @@ Variant Variant::without_adapters() const {
 std::shared_ptr<const Program> Model::build(const std::string& entry, const Controls* controls) {
     GraphBuilder builder(engine_->host(), engine_->registry(), *weights_, arch_->id, entry);
     builder.set_controls(controls);
-    builder.set_file_tensors([this](const std::string& path, const std::string& name, const std::vector<int64_t>& shape) { return side_files_->tensor(*weights_, path, name, shape); });
+    std::map<std::string, std::set<std::string>> asked;  // of files beside the checkpoint
+    builder.set_file_tensors([&](const std::string& path, const std::string& name, const std::vector<int64_t>& shape) {
+        asked[path].insert(name);
+        return side_files_->tensor(*weights_, path, name, shape);
+    });
     const auto doing = [&] { return files_->path(); };
     set_error_text("");
     const orr_status status = ask_plugin([&] { return arch_->build(config_, &source_.base, entry.c_str(), builder.table()); }, doing);
-    if (!builder.failed()) check(status, doing());  // else what the builder saw comes first
     try {
+        if (!builder.failed()) {  // else what the builder saw comes first
+            check(status, doing());
+            for (const auto& [path, names] : asked) side_files_->check_all_asked(path, names);
+        }
         Program made = builder.finish();
         // What each sequence's exits were goes into the work report, so it is there after every run.
         for (size_t v = 1; v < made.values.size(); v++)
             if (tells_depth(made.values[v].name) && made.values[v].dims.size() == 1) made.outputs.push_back({made.values[v].name, static_cast<orr_value>(v), true});
         return std::make_shared<const Program>(std::move(made));
     } catch (const Error& e) {
-        throw Error(e.code(), files_->path() + ": " + e.what());
+        for (const auto& [path, names] : asked) side_files_->forget(path);
+        const std::string what = e.what();
+        throw Error(e.code(), what.starts_with(doing()) ? what : doing() + ": " + what);
     }
 }
 

@@ -1,5 +1,7 @@
 #include "engine/weights/side_files.hpp"
 
+#include <cmath>
+
 #include "engine/registry/error_text.hpp"
 
 namespace orrery {
@@ -36,6 +38,14 @@ SideFiles::~SideFiles() {
         if (file.checkpoint) file.checkpoint->close(file.checkpoint);
 }
 
+void SideFiles::forget(const std::string& path) {
+    const std::lock_guard lock(mutex_);
+    const auto at = open_.find(path);
+    if (at == open_.end()) return;
+    if (at->second.checkpoint) at->second.checkpoint->close(at->second.checkpoint);
+    open_.erase(at);
+}
+
 SideFiles::File& SideFiles::open(const std::string& path) {
     if (const auto it = open_.find(path); it != open_.end()) return it->second;
     File file;
@@ -60,7 +70,10 @@ std::shared_ptr<Constant> SideFiles::tensor(Weights& weights, const std::string&
     bool fits = have.size() == shape.size();
     for (size_t i = 0; fits && i < have.size(); i++) fits = shape[i] == -1 || shape[i] == have[i];
     if (!fits) throw Error(ORR_INVALID_ARGUMENT, path + ": tensor " + name + " has shape " + shape_text(have) + ", wanted " + shape_text(shape));
+    if (std::shared_ptr<Constant> known = file.made[name].lock()) return known;
     const TypeInfo& type = registry_.find_type(e.type_id);
+    if (type.number != ORR_TYPE_F32 && type.number != ORR_TYPE_F16 && type.number != ORR_TYPE_BF16 && type.number != ORR_TYPE_F64)
+        throw Error(ORR_UNSUPPORTED, path + ": tensor " + name + " is " + type.id + ", wanted f32, f16, bf16 or f64");
     if (have.empty() || have.back() % type.block_elems) throw Error(ORR_UNSUPPORTED, path + ": tensor " + name + " is " + type.id + " " + shape_text(have));
     if (contiguous_bytes(have, type, name) != e.size_bytes) throw Error(ORR_CORRUPT, path + ": tensor " + name + " has " + std::to_string(e.size_bytes) + " bytes, its shape takes " + std::to_string(contiguous_bytes(have, type, name)));
     std::vector<char> raw(e.size_bytes);
@@ -79,7 +92,18 @@ std::shared_ptr<Constant> SideFiles::tensor(Weights& weights, const std::string&
     src.data = raw.data();
     std::vector<float> values(static_cast<size_t>(n));
     convert_to_f32(src, type, values.data());
-    return weights.make(name, ORR_TYPE_F32, have, values.data());
+    for (size_t i = 0; i < values.size(); i++)
+        if (!std::isfinite(values[i])) throw Error(ORR_CORRUPT, path + ": tensor " + name + " holds " + std::to_string(values[i]) + " at index " + std::to_string(i));
+    std::shared_ptr<Constant> made = weights.make(name, ORR_TYPE_F32, have, values.data());
+    file.made[name] = made;
+    return made;
+}
+
+void SideFiles::check_all_asked(const std::string& path, const std::set<std::string>& asked) {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [name, entry] : open(path).tensors)
+        if (!asked.count(name))
+            throw Error(ORR_INVALID_ARGUMENT, path + ": tensor " + name + " " + shape_text({entry->shape, entry->shape + entry->rank}) + " is of no use to this model");
 }
 
 }  // namespace orrery

@@ -3,6 +3,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,14 +20,19 @@ class SideFiles {
     SideFiles& operator=(const SideFiles&) = delete;
 
     // As an f32 constant of `weights`; nullptr where the file has no such tensor. shape: -1 fits anything. Throws Error naming the file, the
-    // tensor and both shapes.
+    // tensor and both shapes, a type that is no float, a number that is not finite.
     std::shared_ptr<Constant> tensor(Weights& weights, const std::string& path, const std::string& name, const std::vector<int64_t>& shape);
+    // Opens it anew when it is asked for again: what was refused may be another file then.
+    void forget(const std::string& path);
+    // Throws Error naming a tensor of the file that nobody asked for.
+    void check_all_asked(const std::string& path, const std::set<std::string>& asked);
 
   private:
     struct File {
         std::unique_ptr<ModelFiles> files;
         orr_checkpoint* checkpoint = nullptr;
         std::map<std::string, const orr_tensor_entry*> tensors;
+        std::map<std::string, std::weak_ptr<Constant>> made;  // while somebody uses them
     };
     File& open(const std::string& path);
     const orr_host* host_;

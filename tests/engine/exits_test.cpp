@@ -1,5 +1,7 @@
 // Early exits and attentions that a router passes by: what PyTorch gives for the same model and controls (golden/<case>/exits.json, by
 // tests/models/make_exits.py), nothing of it at neutral values, and what a session tells of the work that was left out.
+#include <fstream>
+
 #include "support.hpp"
 
 namespace engine_tests {
@@ -51,7 +53,7 @@ class Exits : public testing::TestWithParam<std::tuple<const char*, const char*,
     }
     Session session(const Json& run) const {
         Session s = make_session(model_, [&](orr_session_options& o) { o.batch = run["batch"]; });
-        for (const auto& [name, value] : run["controls"].items()) set_control(s, name, name == "mindskip" ? Json(folder_ + "/" + value.get<std::string>()) : value);
+        for (const auto& [name, value] : run["controls"].items()) set_control(s, name, value.is_string() && value.get<std::string>().ends_with(".safetensors") ? Json(folder_ + "/" + value.get<std::string>()) : value);
         return s;
     }
     std::string folder_;
@@ -283,6 +285,95 @@ TEST_P(LeavingOut, SaysWhatIsWrong) {
     const Session other = make_session(wide);
     expect_failure([&] { set_control(other, "mindskip", golden_folder("llama") + "/routers.safetensors"); }, ORR_INVALID_ARGUMENT, {"model.layers.1.router.weight", "[1, 24]"});
     feed(s, ids_);  // as if nothing had been tried
+}
+
+// Files of routers, classifiers and predictors, as they should not be.
+class BadFiles : public testing::Test {
+  protected:
+    static Tensor filled(std::vector<int64_t> shape, float value = 0.5F) {
+        Tensor t{ORR_TYPE_F32, std::move(shape), {}};
+        for (int64_t i = 0; i < t.elements(); i++) t.bytes.insert(t.bytes.end(), reinterpret_cast<const char*>(&value), reinterpret_cast<const char*>(&value) + sizeof value);
+        return t;
+    }
+    static Tensor spoiled(std::vector<int64_t> shape, float value) {
+        Tensor t = filled(std::move(shape));
+        std::memcpy(t.bytes.data() + 4 * sizeof value, &value, sizeof value);
+        return t;
+    }
+    static Tensor whole(std::vector<int64_t> shape) {
+        Tensor t = filled(std::move(shape));
+        t.type = ORR_TYPE_I32;
+        return t;
+    }
+    std::string write(Tensors tensors) {
+        Checkpoint c;
+        c.tensors = std::move(tensors);
+        const std::string path = scratch("bad_exits_" + std::to_string(count_++) + ".safetensors");
+        std::ofstream(path, std::ios::binary) << c.safetensors();
+        return path;
+    }
+    void refuses(const char* control, Tensors tensors, orr_status status, std::vector<std::string> parts) {
+        const std::string path = write(std::move(tensors));
+        parts.push_back(path);
+        expect_failure([&] { set_control(session_, control, path); }, status, parts);
+    }
+    const Model model_ = open_golden("llama");  // V 41, E 24, 2 layers
+    const Session session_ = make_session(model_);
+    int count_ = 0;
+};
+
+TEST_F(BadFiles, OfExitHeadsAreRefused) {
+    const Tensor head = filled({41, 24}), halt = filled({1, 24});
+    const auto bad = [&](Tensors tensors, orr_status status, const std::vector<std::string>& parts) { refuses("exit_heads", std::move(tensors), status, parts); };
+    bad({{"model.norm.weight", filled({24})}}, ORR_INVALID_ARGUMENT, {"exit_heads", "neither", "layers.0.exit.head.weight [41, 24]", "layers.0.halt.weight [1, 24]", "depth.weight [2, 24]"});
+    bad({{"layers.0.exit.head.weight", head}, {"layers.0.exit.scale", halt}}, ORR_INVALID_ARGUMENT, {"layers.0.exit.scale [1, 24]", "no use"});
+    bad({{"layers.0.exit.head.weight", head}, {"layers.2.exit.head.weight", head}}, ORR_INVALID_ARGUMENT, {"layers.2.exit.head.weight"});
+    bad({{"layers.1.exit.head.weight", filled({40, 24})}}, ORR_INVALID_ARGUMENT, {"layers.1.exit.head.weight", "[40, 24]", "[41, 24]"});
+    bad({{"layers.1.exit.head.weight", whole({41, 24})}}, ORR_UNSUPPORTED, {"layers.1.exit.head.weight", "i32", "f32"});
+    bad({{"layers.0.halt.weight", spoiled({1, 24}, std::nanf(""))}}, ORR_CORRUPT, {"layers.0.halt.weight", "nan", "index 4"});
+    bad({{"layers.0.exit.head.weight", spoiled({41, 24}, -INFINITY)}}, ORR_CORRUPT, {"layers.0.exit.head.weight", "inf", "index 4"});
+    bad({{"layers.0.halt.weight", halt}, {"layers.1.halt.bias", filled({1})}}, ORR_INVALID_ARGUMENT, {"layers.1.halt.bias", "no layers.1.halt.weight"});
+    bad({{"layers.0.halt.weight", halt}, {"layers.0.exit.norm.weight", filled({24})}}, ORR_INVALID_ARGUMENT, {"layers.0.exit.norm.weight", "no layers.0.exit.head.weight"});
+    bad({{"layers.0.halt.weight", halt}, {"depth.weight", filled({2, 24})}}, ORR_INVALID_ARGUMENT, {"depth.weight", "halting predictors"});
+    bad({{"depth.weight", filled({3, 24})}}, ORR_INVALID_ARGUMENT, {"depth.weight", "[3, 24]", "[2, 24]"});
+    bad({{"layers.0.exit.head.weight", head}, {"layers.0.exit.norm.weight", filled({24})}, {"layers.0.exit.norm.bias", filled({24})}}, ORR_INVALID_ARGUMENT, {"layers.0.exit.norm.bias", "no use"});
+    const Model other = open_golden("gpt2");
+    const Session gpt = make_session(other);
+    const std::string lacks = write({{"layers.0.exit.head.weight", filled({41, 24})}, {"layers.0.exit.norm.weight", filled({24})}});
+    expect_failure([&] { set_control(gpt, "exit_heads", lacks); }, ORR_INVALID_ARGUMENT, {lacks, "no layers.0.exit.norm.bias"});
+    expect_failure([&] { set_control(session_, "exit_heads", 3); }, ORR_INVALID_ARGUMENT, {"exit_heads", "path"});
+    expect_failure([&] { set_control(session_, "exit_halt", 2); }, ORR_INVALID_ARGUMENT, {"exit_halt", "2", "from 0.0 to 1.0"});
+    const Model without = open_golden("bert");
+    const Session encoder = make_session(without);
+    expect_failure([&] { set_control(encoder, "exit_heads", lacks); }, ORR_NOT_FOUND, {"exit_heads"});
+}
+
+TEST_F(BadFiles, OfRoutersAreRefused) {
+    const Tensor router = filled({1, 24});
+    const std::string name = "model.layers.0.router.weight";
+    const auto bad = [&](Tensors tensors, orr_status status, const std::vector<std::string>& parts) { refuses("mindskip", std::move(tensors), status, parts); };
+    bad({{name, router}, {"model.layers.7.router.weight", router}}, ORR_INVALID_ARGUMENT, {"model.layers.7.router.weight [1, 24]", "no use"});
+    bad({{name, spoiled({1, 24}, std::nanf(""))}}, ORR_CORRUPT, {name, "nan", "index 4"});
+    bad({{name, spoiled({1, 24}, INFINITY)}}, ORR_CORRUPT, {name, "inf", "index 4"});
+    bad({{name, whole({1, 24})}}, ORR_UNSUPPORTED, {name, "i32"});
+    bad({{name, filled({24})}}, ORR_INVALID_ARGUMENT, {name, "[24]", "[1, 24]"});
+}
+
+TEST_F(BadFiles, AreReadAgainOnceMended) {
+    const std::string path = write({{"model.layers.0.router.weight", spoiled({1, 24}, INFINITY)}});
+    expect_failure([&] { set_control(session_, "mindskip", path); }, ORR_CORRUPT, {path});
+    count_--;
+    ASSERT_EQ(write({{"model.layers.1.router.weight", filled({1, 24})}}), path);
+    set_control(session_, "mindskip", path);
+    feed(session_, some_ids(4, 41));
+}
+
+TEST_F(BadFiles, AndThoseThatNobodyAsksChangeNothing) {
+    const Session plain = make_session(model_);
+    const std::vector<int32_t> ids = some_ids(6, 41);
+    set_control(session_, "exit_heads", golden_folder("llama") + "/exit_heads.safetensors");  // classifiers, and exit_confidence is neutral
+    EXPECT_SAME_BITS(feed(session_, ids), feed(plain, ids));
+    EXPECT_EQ(description(session_, "plan", "steps", "next"), description(plain, "plan", "steps", "next"));
 }
 
 class EncoderExits : public testing::TestWithParam<const char*> {};

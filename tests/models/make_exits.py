@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Golden values of early exits and of router-gated attention, by PyTorch: the modules of transformers' own models, called layer by layer here.
 
-make_exits.py GOLDEN writes exits.json and exits.safetensors (and routers.safetensors) beside the checkpoints of llama, gpt2, whisper (its decoder),
+make_exits.py GOLDEN writes exits.json and exits.safetensors (and routers, exit_heads, halting and depth.safetensors) beside the checkpoints of llama, gpt2, whisper (its decoder),
 bert, and encoder_exits.json and .safetensors beside those of clip, patchtst, vit and whisper. Needs torch, transformers, safetensors; what is committed
 is of transformers 5.23.0, torch 2.15.0, seed 7.
 
@@ -10,6 +10,9 @@ head, or the least cosine of a layer's input and output. Layers left out take th
 2020, arXiv:1910.10073, section 3). Each sequence of a batch is run by itself here: it leaves where it would alone. Router-gated attention: x + attention(norm(x)) where sigmoid(router(mean over tokens of norm(x))) is at
 least the threshold, else x; keys and values are written either way, as in CASE-Lab-UMD/Router-Tuning-Mixture-of-Depths,
 utils/model/model_patch.py (granularity attn_sequence).
+
+Trained exits (Elbayad et al. 2020, and the halters of their fairseq code): a classifier of its own behind each block, its norm the model's or its own;
+leave where sigmoid(w x + b) >= threshold, default 0.5; or behind the block that is the best of one class a block, by the first block's output.
 """
 import json
 import pathlib
@@ -67,6 +70,12 @@ class Llama:
         b = self.layers[layer]
         return b.mlp(b.post_attention_layernorm(x))
 
+    def final(self, x, weight, bias):
+        return torch.nn.functional.rms_norm(x, weight.shape, weight, self.config.rms_norm_eps)
+
+    def head_norm(self, x):
+        return self.model.model.norm(x)
+
     def logits(self, x):
         return self.model.lm_head(self.model.model.norm(x))
 
@@ -95,6 +104,12 @@ class Gpt2:
 
     def ffn(self, layer, x):
         return self.layers[layer].mlp(self.layers[layer].ln_2(x))
+
+    def final(self, x, weight, bias):
+        return torch.nn.functional.layer_norm(x, weight.shape, weight, bias, self.config.layer_norm_epsilon)
+
+    def head_norm(self, x):
+        return self.model.transformer.ln_f(x)
 
     def logits(self, x):
         return self.model.lm_head(self.model.transformer.ln_f(x))
@@ -132,6 +147,12 @@ class Whisper:
         cross = a.out_proj(attend(q, k, v, self.encoded.shape[1]).transpose(1, 2).flatten(2))
         return cross + b.fc2(b.activation_fn(b.fc1(b.final_layer_norm(x + cross))))
 
+    def final(self, x, weight, bias):
+        return torch.nn.functional.layer_norm(x, weight.shape, weight, bias, 1e-5)
+
+    def head_norm(self, x):
+        return self.model.model.decoder.layer_norm(x)
+
     def logits(self, x):
         return self.model.proj_out(self.model.model.decoder.layer_norm(x))
 
@@ -139,13 +160,15 @@ class Whisper:
 class Decoder:
     """One sequence under given controls."""
 
-    def __init__(self, model, plan, controls, routers=None):
+    def __init__(self, model, plan, controls, routers=None, heads=None):
         self.model, self.plan, self.routers = model, plan, routers
+        self.heads = {name: t.double() for name, t in (heads or {}).items()}
+        self.halt = controls.get("exit_halt", 0.5)
         self.confidence = controls.get("exit_confidence", 1)
         self.similarity = controls.get("exit_similarity", 1)
         self.first, self.every = controls.get("exit_from", 0), controls.get("exit_every", 1)
         self.threshold = controls.get("mindskip_threshold", 0.5)
-        self.depths, self.seen, self.skips = [], {"confidence": [], "similarity": [], "router": []}, []
+        self.depths, self.seen, self.skips = [], {"confidence": [], "similarity": [], "router": [], "halt": [], "depth": []}, []
         self.fresh()
 
     def fresh(self):
@@ -175,38 +198,69 @@ class Decoder:
             self.skips[-1][step] = True
         return x + m.ffn(layer, x)
 
-    def leaves(self, before, after):
-        leave = False
+    def linear(self, name, x):
+        return torch.nn.functional.linear(x, self.heads[name + ".weight"], self.heads.get(name + ".bias"))
+
+    def classify(self, layer, x):
+        """Logits by the layer's own classifier; by the model's where there are no others; else None."""
+        if f"layers.{layer}.exit.head.weight" not in self.heads:
+            return None if any(".exit.head." in name for name in self.heads) else self.model.logits(x)
+        norm = self.heads.get(f"layers.{layer}.exit.norm.weight")
+        h = self.model.head_norm(x) if norm is None else self.model.final(x, norm, self.heads.get(f"layers.{layer}.exit.norm.bias"))
+        return self.linear(f"layers.{layer}.exit.head", h)
+
+    def leaves(self, step, before, after):
+        """Whether to leave, and the logits of the exit where the layer has its own."""
+        leave, layer, logits = False, self.plan[step], None
         if after.shape[1] == 1:
-            p = self.model.logits(after).softmax(-1).amax(-1)
-            self.seen["confidence"].append(p.min().item())
-            leave = self.confidence < 1 and p.min() >= self.confidence
+            logits = self.classify(layer, after)
+            if logits is not None:
+                p = logits.softmax(-1).amax(-1)
+                self.seen["confidence"].append(p.min().item())
+                leave = self.confidence < 1 and p.min() >= self.confidence
+            if f"layers.{layer}.halt.weight" in self.heads:
+                p = torch.sigmoid(self.linear(f"layers.{layer}.halt", after)).item()
+                self.seen["halt"].append(p)
+                leave = leave or p >= self.halt
+            if self.planned is not None:
+                leave = leave or step >= self.planned
         cosine = torch.cosine_similarity(before, after, -1).min().item()
         self.seen["similarity"].append(cosine)
-        return leave or (self.similarity < 1 and cosine >= self.similarity)
+        return leave or (self.similarity < 1 and cosine >= self.similarity), logits
 
     @torch.no_grad()
     def run(self, ids):
         x = self.model.embed(ids, self.past)
-        depth = len(self.plan)
+        depth, own, self.planned = len(self.plan), None, None
         self.skips.append([False] * depth)
         for step in range(len(self.plan)):
             if step >= depth:  # left: what the layer keeps comes from the state at the exit
                 self.remember(step, self.model.normed(self.plan[step], x))
                 continue
             before, x = x, self.block(step, x)
+            if step == 0 and ids.shape[1] == 1 and "depth.weight" in self.heads:
+                scores = self.linear("depth", x).flatten()
+                best = scores.topk(2).values
+                self.seen["depth"].append((best[0] - best[1]).item())
+                self.planned = scores.argmax().item()
+                if self.planned == len(scores) - 1:  # the end
+                    self.planned = len(self.plan)
             looks = step >= self.first and (step - self.first) % self.every == 0 and step + 1 < len(self.plan)
-            if looks and self.leaves(before, x):
-                depth = step + 1
+            if looks:
+                leave, logits = self.leaves(step, before, x)
+                if leave:
+                    depth = step + 1
+                    own = logits if self.heads else None
         self.past += ids.shape[1]
         self.depths.append(depth)
-        return self.model.logits(x)
+        return self.model.logits(x) if own is None else own
 
     def walk(self, ids):
         return [self.run(ids[:, :PROMPT])] + [self.run(ids[:, i:i + 1]) for i in range(PROMPT, ids.shape[1])]
 
     def margin(self):
         gaps = [abs(p - t) for kind, t in (("confidence", self.confidence), ("similarity", self.similarity)) if t < 1 for p in self.seen[kind]]
+        gaps += [abs(p - self.halt) for p in self.seen["halt"]] + self.seen["depth"]
         return min(gaps + [abs(p - self.threshold) for p in self.seen["router"]], default=1)
 
 
@@ -252,10 +306,10 @@ def decoder_case(folder, model, encoder_inputs=None):
             model.encoded = encoded[b:b + 1]
         return d.walk(ids[b:b + 1])
 
-    def add(name, batch, controls, routers=None, files=None):
+    def add(name, batch, controls, routers=None, files=None, heads=None):
         alone = []
         for b in range(batch):
-            d = Decoder(model, PLAN, controls, routers)
+            d = Decoder(model, PLAN, controls, routers, heads)
             logits = walk(d, b)
             assert d.margin() > MARGIN, (name, d.margin())
             alone.append((d, torch.cat([y[:, -1:] for y in logits], 1)))
@@ -288,6 +342,30 @@ def decoder_case(folder, model, encoder_inputs=None):
             for share in (0.3, 0.6):
                 add(f"mindskip {share} of {batch}", batch, {"mindskip_threshold": between(full.seen["router"], share)}, routers, {"mindskip": "routers.safetensors"})
         add("mindskip and exits", 1, {"mindskip_threshold": between(full.seen["router"], 0.5), "exit_confidence": runs[0]["controls"]["exit_confidence"]}, routers, {"mindskip": "routers.safetensors"})
+    def random(*shape):
+        return torch.randn(*shape) * 0.4
+
+    width, words = model.config.hidden_size, model.config.vocab_size
+    heads = {"layers.0.exit.head.weight": random(words, width), "layers.0.exit.norm.weight": 1 + random(width), "layers.1.exit.head.weight": random(words, width), "layers.1.exit.head.bias": random(words)}
+    halting = {"layers.0.halt.weight": random(1, width), "layers.1.halt.weight": random(1, width), "layers.1.halt.bias": random(1), "layers.1.exit.head.weight": heads["layers.1.exit.head.weight"]}
+    depth = {"depth.weight": random(2, width), "depth.bias": random(2)}
+    if not isinstance(model, Llama):
+        heads["layers.0.exit.norm.bias"] = random(width)
+    for name, file in (("exit_heads", heads), ("halting", halting), ("depth", depth)):
+        save_file(file, folder / f"{name}.safetensors")
+    full = Decoder(model, PLAN, {"exit_halt": 2}, None, heads)
+    halts = Decoder(model, PLAN, {"exit_halt": 2}, None, halting)
+    for b in range(2):
+        walk(full.fresh(), b)
+        walk(halts.fresh(), b)
+    for batch in (1, 2):
+        add(f"own heads of {batch}", batch, {"exit_confidence": between(full.seen["confidence"], 0.7)}, None, {"exit_heads": "exit_heads.safetensors"}, heads)
+        add(f"halting of {batch}", batch, {"exit_halt": between(halts.seen["halt"], 0.8)}, None, {"exit_heads": "halting.safetensors"}, halting)
+        add(f"depth of {batch}", batch, {}, None, {"exit_heads": "depth.safetensors"}, depth)
+    add("halting by default", 2, {"exit_from": 1}, None, {"exit_heads": "halting.safetensors"}, halting)
+    add("halting and confidence", 2, {"exit_halt": between(halts.seen["halt"], 0.9), "exit_confidence": between(halts.seen["confidence"], 0.8)}, None, {"exit_heads": "halting.safetensors"}, halting)
+    add("own heads and similarity", 2, {"exit_confidence": between(full.seen["confidence"], 0.9), "exit_similarity": between(full.seen["similarity"], 0.7)}, None, {"exit_heads": "exit_heads.safetensors"}, heads)
+    add("depth seen late", 2, {"exit_from": 2, "exit_every": 2}, None, {"exit_heads": "depth.safetensors"}, depth)
     tensors["ids"] = ids.int()
     save_file(tensors, folder / "exits.safetensors")
     (folder / "exits.json").write_text(json.dumps({"prompt": PROMPT, "runs": runs}, indent=1) + "\n")

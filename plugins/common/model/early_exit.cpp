@@ -30,10 +30,14 @@ int64_t whole(Graph& g, const std::string& name, int64_t neutral, int64_t least,
 
 }  // namespace
 
-ExitRules read_exit_rules(Graph& g, const std::string& prefix) {
+ExitRules read_exit_rules(Graph& g, const std::string& prefix, const ExitShape& shape) {
     ExitRules r;
     r.confidence = control_number(g, prefix + "exit_confidence", 1, 0, 1);
     r.similarity = control_number(g, prefix + "exit_similarity", 1, -1, 1);
+    if (shape.vocabulary) {
+        r.halt = control_number(g, prefix + "exit_halt", 0.5, 0, 1);
+        r.heads = ExitHeads(g, prefix, shape);
+    }
     r.from = whole(g, prefix + "exit_from", 0, 0, kMostSteps);
     r.every = whole(g, prefix + "exit_every", 1, 1, kMostSteps);
     r.prefix = prefix;
@@ -41,7 +45,7 @@ ExitRules read_exit_rules(Graph& g, const std::string& prefix) {
 }
 
 ExitingStack::ExitingStack(Graph& g, const ExitRules& rules, ExitParts parts) : g_(g), rules_(rules), parts_(std::move(parts)) {
-    if (rules_.confidence < 1 && parts_.logits) single_ = single_tokens();
+    if ((rules_.confidence < 1 || rules_.heads.halts()) && parts_.logits) single_ = single_tokens();
 }
 
 // f32: 1 where a number is at least the threshold; a NaN is not.
@@ -57,11 +61,11 @@ Value ExitingStack::over_tokens(Value rows, const char* function) {
     return g_.op("orr.reduce/1", {rows}, Attrs().set("function", function).set("axes", axes).set("keepdims", true));
 }
 
-// f32 [1]: the least of all.
-Value ExitingStack::every(Value flags) {
+// f32 [1]: the least of all, or what else the function gives.
+Value ExitingStack::every(Value flags, const char* function) {
     std::vector<int64_t> axes;
     for (int64_t k = 0; k < g_.info(flags).rank; k++) axes.push_back(k);
-    const Value least = g_.op("orr.reduce/1", {flags}, Attrs().set("function", "min").set("axes", axes).set("keepdims", true));
+    const Value least = g_.op("orr.reduce/1", {flags}, Attrs().set("function", function).set("axes", axes).set("keepdims", true));
     return g_.op("orr.reshape/1", {least}, Attrs().set("shape", std::vector<int64_t>{1}));
 }
 
@@ -85,25 +89,55 @@ Value ExitingStack::similar(Value before, Value after) {
     return at_least(over_tokens(cosine, "min"), rules_.similarity);
 }
 
-// max softmax(logits) of the one token; a run of several is not asked.
-ExitingStack::LookValues ExitingStack::confident(Value x) {
+// By the layer's own classifier, else, where the file has none at all, by the model's.
+Value ExitingStack::own_logits(int64_t layer, Value x) {
+    const ExitHeads::Affine &head = rules_.heads.head(layer), &norm = rules_.heads.norm(layer);
+    if (!head) return rules_.heads.has_heads() ? Value{} : parts_.logits(x);
+    return affine(g_, head, parts_.norm(x, norm ? &norm : nullptr));
+}
+
+// sigmoid(w x + b) >= exit_halt; or the step that was planned is over.
+Value ExitingStack::halts(const ExitSegment& s, Value x) {
+    Value done;
+    if (const ExitHeads::Affine& map = rules_.heads.halt(s.layer))
+        done = at_least(g_.named(s.path + ".halt", g_.op("orr.activation/1", {affine(g_, map, x)}, Attrs().set("function", "sigmoid"))), rules_.halt);
+    if (planned_) done = either(done, at_least(g_.op("orr.affine/1", {planned_}, Attrs().set("scale", -1.0)), -static_cast<double>(s.step)));
+    return done;
+}
+
+// argmax of the classes; the last of them is the end of the stack.
+void ExitingStack::plan_depth(Value x) {
+    Value scores = g_.op("orr.reshape/1", {affine(g_, rules_.heads.depth(), x)}, Attrs().set("shape", std::vector<int64_t>{-1, rules_.heads.layers()}));
+    Value chosen = g_.op("orr.cast/1", {g_.op("orr.argmax/1", {scores}, Attrs().set("axis", 1))}, Attrs().set("type", "f32"));
+    const Value end = g_.constant("exit.end", {static_cast<float>(rules_.heads.layers() - 1)});
+    const Value ends = g_.op("orr.cast/1", {g_.op("orr.compare/1", {chosen, end}, Attrs().set("function", "ge"))}, Attrs().set("type", "f32"));
+    chosen = g_.op("orr.where/1", {ends, g_.constant("exit.never", {static_cast<float>(2 * kMostSteps)}), chosen});
+    planned_ = g_.op("orr.reshape/1", {chosen}, Attrs().set("shape", std::vector<int64_t>{-1, 1, 1}));
+}
+
+// What is asked of the one token of a run; a run of several is not asked.
+ExitingStack::LookValues ExitingStack::single_token_look(const ExitSegment& s, Value x) {
     LookValues look;
     g_.when(single_, false, [&] {
-        look.logits = parts_.logits(g_.op("orr.slice/1", {x}, Attrs().set("axis", 1).set("start", -1).set("end", INT64_MAX)));
-        const Value best = g_.op("orr.reduce/1", {g_.op("orr.softmax/1", {look.logits})}, Attrs().set("function", "max").set("axes", std::vector<int64_t>{-1}).set("keepdims", true));
-        look.done = at_least(best, rules_.confidence);
+        const Value h = g_.op("orr.slice/1", {x}, Attrs().set("axis", 1).set("start", -1).set("end", INT64_MAX));
+        if (s.step == 0 && rules_.heads.depth()) plan_depth(h);
+        if (!decides_behind(s.step)) return;
+        if (rules_.confidence < 1) look.logits = own_logits(s.layer, h);
+        if (look.logits) {
+            const Value best = g_.op("orr.reduce/1", {g_.op("orr.softmax/1", {look.logits})}, Attrs().set("function", "max").set("axes", std::vector<int64_t>{-1}).set("keepdims", true));
+            look.done = at_least(best, rules_.confidence);
+        }
+        look.done = either(look.done, halts(s, h));
+        if (look.done && !look.logits && rules_.heads.head(s.layer)) g_.when(every(look.done, "max"), false, [&] { look.logits = own_logits(s.layer, h); });
     });
-    look.done = g_.op("orr.where/1", {single_, look.done, g_.constant("exit.no", {0.0F})});
+    if (look.done) look.done = g_.op("orr.where/1", {single_, look.done, g_.constant("exit.no", {0.0F})});
     return look;
 }
 
-ExitingStack::LookValues ExitingStack::look_at(Value before, Value after) {
+ExitingStack::LookValues ExitingStack::look_at(const ExitSegment& s, Value before, Value after) {
     LookValues look;
-    if (rules_.confidence < 1 && parts_.logits) look = confident(after);
-    if (rules_.similarity < 1) {
-        const Value same = similar(before, after);
-        look.done = look.done ? g_.op("orr.maximum/1", {look.done, same}) : same;
-    }
+    if (single_) look = single_token_look(s, after);
+    if (rules_.similarity < 1 && decides_behind(s.step)) look.done = either(look.done, similar(before, after));
     return look;
 }
 
@@ -143,13 +177,19 @@ void ExitingStack::tell_depth() {
 
 void declare_exit_controls(Summary& summary, bool predicts, const std::string& prefix) {
     nlohmann::json list = parse_json(summary.controls_json);
-    if (predicts)
+    if (predicts) {
+        list.push_back({{"name", prefix + "exit_heads"},
+                        {"type", "string"},
+                        {"default", ""},
+                        {"meaning", "safetensors file of classifiers layers.N.exit.head.weight [V, E] (.bias, layers.N.exit.norm.weight) for exit_confidence, and of halting predictors layers.N.halt.weight [1, E] or depth.weight [layers, E]"}});
+        list.push_back({{"name", prefix + "exit_halt"}, {"type", "number"}, {"default", 0.5}, {"minimum", 0}, {"maximum", 1}, {"meaning", "a sequence leaves the layers, in runs of one token, where sigmoid(halt(x)) of exit_heads is at least this"}});
         list.push_back({{"name", prefix + "exit_confidence"},
                         {"type", "number"},
                         {"default", 1},
                         {"minimum", 0},
                         {"maximum", 1},
-                        {"meaning", "a sequence leaves the layers, in runs of one token, where the best token's probability, by the final norm and head, is at least this; 1: never"}});
+                        {"meaning", "a sequence leaves the layers, in runs of one token, where the best token's probability, by the final norm and head (or exit_heads), is at least this; 1: never"}});
+    }
     list.push_back({{"name", prefix + "exit_similarity"},
                     {"type", "number"},
                     {"default", 1},

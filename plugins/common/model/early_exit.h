@@ -1,5 +1,5 @@
-// The controls "exit_confidence", "exit_similarity", "exit_from" and "exit_every" of a stack of layers: a run leaves the stack where going on
-// would hardly change the result. Elbayad et al. 2020, arXiv:1910.10073 (thresholded confidence; what the layers left out keep of a token comes
+// The controls "exit_confidence", "exit_similarity", "exit_heads", "exit_halt", "exit_from" and "exit_every" of a stack of layers: a sequence leaves
+// the stack where going on would hardly change the result. Elbayad et al. 2020, arXiv:1910.10073 (thresholded confidence; what the layers left out keep of a token comes
 // from the state at the exit) · Schuster et al. 2022, arXiv:2207.07061 (top probability of the shared head) · Tang et al. 2023, arXiv:2211.11152
 // (similarity of a layer's input and output).
 #ifndef ORRERY_COMMON_MODEL_EARLY_EXIT_H
@@ -9,6 +9,7 @@
 #include <string>
 
 #include "model/arch.h"
+#include "model/exit_heads.h"
 
 namespace orrery {
 
@@ -17,13 +18,15 @@ double control_number(Graph& g, const std::string& name, double neutral, double 
 
 struct ExitRules {
     double confidence = 1, similarity = 1;  // 1: never
+    double halt = 0.5;
+    ExitHeads heads;
     int64_t from = 0, every = 1;
     std::string prefix;  // of the controls
-    bool any() const { return confidence < 1 || similarity < 1; }
+    bool any() const { return confidence < 1 || similarity < 1 || heads.halts(); }
 };
 
 // Reads the graph's controls, with `prefix` in front of their names. Throws Error naming the control and what is wrong with its value.
-ExitRules read_exit_rules(Graph& g, const std::string& prefix = "");
+ExitRules read_exit_rules(Graph& g, const std::string& prefix = "", const ExitShape& shape = {});
 
 // What a model tells of itself to leave early. All of these build nodes.
 struct ExitParts {
@@ -31,13 +34,15 @@ struct ExitParts {
     std::function<Value(Value x)> narrow;  // x as the last block gives it; empty: as any block
     Value positions;                       // [B, T], with logits
     Value token_mask;                      // i32 [B, T]: 0 for tokens that are no part of their sequence; absent: all are
+    std::function<Value(Value x, const ExitHeads::Affine* own)> norm;  // in front of a head, by its own weights or the model's; with logits
 };
 
 // Some steps of a layer plan: what runs, or not, between two looks.
 struct ExitSegment {
     bool last = false;  // nothing comes behind it
     std::string path;   // of its last layer
-    int64_t layers = 0;
+    int64_t layer = 0, step = 0;  // the last ones
+    int64_t layers = 0;           // how many
 };
 
 // A stack under construction: each sequence of the batch leaves it by itself, and what stands in a segment runs while any is left.
@@ -46,7 +51,7 @@ class ExitingStack {
   public:
     ExitingStack(Graph& g, const ExitRules& rules, ExitParts parts);
 
-    bool looks_behind(int64_t step) const { return step >= rules_.from && (step - rules_.from) % rules_.every == 0; }
+    bool looks_behind(int64_t step) const { return decides_behind(step) || (step == 0 && rules_.heads.depth()); }
     // run(x) builds the segment's blocks and sets *before to what its last block reads; left_out(x) builds what happens in their place where
     // every sequence has left.
     template <class Run, class LeftOut>
@@ -55,7 +60,7 @@ class ExitingStack {
         LookValues look;
         const auto body = [&] {
             y = run(x, &before);
-            if (y && !s.last) look = look_at(before, y);
+            if (y && !s.last) look = look_at(s, before, y);
         };
         if (!done_)
             body();
@@ -88,12 +93,17 @@ class ExitingStack {
     struct LookValues {
         Value done, logits;
     };
-    LookValues look_at(Value before, Value after);
+    bool decides_behind(int64_t step) const { return step >= rules_.from && (step - rules_.from) % rules_.every == 0; }
+    LookValues look_at(const ExitSegment& s, Value before, Value after);
     Value similar(Value before, Value after);
-    LookValues confident(Value x);
+    LookValues single_token_look(const ExitSegment& s, Value x);
+    Value halts(const ExitSegment& s, Value x);
+    void plan_depth(Value x);
+    Value own_logits(int64_t layer, Value x);
     Value at_least(Value numbers, double threshold);
     Value over_tokens(Value rows, const char* function);
-    Value every(Value flags);
+    Value every(Value flags, const char* function = "min");
+    Value either(Value a, Value b) { return a && b ? g_.op("orr.maximum/1", {a, b}) : a ? a : b; }
     Value single_tokens();
     void take(const LookValues& look, const std::string& path);
     void count(int64_t layers);
@@ -107,6 +117,7 @@ class ExitingStack {
     Value known_;   // f32 [B, 1, 1]: 1 where logits_ are the sequence's
     Value logits_;  // [B, 1, V]: those at the exit
     Value single_;  // f32 [1]: 1 where each sequence has one token
+    Value planned_; // f32 [B, 1, 1]: the step behind which the sequence is to leave, where single_ is 1
     Value depth_;   // f32 [B, 1, 1]: layers that ran for the sequence, beside always_
     int64_t always_ = 0;
 };

@@ -44,7 +44,7 @@ class LayerPlan {
     Value run(Graph& g, Value x, ExitingStack& stack, Block&& block, LeftOut&& left_out) const {
         for (size_t begin = 0, end = 0; x && begin < steps_.size(); begin = end) {
             for (end = begin + 1; end < steps_.size() && !stack.looks_behind(static_cast<int64_t>(end) - 1);) end++;
-            ExitSegment segment{end == steps_.size(), steps_[end - 1].front().path, 0};
+            ExitSegment segment{end == steps_.size(), steps_[end - 1].front().path, steps_[end - 1].front().layer, static_cast<int64_t>(end) - 1, 0};
             for (size_t k = begin; k < end; k++)
                 for (const LayerStep& step : steps_[k]) segment.layers += step.mixer || step.ffn;
             x = stack.segment(
@@ -84,7 +84,7 @@ Value run_layers(Graph& g, Value x, int64_t layers, Block&& block, const std::st
     const LayerPlan plan(g, layers, prefix);
     const ExitRules rules = read_exit_rules(g, prefix);
     if (!rules.any()) return plan.run(g, x, block);
-    ExitingStack stack(g, rules, {nullptr, nullptr, Value{}, token_mask});
+    ExitingStack stack(g, rules, {nullptr, nullptr, Value{}, token_mask, nullptr});
     return plan.run(g, x, stack, block, [](const LayerStep&, Value) {});
 }
 

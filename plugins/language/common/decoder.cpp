@@ -27,7 +27,7 @@ class Builder {
         const LayerPlan plan(g_, d_.layers);
         const auto one = [&](const LayerStep& step, Value in) { return block(step, in); };
         const auto final_norm = [&](Value in) { return norm(in, d_.names.norm, d_.hidden); };
-        const ExitRules rules = read_exit_rules(g_);
+        const ExitRules rules = read_exit_rules(g_, "", {d_.layers, d_.hidden, d_.has_head ? d_.vocabulary : 0});
         if (!rules.any()) {
             x = g_.named("norm.output", final_norm(plan.run(g_, x, one)));
             output(d_.has_head ? head(x, table) : x);
@@ -36,6 +36,7 @@ class Builder {
             if (d_.has_head) parts.logits = [&](Value at) { return head(final_norm(at), table); };
             if (last_only_) parts.narrow = [&](Value at) { return last(at); };
             parts.positions = positions_;
+            parts.norm = [&](Value at, const ExitHeads::Affine* own) { return own ? norm_by(at, own->weight) : final_norm(at); };
             ExitingStack stack(g_, rules, parts);
             x = plan.run(g_, x, stack, one, [&](const LayerStep& step, Value at) { keep(step, at); });
             x = g_.named("norm.output", final_norm(x));
@@ -262,9 +263,8 @@ class Builder {
         if (!bias) return g_.op("orr.linear/1", {x, w});
         return g_.op("orr.linear/1", {x, w, part_of(g_, g_.weight(numbered(pattern, layer_) + ".bias", {out}), 0, out, rows.begin, rows.end)});
     }
-    Value norm(Value x, const std::string& pattern, int64_t width) {
-        return g_.op("orr.rms_norm/1", {x, weight(pattern, {width})}, Attrs().set("eps", d_.norm_eps).set("weight_offset", d_.norm_offset));
-    }
+    Value norm(Value x, const std::string& pattern, int64_t width) { return norm_by(x, weight(pattern, {width})); }
+    Value norm_by(Value x, Value scale) { return g_.op("orr.rms_norm/1", {x, scale}, Attrs().set("eps", d_.norm_eps).set("weight_offset", d_.norm_offset)); }
     Value slice(Value x, int64_t start, int64_t end) { return g_.op("orr.slice/1", {x}, Attrs().set("axis", 2).set("start", start).set("end", end)); }
     Value last(Value x) { return g_.op("orr.slice/1", {x}, Attrs().set("axis", 1).set("start", -1).set("end", INT64_MAX)); }
     bool sparse() const { return !d_.layer_sparse.empty() && d_.layer_sparse[static_cast<size_t>(layer_)]; }

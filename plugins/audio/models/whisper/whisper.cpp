@@ -238,7 +238,7 @@ Value Whisper::decode(Net& net, const Decoding& d, Value ids, bool last_only, He
     const LayerPlan plan(g, decoder_.layers, "decoder.");
     const auto one = [&](const LayerStep& step, Value in) { return decoder_block(net, step, d, in); };
     const auto normed = [&](Value in) { return net.layer_norm("decoder.layer_norm", in, width_, kEps); };
-    const ExitRules rules = read_exit_rules(g, "decoder.");
+    const ExitRules rules = read_exit_rules(g, "decoder.", {decoder_.layers, width_, logits_ ? vocabulary_ : 0, true});
     if (!rules.any()) {
         x = plan.run(g, x, one);
         if (last_only) x = net.reshape(net.slice(x, 1, -1, INT64_MAX), {0, width_});
@@ -247,6 +247,7 @@ Value Whisper::decode(Net& net, const Decoding& d, Value ids, bool last_only, He
     ExitParts parts;
     if (logits_) parts.logits = [&](Value at) { return head(normed(at)); };
     parts.positions = positions;
+    parts.norm = [&](Value at, const ExitHeads::Affine* own) { return own ? g.op("orr.layer_norm/1", {at, own->weight, own->bias}, Attrs().set("eps", kEps)) : normed(at); };
     ExitingStack stack(g, rules, parts);
     x = plan.run(g, x, stack, one, [&](const LayerStep& step, Value at) { keep_self(net, step, d, at); });
     if (last_only) x = net.slice(x, 1, -1, INT64_MAX);

@@ -133,7 +133,7 @@ class Builder {
         const LayerPlan plan(g_, m_.layers);
         const auto one = [&](const LayerStep& step, Value in) { return block(step, in); };
         const auto head = [&](Value in) { return g_.op("orr.linear/1", {in, m_.tied ? table : g_.weight(m_.head + ".weight", {m_.vocabulary, m_.hidden})}); };
-        const ExitRules rules = read_exit_rules(g_);
+        const ExitRules rules = read_exit_rules(g_, "", {m_.layers, m_.hidden, m_.vocabulary, true});
         Value logits;
         if (!rules.any()) {
             logits = head(g_.named("norm.output", norm(plan.run(g_, x, one), m_.norm)));
@@ -142,6 +142,9 @@ class Builder {
             parts.logits = [&](Value at) { return head(norm(at, m_.norm)); };
             if (last_only_) parts.narrow = [&](Value at) { return last(at); };
             parts.positions = positions;
+            parts.norm = [&](Value at, const ExitHeads::Affine* own) {
+                return own ? g_.op("orr.layer_norm/1", {at, own->weight, own->bias}, Attrs().set("eps", m_.norm_eps)) : norm(at, m_.norm);
+            };
             ExitingStack stack(g_, rules, parts);
             x = plan.run(g_, x, stack, one, [&](const LayerStep& step, Value at) { keep(step, at); });
             x = g_.named("norm.output", norm(x, m_.norm));
