@@ -37,6 +37,7 @@ const orr_operator* orr_op_moe_linear() {
                                    .output("y", "[.., k, N]")
                                    .infer(infer_guard<language::infer_moe_linear>)
                                    .flops(language::moe_linear_flops)
+                                   .kernel(language::kMoeLinearVulkan)
                                    .kernel(language::kMoeLinearCpu)
                                    .kernel(language::kMoeLinearReference);
     return op.table();
