@@ -1,5 +1,5 @@
-// y[t, j] = w[ids[t, j]] x[t] or w[ids[t, j]] x[t, j], each pair of row and expert by itself (pairs.comp), f32 throughout. Experts are chosen in the shader, so
-// routing stays on the device.
+// y[t, j] = w[ids[t, j]] x[t] or w[ids[t, j]] x[t, j], each pair of row and expert by itself (pairs.comp), f32 throughout. Experts are chosen in the
+// shader, so routing stays on the device.
 #include <algorithm>
 
 #include "language/moe_linear/params.h"
@@ -63,7 +63,8 @@ bool self_test(const orr_prepare* node, uint32_t i, orr_self_test* test) {
     if (i > 0) return false;
     const orr_tensor &x = *node->inputs[kMoeLinearX], &ids = *node->inputs[kMoeLinearIds], &w = *node->inputs[kMoeLinearWeight];
     for (const uint32_t n : {kMoeLinearX, kMoeLinearIds})
-        for (int32_t axis = 0; axis + 1 < ids.rank; ++axis) test->inputs[n]->shape[axis] = axis + 2 == ids.rank ? std::min<int64_t>(ids.shape[axis], 8) : 1;
+        for (int32_t axis = 0; axis + 1 < ids.rank; ++axis)
+            test->inputs[n]->shape[axis] = axis + 2 == ids.rank ? std::min<int64_t>(ids.shape[axis], 8) : 1;
     int64_t* const shape = test->inputs[kMoeLinearWeight]->shape;
     shape[0] = std::min<int64_t>(w.shape[0], 6), shape[1] = small_extent(w.shape[1], 256, 256), shape[2] = small_extent(w.shape[2], 512, 256);
     test->inputs[kMoeLinearX]->shape[x.rank - 1] = shape[2];
