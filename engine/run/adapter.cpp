@@ -99,9 +99,9 @@ struct Place {
     std::string tensor;  // without ".weight"; of a stack of tensors the first, or its own where it is a member
     Readers readers = Readers::all;
     int64_t interleaved_heads = 0;
-    int64_t member = -1;                  // place in the stack that `tensor` is
-    std::string parameter;                // of the module
-    int64_t share = 0, shares = 1;        // of its rows
+    int64_t member = -1;            // place in the stack that `tensor` is
+    std::string parameter;          // of the module
+    int64_t share = 0, shares = 1;  // of its rows
 };
 
 // Where a model keeps the weights of modules.
@@ -122,8 +122,8 @@ class Modules {
         return at == stacks_.end() ? nullptr : &at->second;
     }
 
-    // Of a module that has one tensor of its own, `ending` "weight" or "bias"; an empty name where there is none. A model that stands inside another module, or
-    // without one that it was trained in, has one name less or more in front.
+    // Of a module that has one tensor of its own, `ending` "weight" or "bias"; an empty name where there is none. A model that stands inside another
+    // module, or without one that it was trained in, has one name less or more in front.
     Place find(const std::string& module, const std::string& ending) const {
         const std::string inner = without_first(module);
         Place place;
@@ -167,7 +167,8 @@ class Modules {
     bool match(const std::string& module, const Json& m) const {
         const auto pattern = m["module"].get<std::string>();
         const std::string inner = without_first(module), short_pattern = without_first(pattern);
-        return fits(module, pattern, numbers_) || (!short_pattern.empty() && fits(module, short_pattern, numbers_)) || (!inner.empty() && fits(inner, pattern, numbers_));
+        return fits(module, pattern, numbers_) || (!short_pattern.empty() && fits(module, short_pattern, numbers_)) ||
+               (!inner.empty() && fits(inner, pattern, numbers_));
     }
     // Of the module that matched last.
     Place mapped(const Json& m) const {
@@ -207,12 +208,12 @@ struct Whole {
 bool ends_with(const std::string& text, const std::string& end) {
     return text.size() > end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
-std::string without_end(const std::string& text, const std::string& end) { return ends_with(text, end) ? text.substr(0, text.size() - end.size()) : text; }
+std::string without_end(const std::string& text, const std::string& end) {
+    return ends_with(text, end) ? text.substr(0, text.size() - end.size()) : text;
+}
 
 // Beside a whole module PEFT saves, with "bias": "all", the biases of the wrapper round it once more, and those of what it takes the place of.
-bool is_leftover(const std::string& name) {
-    return ends_with(name, ".modules_to_save.bias") || ends_with(name, ".original_module.bias");
-}
+bool is_leftover(const std::string& name) { return ends_with(name, ".modules_to_save.bias") || ends_with(name, ".original_module.bias"); }
 
 // The tensors of each module, in the file's order.
 std::vector<Given> group(const orr_checkpoint& checkpoint, const orr_adapter_kind& kind, void* config, std::vector<Whole>& wholes) {
@@ -276,8 +277,8 @@ std::shared_ptr<Constant> read_stack(Model& model, ModelFiles& files, const std:
     const uint64_t bytes = checked_bytes(model, *first);
     for (const orr_tensor_entry* t : members)
         if (t && (shape_of(*t) != shape_of(*first) || std::strcmp(t->type_id, first->type_id) != 0 || checked_bytes(model, *t) != bytes))
-            throw Error(ORR_UNSUPPORTED, std::string("tensor ") + t->name + " is " + t->type_id + " " + shape_text(shape_of(*t)) + ", " + first->name + " of the same stack is " + first->type_id +
-                                             " " + shape_text(shape_of(*first)));
+            throw Error(ORR_UNSUPPORTED, std::string("tensor ") + t->name + " is " + t->type_id + " " + shape_text(shape_of(*t)) + ", " +
+                                             first->name + " of the same stack is " + first->type_id + " " + shape_text(shape_of(*first)));
     std::vector<int64_t> shape = shape_of(*first);
     shape.insert(shape.begin(), static_cast<int64_t>(members.size()));
     return model.weights().adopt(mark + first->name, first->name, model.engine().registry().find_type(first->type_id).number, shape, [&](void* dst) {
@@ -317,7 +318,8 @@ void check_use(Model& model, const AdapterTensors& tensors) {
         weave_adapters(model.engine().host(), model.engine().registry(), model.weights(), *model.program(*e), alone, &used);
     const auto check = [&](const std::string& tensor, const std::string& module) {
         if (!used.count(use_of(tensor, module)))
-            throw Error(ORR_UNSUPPORTED, tensors.file + ": module " + module + ": its weight " + tensor + " is read by no node of the model as it stands in the checkpoint");
+            throw Error(ORR_UNSUPPORTED, tensors.file + ": module " + module + ": its weight " + tensor +
+                                             " is read by no node of the model as it stands in the checkpoint");
     };
     for (const auto& [tensor, list] : tensors.weights)
         for (const AdaptedWeight& w : list) check(tensor, w.module);
@@ -328,7 +330,8 @@ void check_use(Model& model, const AdapterTensors& tensors) {
 // Reads the tensors of an adapter's modules, and finds what of the model they are for.
 class Reading {
   public:
-    Reading(Model& model, ModelFiles& files, void* config, AdapterTensors& made) : model_(model), files_(files), modules_(model), config_(config), made_(made) {}
+    Reading(Model& model, ModelFiles& files, void* config, AdapterTensors& made)
+        : model_(model), files_(files), modules_(model), config_(config), made_(made) {}
 
     void module(const Given& given) {
         std::string name = given.module;
@@ -337,7 +340,8 @@ class Reading {
         const Place place = modules_.find(name, "weight");
         if (place.tensor.empty()) {
             if (first != given.parts.end() && stacked_parameter(name, given)) return;
-            throw Error(ORR_NOT_FOUND, std::string("tensor ") + (first == given.parts.end() ? given.base : *first)->name + ": the model has no weight of a module " + name);
+            throw Error(ORR_NOT_FOUND, std::string("tensor ") + (first == given.parts.end() ? given.base : *first)->name +
+                                           ": the model has no weight of a module " + name);
         }
         const std::string tensor = place.tensor + ".weight";
         if (given.base) check_base(model_, files_, *given.base, tensor);
@@ -345,7 +349,8 @@ class Reading {
         const auto* stack = modules_.stack_of(tensor);
         if (stack || place.member >= 0) {
             const auto at = stack ? std::find(stack->begin(), stack->end(), tensor) - stack->begin() : place.member;
-            add_member(stack ? stack->front() : tensor, at, stack ? static_cast<int64_t>(stack->size()) : model_.weights().find(tensor)->shape[0], name, given, factor);
+            add_member(stack ? stack->front() : tensor, at, stack ? static_cast<int64_t>(stack->size()) : model_.weights().find(tensor)->shape[0],
+                       name, given, factor);
             return;
         }
         AdaptedWeight w;
@@ -361,12 +366,15 @@ class Reading {
         const Place place = modules_.find(whole.module, whole.parameter);
         const std::string tensor = place.tensor + "." + whole.parameter;
         if (place.tensor.empty())
-            throw Error(ORR_NOT_FOUND, std::string("tensor ") + whole.tensor->name + ": the model has no " + whole.parameter + " of a module " + whole.module);
+            throw Error(ORR_NOT_FOUND,
+                        std::string("tensor ") + whole.tensor->name + ": the model has no " + whole.parameter + " of a module " + whole.module);
         const std::vector<int64_t> have = shape_of(*whole.tensor), want = shape_of(*model_.weights().find(tensor));
         if (have != want)
-            throw Error(ORR_INVALID_ARGUMENT, std::string("tensor ") + whole.tensor->name + " has shape " + shape_text(have) + ", wanted " + shape_text(want) + " as " + tensor + " of the model");
+            throw Error(ORR_INVALID_ARGUMENT, std::string("tensor ") + whole.tensor->name + " has shape " + shape_text(have) + ", wanted " +
+                                                  shape_text(want) + " as " + tensor + " of the model");
         if (place.interleaved_heads || place.member >= 0)
-            throw Error(ORR_UNSUPPORTED, std::string("tensor ") + whole.tensor->name + ": the model has " + tensor + " in another order, in which it is not replaced");
+            throw Error(ORR_UNSUPPORTED,
+                        std::string("tensor ") + whole.tensor->name + ": the model has " + tensor + " in another order, in which it is not replaced");
         made_.replaced[tensor].push_back({whole.module, place.readers, read_part(model_, files_, *whole.tensor, made_.mark)});
     }
 
@@ -377,7 +385,9 @@ class Reading {
             w.module = stack.module;
             w.factor = stack.factor;
             for (const auto& members : stack.parts)
-                w.parts.push_back(std::any_of(members.begin(), members.end(), [](const auto* t) { return t != nullptr; }) ? read_stack(model_, files_, members, made_.mark) : nullptr);
+                w.parts.push_back(std::any_of(members.begin(), members.end(), [](const auto* t) { return t != nullptr; })
+                                      ? read_stack(model_, files_, members, made_.mark)
+                                      : nullptr);
             add(tensor, std::move(w));
         }
     }
@@ -391,7 +401,8 @@ class Reading {
 
     double factor_of(const std::string& module, const Given& given, int64_t members) {
         double factor = 1;
-        call_plugin([&] { return made_.kind->factor(model_.engine().host(), config_, module.c_str(), given.parts.data(), members, &factor); }, [] { return std::string(); });
+        call_plugin([&] { return made_.kind->factor(model_.engine().host(), config_, module.c_str(), given.parts.data(), members, &factor); },
+                    [] { return std::string(); });
         return factor;
     }
     std::vector<std::shared_ptr<Constant>> read_parts(const Given& given) {
@@ -412,7 +423,8 @@ class Reading {
         Stack& stack = found->second;
         if (fresh) stack.parts.assign(given.parts.size(), std::vector<const orr_tensor_entry*>(static_cast<size_t>(count), nullptr));
         if (stack.factor != factor)
-            throw Error(ORR_UNSUPPORTED, "module " + module + " has the factor " + std::to_string(factor) + ", " + stack.module + " of the same stack " + std::to_string(stack.factor));
+            throw Error(ORR_UNSUPPORTED, "module " + module + " has the factor " + std::to_string(factor) + ", " + stack.module +
+                                             " of the same stack " + std::to_string(stack.factor));
         for (size_t p = 0; p < given.parts.size(); p++)
             if (given.parts[p]) stack.parts[p][static_cast<size_t>(at)] = given.parts[p];
     }
@@ -530,7 +542,11 @@ Json Adapter::describe() const {
         }
     for (const auto& [tensor, list] : tensors_->replaced)
         for (const ReplacedTensor& r : list) {
-            modules.push_back({{"module", r.module}, {"tensor", tensor}, {"type", r.constant->type_info().id}, {"shapes", {r.constant->shape()}}, {"replaces", true}});
+            modules.push_back({{"module", r.module},
+                               {"tensor", tensor},
+                               {"type", r.constant->type_info().id},
+                               {"shapes", {r.constant->shape()}},
+                               {"replaces", true}});
             bytes += r.constant->bytes();
         }
     return {{"kind", tensors_->kind->id}, {"path", path_}, {"bytes", bytes}, {"modules", modules}};

@@ -384,6 +384,26 @@ TEST(UnfitAdapters, OfConvolutionsAndExperts) {
     expect_unfit("mixtral", "mixtral_experts_adapters/adapters/modules", old + "B.weight", {20, 2}, ORR_INVALID_ARGUMENT, {old + "B.weight", "[20, 2]", "rank 3"});
 }
 
+TEST(UnfitAdapters, OfAnotherKindOfModule) {
+    const std::string folder = golden_folder("mixtral_experts_adapters") + "/adapters/modules", q = "base_model.model.model.layers.0.block_sparse_moe.experts.";
+    Checkpoint c;
+    c.tensors = read_tensors(folder + "/adapter_model.safetensors");
+    for (const int x : {0, 1, 2, 3})
+        for (const char* w : {"w1", "w2", "w3"}) {
+            const int64_t rows = std::string(w) == "w2" ? 24 : 20;
+            c.tensors[q + std::to_string(x) + "." + w + ".lora_magnitude_vector"] = {ORR_TYPE_F32, {rows}, std::vector<char>(static_cast<size_t>(rows) * 4)};
+        }
+    std::erase_if(c.tensors, [&](const auto& t) { return t.first.rfind(q, 0) != 0; });
+    Json config = Json::parse(read_file(folder + "/adapter_config.json"));
+    config["use_dora"] = true;
+    expect_failure([&] { open_adapter(open_golden("mixtral"), config.dump(), c.safetensors()); }, ORR_UNSUPPORTED, {"use_dora", "stacks of experts", "experts.0.w"});
+    Checkpoint both;
+    both.tensors = read_tensors(golden_folder("gemma3_tables_adapters") + "/adapters/table/adapter_model.safetensors");
+    both.tensors["base_model.model.model.embed_tokens.lora_A.weight"] = {ORR_TYPE_F32, {3, 24}, std::vector<char>(3 * 24 * 4)};
+    expect_failure([&] { open_adapter(open_golden("gemma3"), read_file(golden_folder("gemma3_tables_adapters") + "/adapters/table/adapter_config.json"), both.safetensors()); },
+                   ORR_INVALID_ARGUMENT, {"model.embed_tokens", "lora_embedding_A", "lora_A.weight"});
+}
+
 // Experts that no tensor is for stay as they are: a stack with one expert's adapter is that of all with zeros for the others.
 TEST(PartialAdapters, OfOneExpert) {
     const std::string folder = golden_folder("mixtral_experts_adapters") + "/adapters/modules", config = read_file(folder + "/adapter_config.json");

@@ -87,6 +87,7 @@ OLD_EXPERTS = {"mixtral_experts": ("modules", "model.layers.{}.block_sparse_moe.
 QUANTISED_ADAPTERS = {
     "all": dict(r=4, lora_alpha=4, target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]),
     "attention": dict(r=2, lora_alpha=8, target_modules=["q_proj", "k_proj"]),
+    "dora": dict(r=2, lora_alpha=4, target_modules=["q_proj", "v_proj", "up_proj", "down_proj"], use_dora=True),
 }
 HALF = ("llama", "head")  # saved in f16
 
@@ -100,11 +101,7 @@ def load(folder):
 def make_adapter(folder, target, settings, seed, half):
     model, _ = load(folder)
     wrapped = peft.get_peft_model(model, peft.LoraConfig(**settings))
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, p in wrapped.named_parameters():
-            if "lora_" in name:
-                p.copy_(torch.randn(p.shape, generator=generator) * 0.3)
+    fill(wrapped, seed)
     wrapped.save_pretrained(target)
     (target / "README.md").unlink(missing_ok=True)
     if half:

@@ -4,8 +4,8 @@
 // Convolutions: A [r, C, k..] with W's stride and padding, B [N, r, 1..] behind it
 // Stacks, y = W[e] x of expert e: A [X, r, K], B [X, N, r]; as one parameter's A [X r, K], B [N, r X]
 // DoRA: W x -> m / ||W + t B A|| (W x + t B (A x)), norms of rows    m [N]
-// Hu et al. 2021, arXiv:2106.09685 · Kalajdzievski 2023, arXiv:2312.03732 (rsLoRA) · Liu et al. 2024, arXiv:2402.09353 (DoRA). Configuration and layers:
-// huggingface/peft src/peft/tuners/lora/config.py, model.py, layer.py, dora.py
+// Hu et al. 2021, arXiv:2106.09685 · Kalajdzievski 2023, arXiv:2312.03732 (rsLoRA) · Liu et al. 2024, arXiv:2402.09353 (DoRA). Configuration and
+// layers: huggingface/peft src/peft/tuners/lora/config.py, model.py, layer.py, dora.py
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -21,8 +21,8 @@ namespace {
 using Json = nlohmann::ordered_json;  // of patterns the first that fits counts
 
 enum Part : uint32_t { kA, kB, kTableA, kTableB, kMagnitude, kOldMagnitude, kPartCount };
-constexpr std::array<const char*, kPartCount + 1> kParts = {"lora_A.weight",         "lora_B.weight",                "lora_embedding_A", "lora_embedding_B",
-                                                            "lora_magnitude_vector", "lora_magnitude_vector.weight", nullptr};
+constexpr std::array<const char*, kPartCount + 1> kParts = {
+    "lora_A.weight", "lora_B.weight", "lora_embedding_A", "lora_embedding_B", "lora_magnitude_vector", "lora_magnitude_vector.weight", nullptr};
 constexpr size_t kLongestPattern = 512;
 #ifdef __GLIBCXX__
 constexpr auto kSyntax = std::regex::ECMAScript | std::regex_constants::__polynomial;  // in time that no pattern can blow up
@@ -178,11 +178,18 @@ void check_parts(const Config& c, const std::string& module, const orr_tensor_en
     for (const Part part : {table ? kTableA : kA, table ? kTableB : kB})
         if (!parts[part]) throw Error(ORR_NOT_FOUND, "module " + module + " has no tensor " + kParts[part]);
     const bool magnitude = parts[kMagnitude] || parts[kOldMagnitude];
-    if (c.magnitudes && !magnitude) throw Error(ORR_NOT_FOUND, "module " + module + " has no tensor " + kParts[kMagnitude] + ", which \"use_dora\" of adapter_config.json asks for");
+    if (c.magnitudes && !magnitude)
+        throw Error(ORR_NOT_FOUND,
+                    "module " + module + " has no tensor " + kParts[kMagnitude] + ", which \"use_dora\" of adapter_config.json asks for");
     if (!c.magnitudes && magnitude)
-        throw Error(ORR_INVALID_ARGUMENT, "module " + module + " has a tensor " + kParts[kMagnitude] + ", but \"use_dora\" of adapter_config.json is not true");
+        throw Error(ORR_INVALID_ARGUMENT,
+                    "module " + module + " has a tensor " + kParts[kMagnitude] + ", but \"use_dora\" of adapter_config.json is not true");
+    if (table && (parts[kA] || parts[kB]))
+        throw Error(ORR_INVALID_ARGUMENT, "module " + module + " has tensors of an embedding and of a linear layer, " + kParts[kTableA] + " and " +
+                                              kParts[parts[kA] ? kA : kB]);
     if (magnitude && (table || parts[kA]->rank != 2))
-        throw Error(ORR_UNSUPPORTED, "module " + module + ": \"use_dora\" of adapter_config.json is done for linear layers, not for " + (table ? "embeddings" : "convolutions"));
+        throw Error(ORR_UNSUPPORTED, "module " + module + ": \"use_dora\" of adapter_config.json is done for linear layers, not for " +
+                                         (table ? "embeddings" : "convolutions"));
 }
 
 orr_status factor(const orr_host* host, void* config, const char* module, const orr_tensor_entry* const* parts, int64_t members, double* out) {
@@ -195,13 +202,15 @@ orr_status factor(const orr_host* host, void* config, const char* module, const 
         const int64_t rank = rank_given ? rank_of(*rank_given, "rank_pattern") : c.rank;
         const double alpha = alpha_given ? number(*alpha_given, "alpha_pattern", -1e30) : c.alpha;
         int64_t extent = 0;
-        if (__builtin_mul_overflow(rank, members, &extent)) throw Error(ORR_LIMIT, "rank " + std::to_string(rank) + " of " + std::to_string(members) + " experts");
+        if (__builtin_mul_overflow(rank, members, &extent))
+            throw Error(ORR_LIMIT, "rank " + std::to_string(rank) + " of " + std::to_string(members) + " experts");
         for (const bool first : {true, false}) {
             const orr_tensor_entry& t = *parts[table ? (first ? kTableA : kTableB) : first ? kA : kB];
             if (t.rank < 2 || (table && t.rank != 2) || t.rank > 4 || t.shape[first ? 0 : 1] != extent)
                 throw Error(ORR_INVALID_ARGUMENT, std::string("tensor ") + t.name + " has shape " + shape_text(t.rank, t.shape) + ", wanted " +
-                                                      (first ? "[" + std::to_string(extent) + ", any]" : "[any, " + std::to_string(extent) + "]") + " for rank " +
-                                                      std::to_string(rank) + " of adapter_config.json" + (members > 1 ? " and " + std::to_string(members) + " experts" : ""));
+                                                      (first ? "[" + std::to_string(extent) + ", any]" : "[any, " + std::to_string(extent) + "]") +
+                                                      " for rank " + std::to_string(rank) + " of adapter_config.json" +
+                                                      (members > 1 ? " and " + std::to_string(members) + " experts" : ""));
         }
         const auto r = static_cast<double>(rank);
         *out = alpha / (c.rank_stabilised ? std::sqrt(r) : r);
@@ -225,8 +234,9 @@ class Join {
         if (op_ == "orr.embedding/1" && p_.weight == 1 && given(kTableA)) return embedding();
         if ((op_ == "orr.conv1d/1" || op_ == "orr.conv2d/1") && p_.weight == 1 && given(kA)) return convolution();
         if (op_ == "orr.moe_linear/1" && p_.weight == 2 && given(kA)) return experts();
-        throw Error(ORR_UNSUPPORTED, "the weight is read by " + op_ + ", which tensors " + p_.part_names[given(kA) ? kA : kTableA] + " and the like do not go with: " +
-                                         kParts[kA] + " is for linear layers, convolutions and experts, " + kParts[kTableA] + " for embeddings");
+        throw Error(ORR_UNSUPPORTED, "the weight is read by " + op_ + ", which tensors " + p_.part_names[given(kA) ? kA : kTableA] +
+                                         " and the like do not go with: " + kParts[kA] + " is for linear layers, convolutions and experts, " +
+                                         kParts[kTableA] + " for embeddings");
     }
 
   private:
@@ -245,9 +255,7 @@ class Join {
     Value reshape(Value x, std::vector<int64_t> shape) { return g_.op("orr.reshape/1", {x}, Attrs().set("shape", shape)); }
     Value transpose(Value x, std::vector<int64_t> perm) { return g_.op("orr.transpose/1", {x}, Attrs().set("perm", perm)); }
     Value scaled(Value x, double by) { return g_.op("orr.affine/1", {x}, Attrs().set("scale", by)); }
-    Value sum(Value x, int64_t axis) {
-        return g_.op("orr.reduce/1", {x}, Attrs().set("function", "sum").set("axes", std::vector<int64_t>{axis}));
-    }
+    Value sum(Value x, int64_t axis) { return g_.op("orr.reduce/1", {x}, Attrs().set("function", "sum").set("axes", std::vector<int64_t>{axis})); }
     Value times_scale(Value x) { return g_.op("orr.mul/1", {x, Value{p_.scale}}); }
     Value add_to_y(Value x) { return g_.op("orr.add/1", {Value{p_.y}, x}); }
 
@@ -263,7 +271,8 @@ class Join {
         return axis < t.rank ? t.dims[axis] : 0;
     }
     void need_whole() const {
-        if (p_.cut_op) throw Error(ORR_UNSUPPORTED, std::string("the weight is read through ") + p_.cut_op + "; here only whole weights take an adapter");
+        if (p_.cut_op)
+            throw Error(ORR_UNSUPPORTED, std::string("the weight is read through ") + p_.cut_op + "; here only whole weights take an adapter");
     }
 
     Value linear() {
@@ -287,13 +296,18 @@ class Join {
     void cut(bool transposed, Value& a, Value& b) {
         if (!p_.cut_op) return;
         if (p_.cut_op != std::string("orr.slice/1"))
-            throw Error(ORR_UNSUPPORTED, std::string("the weight is read through ") + p_.cut_op + "; only whole weights and slices of them take a LoRA");
+            throw Error(ORR_UNSUPPORTED,
+                        std::string("the weight is read through ") + p_.cut_op + "; only whole weights and slices of them take a LoRA");
         const orr_attrs& s = *p_.cut_attrs;
         const int64_t axis = s.get_int(&s, "axis"), rank = p_.weight_rank;
         const bool rows = (axis < 0 ? axis + rank : axis) == (transposed ? 1 : 0);
         Value& part = rows ? b : a;
         part = g_.op("orr.slice/1", {part},
-                     Attrs().set("axis", rows ? 0 : 1).set("start", s.get_int(&s, "start")).set("end", s.get_int(&s, "end")).set("step", s.get_int(&s, "step")));
+                     Attrs()
+                         .set("axis", rows ? 0 : 1)
+                         .set("start", s.get_int(&s, "start"))
+                         .set("end", s.get_int(&s, "end"))
+                         .set("step", s.get_int(&s, "step")));
     }
 
     // Rows of each head in the order in which the weight has them.
@@ -301,7 +315,8 @@ class Join {
         const int64_t heads = p_.interleaved_heads;
         if (heads == 0) return b;
         const int64_t half = rows / heads / 2;
-        if (heads * half * 2 != rows) throw Error(ORR_INVALID_ARGUMENT, std::to_string(rows) + " rows are not " + std::to_string(heads) + " heads of two halves");
+        if (heads * half * 2 != rows)
+            throw Error(ORR_INVALID_ARGUMENT, std::to_string(rows) + " rows are not " + std::to_string(heads) + " heads of two halves");
         return reshape(transpose(reshape(b, {heads, 2, half, rank}), {0, 2, 1, 3}), {rows, rank});
     }
 
@@ -373,6 +388,8 @@ class Join {
     Value experts() {
         enum { kRows, kIds };
         need_whole();
+        if (given(kMagnitude) || given(kOldMagnitude))
+            throw Error(ORR_UNSUPPORTED, "\"use_dora\" of adapter_config.json is done for linear layers, not for stacks of experts");
         const int64_t count = p_.weight_shape[0], rows = p_.weight_shape[1], columns = p_.weight_shape[2];
         Value a = part(kA), b = part(kB);
         if (g_.info(a).rank == 2) {

@@ -12,11 +12,11 @@ constexpr int64_t kMostTiles = 32;  // tiles of a chunk
 
 // Pairs of one turn, sorted by expert.
 struct Pairs {
-    int32_t* row;       // [pairs] row of x of sorted pair p, relative to the turn
-    int32_t* place;     // [pairs] sorted place of a pair
-    int32_t* expert;    // [active]
-    int32_t* begin;     // [active + 1] first sorted pair of expert[i]
-    int32_t* count;     // [experts]
+    int32_t* row;     // [pairs] row of x of sorted pair p, relative to the turn
+    int32_t* place;   // [pairs] sorted place of a pair
+    int32_t* expert;  // [active]
+    int32_t* begin;   // [active + 1] first sorted pair of expert[i]
+    int32_t* count;   // [experts]
     int64_t active;
 };
 

@@ -11,7 +11,8 @@ void infer_moe_linear(const Infer& i) {
     const orr_value_info &x = i.in(kMoeLinearX), &ids = i.in(kMoeLinearIds), &w = i.in(kMoeLinearWeight);
     if (ids.rank < 1) throw Error(ORR_INVALID_ARGUMENT, op + "ids has rank 0, wanted 1 or more");
     if (x.rank != ids.rank && x.rank != ids.rank + 1)
-        throw Error(ORR_INVALID_ARGUMENT, op + "x has rank " + std::to_string(x.rank) + ", wanted " + std::to_string(ids.rank) + " or " + std::to_string(ids.rank + 1));
+        throw Error(ORR_INVALID_ARGUMENT,
+                    op + "x has rank " + std::to_string(x.rank) + ", wanted " + std::to_string(ids.rank) + " or " + std::to_string(ids.rank + 1));
     i.rank(kMoeLinearWeight, 3, "orr.moe_linear/1: w");
     for (int32_t axis = 0; axis + 1 < x.rank; ++axis) i.same(ids.dims[axis], x.dims[axis], op + "axis " + std::to_string(axis) + " of ids against x");
     i.same(w.dims[2], x.dims[x.rank - 1], op + "columns of w against those of x");
@@ -37,6 +38,7 @@ const orr_operator* orr_op_moe_linear() {
                                    .output("y", "[.., k, N]")
                                    .infer(infer_guard<language::infer_moe_linear>)
                                    .flops(language::moe_linear_flops)
+                                   .kernel(language::kMoeLinearVulkan)
                                    .kernel(language::kMoeLinearCpu)
                                    .kernel(language::kMoeLinearReference);
     return op.table();

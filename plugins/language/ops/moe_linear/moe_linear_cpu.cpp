@@ -64,11 +64,13 @@ void run_turn(const orr_run* run, const Plan& plan, int64_t token, int64_t token
     }
     float* sorted = reinterpret_cast<float*>(workspace + plan.sorted);
     for_experts(run, pairs, plan.w.tiles(), small, [&](int64_t expert, int64_t begin, int64_t end, int64_t tile_begin, int64_t tile_end, uint32_t) {
-        linear::multiply(plan.w, run->inputs[kMoeLinearWeight]->data, expert, x, pairs.row, begin, end, tile_begin, tile_end, {sorted, rows, nullptr});
+        linear::multiply(plan.w, run->inputs[kMoeLinearWeight]->data, expert, x, pairs.row, begin, end, tile_begin, tile_end,
+                         {sorted, rows, nullptr});
     });
     float* y = data<float>(run->outputs[0]) + first * rows;
     linear::for_chunks(run, tokens, count * rows < 65536, [&](int64_t t, uint32_t) {
-        for (int64_t j = t * plan.k; j < (t + 1) * plan.k; ++j) std::memcpy(y + j * rows, sorted + pairs.place[j] * rows, static_cast<size_t>(rows) * 4);
+        for (int64_t j = t * plan.k; j < (t + 1) * plan.k; ++j)
+            std::memcpy(y + j * rows, sorted + pairs.place[j] * rows, static_cast<size_t>(rows) * 4);
     });
 }
 

@@ -22,7 +22,8 @@ orr_status prepare(orr_prepare* p) {
 
 orr_status run(const orr_run* run) {
     return guard(run->host, [&] {
-        const orr_tensor &x = *run->inputs[kMoeLinearX], &ids = *run->inputs[kMoeLinearIds], &w = *run->inputs[kMoeLinearWeight], &y = *run->outputs[0];
+        const orr_tensor &x = *run->inputs[kMoeLinearX], &ids = *run->inputs[kMoeLinearIds], &w = *run->inputs[kMoeLinearWeight],
+                         &y = *run->outputs[0];
         const int64_t k = ids.shape[ids.rank - 1], rows = w.shape[1], shared = x.rank == ids.rank ? k : 1;
         double* sums = static_cast<double*>(run->workspace);
         float *row = reinterpret_cast<float*>(sums + rows), *scratch = row + w.shape[2];
