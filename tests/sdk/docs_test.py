@@ -51,6 +51,10 @@ def missing(root, out):
             text = page.read_text(encoding="utf-8")
             lines = [l for l in place.read_text(encoding="utf-8").splitlines()[1:] if l.strip()]
             yield from (f"{page}: lacks \"{l}\" of its folder's README" for l in lines if l not in text)
+            source = place.parent / f"{place.parent.name}.cpp"
+            for name, values in re.findall(r'\.attr\("(\w+)", ORR_ATTR_\w+, (?:nullptr|"(?:[^"\\]|\\.)*"), "(?:[^"\\]|\\.)*", "([^"]+)"', source.read_text(encoding="utf-8") if kind == "operators" else ""):
+                if not re.search(rf"^\| {name} \| .* \| .*{re.escape(values.replace('|', chr(92) + '|'))} \| ", text, re.M):
+                    yield f"{page}: attribute {name} lacks its range {values}"
             if "## Descriptor" not in text or (kind == "operators" and "## Cases" not in text):
                 yield f"{page}: lacks its descriptor or its cases"
 
