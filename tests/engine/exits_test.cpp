@@ -218,11 +218,17 @@ TEST_P(LeavingOut, ReadsAsZeros) {
     orr_tap tap{}, norm{};
     tap = {ORR_HEADER(orr_tap), "layers.*.output", "read", 1, 0, nullptr, 0, 0, 0, 0};
     norm = {ORR_HEADER(orr_tap), "layers.1.mixer.output", "norm", 1, 0, nullptr, 0, 0, 0, 0};
-    const orr_tap* taps[] = {&tap, &norm};
-    check(orr_session_set_taps(s.get(), 2, taps));
+    orr_tap left{};
+    left = {ORR_HEADER(orr_tap), "layers.0.exit", "read", 1, 0, nullptr, 0, 0, 0, 0};
+    const orr_tap* taps[] = {&tap, &norm, &left};
+    check(orr_session_set_taps(s.get(), 3, taps));
     check(orr_session_set_taps(plain.get(), 2, taps));
     const Tensors got = run(s, {{"input_ids", ids_tensor({7})}}, "next"), want = run(plain, {{"input_ids", ids_tensor({7})}}, "next");
     EXPECT_LE(difference(got.at("layers.0.output"), want.at("layers.0.output")), kTolerance);
+    EXPECT_EQ(got.at("layers.0.exit").floats(), std::vector<float>{1});
+    EXPECT_EQ(got.at("layers.0.exit").shape, (std::vector<int64_t>{1, 1, 1}));
+    EXPECT_EQ(got.at("exit.depth").floats(), std::vector<float>{1});
+    EXPECT_FALSE(want.count("exit.depth"));
     for (const char* name : {"layers.1.output", "layers.1.mixer.output:norm"}) {
         const auto there = want.at(name).floats(), left_out = got.at(name).floats();
         EXPECT_TRUE(std::any_of(there.begin(), there.end(), [](float x) { return x != 0; })) << name;

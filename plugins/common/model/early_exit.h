@@ -112,13 +112,13 @@ class ExitingStack {
     Graph& g_;
     const ExitRules rules_;
     const ExitParts parts_;
-    Value done_;    // f32 [B, 1, 1]: 1 once the sequence has left
-    Value all_;     // f32 [1]: 1 once all have
-    Value known_;   // f32 [B, 1, 1]: 1 where logits_ are the sequence's
-    Value logits_;  // [B, 1, V]: those at the exit
-    Value single_;  // f32 [1]: 1 where each sequence has one token
-    Value planned_; // f32 [B, 1, 1]: the step behind which the sequence is to leave, where single_ is 1
-    Value depth_;   // f32 [B, 1, 1]: layers that ran for the sequence, beside always_
+    Value done_;     // f32 [B, 1, 1]: 1 once the sequence has left
+    Value all_;      // f32 [1]: 1 once all have
+    Value known_;    // f32 [B, 1, 1]: 1 where logits_ are the sequence's
+    Value logits_;   // [B, 1, V]: those at the exit
+    Value single_;   // f32 [1]: 1 where each sequence has one token
+    Value planned_;  // f32 [B, 1, 1]: the step behind which the sequence is to leave, where single_ is 1
+    Value depth_;    // f32 [B, 1, 1]: layers that ran for the sequence, beside always_
     int64_t always_ = 0;
 };
 

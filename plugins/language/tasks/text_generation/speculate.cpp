@@ -21,7 +21,7 @@ using nlohmann::json;
 
 constexpr const char* kVerifyEntry = "forward";
 // Controls that say the same of every token, or nothing by themselves. Of others, exits say, a run of several tokens may take another way than runs of one.
-constexpr const char* kTokenwise[] = {"layer_plan", "bypass", "ffn_width", "exit_from", "exit_every", "mindskip_threshold"};
+constexpr const char* kTokenwise[] = {"layer_plan", "bypass", "ffn_width", "exit_from", "exit_every", "exit_halt", "mindskip_threshold"};
 
 }  // namespace
 
