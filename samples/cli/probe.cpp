@@ -71,7 +71,7 @@ Command add(CLI::App& probe, Common& common, Action& action, const char* name, c
 }  // namespace
 
 void add_probe(CLI::App& app, Common& common, Action& action) {
-    CLI::App* probe = app.add_subcommand("probe", "Looks inside a model: lens, attention, similarity, trace, ablate, dump.");
+    CLI::App* probe = app.add_subcommand("probe", "Looks inside a model: lens, attention, similarity, trajectory, trace, ablate, dump.");
     probe->require_subcommand(1);
 
     const Command lens = add(*probe, common, action, "lens", "Logit lens: the final norm and the unembedding behind every layer.", probe_lens,
@@ -86,6 +86,14 @@ void add_probe(CLI::App& app, Common& common, Action& action) {
 
     add(*probe, common, action, "similarity", "How alike the residual streams behind the layers are: mean cosine over tokens.", probe_similarity,
         "the matrix");
+
+    const Command trajectory = add(*probe, common, action, "trajectory", "How states move through depth: turns of tokens, rank of updates, what a push becomes.", probe_trajectory,
+                                   "the turns by layer and token");
+    trajectory.app->add_option("--apart", trajectory.options->apart, "how many tokens at the start are told by themselves: class token, registers");
+    trajectory.app->add_option("--push", trajectory.options->push, "also runs with every token of one state pushed by this share of its length")->check(CLI::Range(0.0, 1e6));
+    trajectory.app->add_option("--at", trajectory.options->at, "the layer whose output is pushed; the embedding when absent");
+    trajectory.app->add_option("--samples", trajectory.options->samples, "of the push, averaged")->check(CLI::Range(1, 10000));
+    trajectory.app->add_option("--seed", trajectory.options->seed, "of the push");
 
     const Command trace =
         add(*probe, common, action, "trace", "Causal trace: a corrupted run in which one value at a time is what it was in the clean run.",

@@ -3,6 +3,7 @@
 #define ORRERY_CLI_PROBE_HPP
 
 #include <map>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,9 @@ struct ProbeOptions {
     // trace
     std::string corrupted, corrupted_ids, noise, target, site = "output";
     int64_t window = 1, samples = 8, seed = 1;
+    // trajectory; samples and seed too
+    int64_t apart = 1, at = -1;
+    double push = 0;
     // dump
     std::vector<std::string> values;
     std::string out;
@@ -93,6 +97,19 @@ class Subject {
     bool edited_ = false;
 };
 
+// The residual stream: "embed", where the model names it, then the layers' numbers, and the path of each.
+std::pair<json, std::vector<std::string>> residual_streams(const Subject& subject);
+
+// Independent normal numbers, the same on every machine: Box and Muller 1958, from a 64-bit Mersenne twister.
+class Normal {
+  public:
+    explicit Normal(uint64_t seed) : bits_(seed) {}
+    double next();
+
+  private:
+    std::mt19937_64 bits_;
+};
+
 // softmax(row), in f64; and log of it.
 std::vector<double> probabilities(const float* row, int64_t width);
 double entropy_of(const std::vector<double>& p);  // in nats
@@ -107,6 +124,7 @@ json probe_attention(Subject& subject, const ProbeOptions& o);
 json probe_similarity(Subject& subject, const ProbeOptions& o);
 json probe_trace(Subject& subject, const ProbeOptions& o);
 json probe_ablate(Subject& subject, const ProbeOptions& o);
+json probe_trajectory(Subject& subject, const ProbeOptions& o);
 json probe_dump(Subject& subject, const ProbeOptions& o);
 
 }  // namespace orrery::cli

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <random>
 #include <set>
 
 #include "probe.hpp"
@@ -17,20 +16,6 @@ struct Corruption {
     std::vector<int32_t> ids;   // empty: the clean ones
     std::vector<Values> noise;  // one a sample
     int64_t first = 0, end = 0;
-};
-
-// Independent normal numbers, the same on every machine: Box and Muller 1958, from a 64-bit Mersenne twister.
-class Normal {
-  public:
-    explicit Normal(uint64_t seed) : bits_(seed) {}
-    double next() {
-        constexpr double kStep = 0x1p-53, kTwoPi = 6.283185307179586;
-        const double u = (static_cast<double>(bits_() >> 11) + 1) * kStep, v = static_cast<double>(bits_() >> 11) * kStep;
-        return std::sqrt(-2 * std::log(u)) * std::cos(kTwoPi * v);
-    }
-
-  private:
-    std::mt19937_64 bits_;
 };
 
 Corruption read_noise(const ProbeOptions& o, const Values& embedding) {

@@ -59,6 +59,20 @@ std::vector<int64_t> parse_positions(const std::string& text, int64_t n, const s
     return out;
 }
 
+double Normal::next() {
+    constexpr double kStep = 0x1p-53, kTwoPi = 6.283185307179586;
+    const double u = (static_cast<double>(bits_() >> 11) + 1) * kStep, v = static_cast<double>(bits_() >> 11) * kStep;
+    return std::sqrt(-2 * std::log(u)) * std::cos(kTwoPi * v);
+}
+
+std::pair<json, std::vector<std::string>> residual_streams(const Subject& subject) {
+    json names = json::array();
+    std::vector<std::string> paths;
+    if (subject.has(subject.embedding())) names.push_back("embed"), paths.push_back(subject.embedding());
+    for (const int64_t l : subject.layers()) names.push_back(l), paths.push_back(subject.path(l, "output"));
+    return {names, paths};
+}
+
 std::vector<double> probabilities(const float* row, int64_t width) {
     const double top = *std::max_element(row, row + width);
     std::vector<double> p(static_cast<size_t>(width));

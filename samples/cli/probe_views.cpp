@@ -83,15 +83,6 @@ class Head {
     host::Session session_;
 };
 
-// The embedding, where the model names it, then each layer: numbers of the layers, and paths.
-std::pair<json, std::vector<std::string>> residual_streams(const Subject& subject) {
-    json names = json::array();
-    std::vector<std::string> paths;
-    if (subject.has(subject.embedding())) names.push_back("embed"), paths.push_back(subject.embedding());
-    for (const int64_t l : subject.layers()) names.push_back(l), paths.push_back(subject.path(l, "output"));
-    return {names, paths};
-}
-
 json token(const Subject& subject, int64_t id) { return subject.token_text(static_cast<int32_t>(id)); }
 
 }  // namespace

@@ -178,6 +178,48 @@ class Similarity(Case):
         self.bad(1, "similarity", folder, "--inputs", os.path.join(folder, "inputs.safetensors"), named=["one shape", "layers.2.output"])
 
 
+class Trajectory(Case):
+    def test_as_upstream(self):
+        for name in ("llama", "gpt2", "mamba", "bert", "vit_classifier"):
+            for arguments, want in self.golden(name):
+                got = self.good("trajectory", *arguments)
+                self.assertNotIn("push", got)
+                self.assertEqual([row["layer"] for row in got["steps"]], [row["layer"] for row in want["trajectory"]])
+                for row, wanted in zip(got["steps"], want["trajectory"]):
+                    for key, value in wanted.items():
+                        self.near(row[key], value, f"{name} {row} {key}")
+
+    def test_apart(self):
+        """Tokens apart and the others are all tokens; one kind may be missing."""
+        arguments = ["trajectory", os.path.join(GOLDEN, "llama"), "--ids", "5,8,6,4"]
+        none, two, all_of_them = (self.good(*arguments, "--apart", n)["steps"][0] for n in (0, 2, 4))
+        self.assertNotIn("turn_apart", none)
+        self.assertNotIn("turn", all_of_them)
+        self.near(none["turn"], all_of_them["turn_apart"])
+        self.near((two["turn_apart"] + two["turn"]) / 2, none["turn"])
+        self.bad(2, *arguments, "--apart", "5", named=["--apart 5", "4 tokens"])
+
+    def test_push(self):
+        """As long as was asked for where it is made; small ones grow in proportion; seeded."""
+        arguments = ["trajectory", os.path.join(GOLDEN, "llama"), "--ids", "5,8,6,4", "--samples", "2"]
+        small, twice, again, other = (self.good(*arguments, "--push", size, "--seed", seed)["push"]["steps"] for size, seed in ((1e-3, 1), (2e-3, 1), (1e-3, 1), (1e-3, 2)))
+        self.assertEqual([row["layer"] for row in small], ["embed", 0, 1])
+        self.assertEqual(small, again)
+        self.assertNotEqual(small, other)
+        self.assertLess(abs(small[0]["distance"] - 1e-3), 1e-6)
+        for a, b in zip(small, twice):
+            self.assertGreater(a["distance"], 0)
+            self.assertLess(abs(b["distance"] / a["distance"] - 2), 0.05)
+        late = self.good(*arguments, "--push", 0.1, "--at", 1)["push"]
+        self.assertEqual((late["at"], [row["layer"] for row in late["steps"]]), (1, [1]))
+        self.near(late["steps"][0]["distance"], 0.1)
+        self.bad(2, *arguments, "--push", "0.1", "--at", "7", named=["--at 7", "0 to 1"])
+
+    def test_bad_input(self):
+        folder = os.path.join(GOLDEN, "swin_classifier")
+        self.bad(1, "trajectory", folder, "--inputs", os.path.join(folder, "inputs.safetensors"), named=["one shape", "layers.2.output"])
+
+
 class Trace(Case):
     def test_as_upstream(self):
         for name in ("llama", "gpt2", "mamba"):
@@ -295,7 +337,7 @@ class Pictures(Case):
                     self.assertEqual(r > b, value > 0, (l, t, value, r, b))
 
     def test_each(self):
-        for arguments in (["lens", self.llama, "hello"], ["attention", self.llama, "hello"], ["similarity", self.llama, "hello"], ["ablate", self.llama, "hello"]):
+        for arguments in (["lens", self.llama, "hello"], ["attention", self.llama, "hello"], ["similarity", self.llama, "hello"], ["trajectory", self.llama, "hello"], ["ablate", self.llama, "hello"]):
             _, (width, height, _, texts) = self.draw(*arguments)
             self.assertTrue(0 < width <= 2048 and 0 < height <= 2048)
             self.assertIn(self.llama, texts["Title"])
@@ -311,7 +353,7 @@ class Words(Case):
         for arguments in ([], ["soul"], ["lens"], ["attention", self.llama, "a", "--wrong"], ["trace", self.llama, "a", "--site", "soul"], ["dump", self.llama, "a", "-o", "x"]):
             r = run("probe", *arguments)
             self.assertEqual((r.returncode, r.stdout), (2, ""), r.stderr)
-        for arguments in (["--help"], *([name, "--help"] for name in ("lens", "attention", "similarity", "trace", "ablate", "dump"))):
+        for arguments in (["--help"], *([name, "--help"] for name in ("lens", "attention", "similarity", "trajectory", "trace", "ablate", "dump"))):
             self.assertEqual(run("probe", *arguments).returncode, 0)
 
     def test_human_text(self):

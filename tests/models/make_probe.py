@@ -4,7 +4,7 @@
 usage: make_probe.py GOLDEN
 
 For cases of GOLDEN/<case>/ (make_golden.py, make_golden_encoders.py) writes attention.safetensors: the probabilities that transformers' eager
-attention gives (output_attentions), by the path that they have here; and probe.json with what lens, similarity, trace and ablate should print for
+attention gives (output_attentions), by the path that they have here; and probe.json with what lens, similarity, trajectory, trace and ablate should print for
 one row of the inputs. Needs torch, transformers, safetensors; what is committed is of transformers 5.23.0, torch 2.15.0.
 """
 import json
@@ -131,6 +131,18 @@ class Probed:
         x = [v.double() for v in self.streams(seen).values()]
         return [[F.cosine_similarity(a, b, dim=-1).mean().item() for b in x] for a in x]
 
+    def trajectory(self, seen, apart=1):
+        x = [v[0].double() for v in self.streams(seen).values()]
+        unit = [v / v.norm(dim=-1, keepdim=True) for v in x]
+        rows = []
+        for i in range(1, len(x)):
+            turn = (unit[i] * unit[i - 1]).sum(-1).clamp(-1, 1).acos()
+            rest = unit[i][apart:]
+            update = torch.linalg.svdvals(x[i] - x[i - 1])
+            rows.append({"layer": i - 1, "turn_apart": turn[:apart].mean().item(), "turn": turn[apart:].mean().item(),
+                         "coherence": F.cosine_similarity(rest, rest.mean(0, keepdim=True), dim=-1).mean().item(), "update_rank": (update.square().sum() / update[0].square()).item()})
+        return rows
+
     def ablations(self, clean):
         ids = self.inputs.get("input_ids")
         by_token = self.outputs[0] == "logits" and clean.dim() == 3
@@ -172,7 +184,7 @@ class Probed:
 
     def make(self):
         clean, seen = self.run()
-        out = {"similarity": self.similarity(seen), "ablate": self.ablations(clean)}
+        out = {"similarity": self.similarity(seen), "trajectory": self.trajectory(seen), "ablate": self.ablations(clean)}
         if "input_ids" in self.inputs:
             out["ids"] = self.inputs["input_ids"][0].tolist()
         if self.outputs[0] == "logits" and clean.dim() == 3:
