@@ -16,6 +16,8 @@ namespace engine_tests {
 namespace {
 
 constexpr int32_t kVocabulary = 41;
+// How many specialisation constants only these pipelines have: shaders/common/product_gemv.glsl, shaders/attention/attention/keys.glsl.
+constexpr size_t kGemv = 15, kAttention = 17;
 
 // ---------------------------------------------------------------- the loader
 
@@ -300,7 +302,7 @@ TEST_F(VulkanTrust, SelfTestsPassOnAGoodDevice) {
 
 // The gemv of all products computes another activation.
 TEST_F(VulkanTrust, AWrongProductIsNotUsed) {
-    injection->constants = 14, injection->constant = 2, injection->value = 1;
+    injection->constants = kGemv, injection->constant = 2, injection->value = 1;
     Log log;
     const Engine e = engine("", &log);
     expect_right(open(e.get()));
@@ -313,7 +315,7 @@ TEST_F(VulkanTrust, AWrongProductIsNotUsed) {
 
 // So does the same fault without tests: the test above would not notice one that does nothing.
 TEST_F(VulkanTrust, WithoutTestsAWrongProductIsUsed) {
-    injection->constants = 14, injection->constant = 2, injection->value = 1;
+    injection->constants = kGemv, injection->constant = 2, injection->value = 1;
     const Engine e = engine("", nullptr, true);
     const auto want = answers(open(shared_engine(), "llama", "cpu"));
     EXPECT_GT(distance(answers(open(e.get())).second, want.second), 1e-2);
@@ -326,7 +328,7 @@ TEST_F(VulkanTrust, AWrongFormOfAttentionGivesWayToTheNext) {
     const Session s = make_session(open(good.get(), "qwen3_moe"));
     feed(s, {1}), feed(s, {2});
     if (attention_variant(s) != "split_8") GTEST_SKIP() << "this device takes " << attention_variant(s);
-    injection->constants = 17, injection->subgroup = 8, injection->constant = 6, injection->value = 0x41000000;  // 8
+    injection->constants = kAttention, injection->subgroup = 8, injection->constant = 6, injection->value = 0x41000000;  // 8
     const Engine e = engine();
     const Model model = open(e.get(), "qwen3_moe");
     expect_right(model, "qwen3_moe");
@@ -340,7 +342,7 @@ TEST_F(VulkanTrust, AWrongFormOfAttentionGivesWayToTheNext) {
 
 // All forms do: the processor computes it.
 TEST_F(VulkanTrust, AttentionThatIsAlwaysWrongIsTheProcessors) {
-    injection->constants = 17, injection->constant = 6, injection->value = 0x41000000;
+    injection->constants = kAttention, injection->constant = 6, injection->value = 0x41000000;
     const Engine e = engine();
     const Model model = open(e.get());
     expect_right(model);
@@ -351,7 +353,7 @@ TEST_F(VulkanTrust, AttentionThatIsAlwaysWrongIsTheProcessors) {
 
 // Dispatches that do nothing.
 TEST_F(VulkanTrust, ADispatchThatDoesNothingIsFound) {
-    injection->constants = 14, injection->dropped = true;
+    injection->constants = kGemv, injection->dropped = true;
     const Engine e = engine();
     expect_right(open(e.get()));
     const auto names = out_of_use(e.get());
@@ -431,7 +433,7 @@ TEST_F(VulkanTrust, ResultsAreKept) {
     EXPECT_GE(kept["pipelines"].get<uint64_t>(), made);
     // A failure is kept as well.
     const std::string other = scratch("trust_kept_wrong");
-    injection->constants = 14, injection->constant = 2, injection->value = 1;
+    injection->constants = kGemv, injection->constant = 2, injection->value = 1;
     std::vector<std::string> names;
     {
         const Engine bad = engine(other);
@@ -631,7 +633,7 @@ TEST_F(VulkanTrust, ADeviceLostInASelfTest) {
 
 // A shader that loses the device whenever it runs is out of use the second time.
 TEST_F(VulkanTrust, AShaderThatLosesTheDevice) {
-    injection->constants = 14, injection->poison = true;
+    injection->constants = kGemv, injection->poison = true;
     const Engine e = engine();
     const Model model = open(e.get());
     int lost = 0;
