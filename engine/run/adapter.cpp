@@ -265,10 +265,25 @@ uint64_t checked_bytes(Model& model, const orr_tensor_entry& t) {
     return bytes;
 }
 
+template <class Word>
+size_t first_not_finite(const void* numbers, uint64_t bytes, Word exponent) {
+    const auto* words = static_cast<const Word*>(numbers);
+    const size_t n = bytes / sizeof(Word);
+    return static_cast<size_t>(std::find_if(words, words + n, [&](Word w) { return (w & exponent) == exponent; }) - words);
+}
+
+// Its contents. Throws Error for a number that is not finite.
+void read_finite(Model& model, ModelFiles& files, const orr_tensor_entry& t, uint64_t bytes, void* dst) {
+    files.read(t.file, t.offset, bytes, dst);
+    const TypeInfo& type = model.engine().registry().find_type(t.type_id);
+    const size_t at = type.number == ORR_TYPE_F32 ? first_not_finite<uint32_t>(dst, bytes, 0x7f800000U) : first_not_finite<uint16_t>(dst, bytes, type.number == ORR_TYPE_F16 ? 0x7c00 : 0x7f80);
+    if (at < bytes / type.block_bytes) throw Error(ORR_CORRUPT, std::string("tensor ") + t.name + " holds a number that is not finite, at index " + std::to_string(at));
+}
+
 std::shared_ptr<Constant> read_part(Model& model, ModelFiles& files, const orr_tensor_entry& t, const std::string& mark) {
     const uint64_t bytes = checked_bytes(model, t);
     return model.weights().adopt(mark + t.name, t.name, model.engine().registry().find_type(t.type_id).number, shape_of(t),
-                                 [&](void* dst) { files.read(t.file, t.offset, bytes, dst); });
+                                 [&](void* dst) { read_finite(model, files, t, bytes, dst); });
 }
 
 // Those of a stack's members one behind the other, zeros where a member has none.
@@ -284,7 +299,7 @@ std::shared_ptr<Constant> read_stack(Model& model, ModelFiles& files, const std:
     return model.weights().adopt(mark + first->name, first->name, model.engine().registry().find_type(first->type_id).number, shape, [&](void* dst) {
         std::memset(dst, 0, bytes * members.size());
         for (size_t m = 0; m < members.size(); m++)
-            if (members[m]) files.read(members[m]->file, members[m]->offset, bytes, static_cast<char*>(dst) + m * bytes);
+            if (members[m]) read_finite(model, files, *members[m], bytes, static_cast<char*>(dst) + m * bytes);
     });
 }
 

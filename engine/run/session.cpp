@@ -217,15 +217,12 @@ Session::PlanEntry& Session::make_entry(const RunRequest& r, const Share& share,
     for (const Share::Output& o : share.outputs) s.device_outputs.push_back(o.name);
 
     binding.symbols["S"] = options_.context;
-    for (const StateDef& def : program.states)
-        if (def.kind == ORR_STATE_FROZEN) {
-            const int64_t append = program.dims->evaluate(def.append, binding.symbols);
-            const auto known = states_.find(def.name);
-            const std::string symbol = program.dims->symbol_name(program.values[def.value].dims[1]);
-            binding.symbols[symbol] = append > 0 ? append : known == states_.end() ? 0 : known->second.length();
-            if (append == 0 && binding.symbols[symbol] == 0)
-                throw Error(ORR_INVALID_ARGUMENT, program.model + "." + program.entry + " reads state " + def.name + ", which no run has written yet");
-        }
+    bind_frozen_states(program, binding);
+    for (const StateDef& def : program.states) {
+        if (def.kind != ORR_STATE_FROZEN || program.dims->evaluate(def.append, binding.symbols) > 0) continue;
+        if (const auto known = states_.find(def.name); known == states_.end() || known->second.length() == 0)
+            throw Error(ORR_INVALID_ARGUMENT, program.model + "." + program.entry + " reads state " + def.name + ", which no run has written yet");
+    }
     PlanOptions po;
     po.device = device_;
     if (device_) {
@@ -277,17 +274,31 @@ Session::PlanEntry& Session::make_entry(const RunRequest& r, const Share& share,
     return *plans_.back();
 }
 
+// How many tokens frozen states hold, or will when the run has written them. Of one that controls left out, as many as another.
+void Session::bind_frozen_states(const Program& program, Binding& binding) const {
+    int64_t longest = 0;
+    for (const auto& [name, st] : states_)
+        if (st.def().kind == ORR_STATE_FROZEN) longest = std::max(longest, st.length());
+    for (const StateDef& def : program.states) {
+        if (def.kind != ORR_STATE_FROZEN) continue;
+        const int64_t append = program.dims->evaluate(def.append, binding.symbols);
+        const auto known = states_.find(def.name);
+        binding.symbols[program.dims->symbol_name(program.values[def.value].dims[1])] = append > 0 ? append : known == states_.end() ? longest : known->second.length();
+    }
+}
+
 // What the ledger is told of each run of a plan, and what the model would take with all controls neutral.
 void Session::count_work(PlanEntry& e, const Program& program, const Binding& binding) {
     Engine& engine = model_->engine();
-    const auto count = [&](const Variant& variant, const std::vector<std::string>& wanted) {
+    const auto count = [&](const Variant& variant, const Program& of, const std::vector<std::string>& wanted) {
         Binding bound = binding;
         bound.wanted = wanted;
+        bind_frozen_states(of, bound);
         return orrery::count_work(engine.host(), engine.registry(), engine.memory(), model_->weights(), model_->prepared(e.signature.entry, variant, wanted, options_.rewrites, options_.numerics), bound, team_);
     };
     ledger_.add_parts(program, e.work);
     ledger_.add_stacks(*e.plan, e.work);
-    e.work.regions = count(variant_, binding.wanted);
+    e.work.regions = count(variant_, program, binding.wanted);
     if (!variant_.controls) {
         e.work.plain = e.work.regions[0];
         return ledger_.add_plain_parts(program, e.work);
@@ -299,7 +310,7 @@ void Session::count_work(PlanEntry& e, const Program& program, const Binding& bi
     for (const std::string& name : binding.wanted)
         if (whole->find(name)) wanted.push_back(name);
     ledger_.add_plain_parts(*whole, e.work);
-    e.work.plain = count(plain, wanted)[0];
+    e.work.plain = count(plain, *whole, wanted)[0];
 }
 
 void Session::ensure_arena(const Plan& plan) {

@@ -120,6 +120,7 @@ class Session : public std::enable_shared_from_this<Session> {
     PlanEntry& find_plan(const RunRequest& request, const Share& share, int64_t total_batch);
     bool matches(const Signature& s, const RunRequest& request, const Share& share, int64_t total_batch) const;
     int64_t end_of(int64_t advance) const;  // of the longest sequence, after a run
+    void bind_frozen_states(const Program& program, Binding& binding) const;
     void count_work(PlanEntry& entry, const Program& program, const Binding& binding);
     PlanEntry& make_entry(const RunRequest& request, const Share& share, int64_t total_batch);
     void begin_sharing(const RunRequest& request, const Share& share, Session* const* others, size_t other_count);

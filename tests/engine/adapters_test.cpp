@@ -1,6 +1,7 @@
 // LoRA adapters: what PEFT gives on the same models (golden/<case>/adapters.json), nothing left where there are none, and what cannot be is refused.
 #include "adapters.hpp"
 
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -135,6 +136,8 @@ std::vector<Case> cases() {
                                                                     {"gpt2", "gpt2_tables_adapters"},
                                                                     {"gpt2_gguf", "gpt2_tables_adapters"},
                                                                     {"whisper", "whisper_convolutions_adapters"},
+                                                                    {"swin_classifier", "swin_blocks_adapters"},
+                                                                    {"llama", "llama_norms_adapters"},
                                                                     {"vit_classifier", "vit_convolutions_adapters"},
                                                                     {"clip_vision_projected", "clip_convolutions_adapters"},
                                                                     {"mixtral", "mixtral_experts_adapters"},
@@ -462,6 +465,13 @@ TEST_F(RefusedAdapters, AreBroken) {
     expect_refused(ORR_CORRUPT, {"\"r\"", "0", "1"});
     config_["r"] = "many";
     expect_refused(ORR_CORRUPT, {"\"r\"", "many"});
+    config_["lora_alpha"] = 1e308;
+    expect_refused(ORR_INVALID_ARGUMENT, {"lora_alpha", "1e+308", "rank 4"});
+    config_["use_rslora"] = "yes";
+    expect_refused(ORR_CORRUPT, {"use_rslora", "yes", "true or false"});
+    const float nan = std::nanf("");
+    std::memcpy(&tensors_.at(q_ + "lora_B.weight").bytes[4 * sizeof(float)], &nan, sizeof nan);
+    expect_refused(ORR_CORRUPT, {"adapter_model.safetensors", q_ + "lora_B.weight", "not finite", "index 4"});
     config_["rank_pattern"] = {{"(((", 2}};
     expect_refused(ORR_CORRUPT, {"rank_pattern", "((("});
     config_["alpha_pattern"] = {{std::string(600, 'a'), 2}};

@@ -58,6 +58,23 @@ TEST(Whisper, EncodeThenDecodeInPartsEqualsForward) {
     EXPECT_LE(difference(next.at("logits"), last), kTolerance);
 }
 
+// Layers left out, repeated, and without attention: as forward, which holds both halves in one graph.
+TEST(Whisper, PlansHoldWhenEncoderAndDecoderRunApart) {
+    const Model model = open_model(golden_folder("whisper"));
+    const Tensors inputs = inputs_of("whisper");
+    const Tensor ids = inputs.at("decoder_input_ids");
+    for (const auto& [control, value] : {std::pair("decoder.layer_plan", "\"1\""), std::pair("decoder.layer_plan", "\"0,0,1\""), std::pair("decoder.layer_plan", "\"1,0\""),
+                                         std::pair("decoder.bypass", "\"0.mixer\"")}) {
+        SCOPED_TRACE(std::string(control) + "=" + value);
+        const Session whole = open_session(model, {.batch = 2}), apart = open_session(model, {.batch = 2});
+        for (const Session* s : {&whole, &apart}) check(orr_session_set_control(s->get(), control, value));
+        const Tensors want = run(whole, inputs);
+        run(apart, {{"input_features", inputs.at("input_features")}}, "encode");
+        for (int64_t t = 0; t < 3; t++)
+            EXPECT_LE(difference(run(apart, {{"decoder_input_ids", ids.cut(1, t, t + 1)}}, "decode").at("logits"), want.at("logits").cut(1, t, t + 1)), kTolerance) << t;
+    }
+}
+
 TEST(Whisper, ForksShareWhatWasEncoded) {
     const std::string name = "whisper";
     const Model model = open_model(golden_folder(name));

@@ -66,6 +66,9 @@ EXTRA = {
         "patches": dict(r=3, lora_alpha=6, target_modules=["projection", "q_proj"]),
         "saved": dict(r=2, lora_alpha=2, target_modules=["v_proj"], modules_to_save=["classifier"], bias="all"),
     }),
+    "swin_blocks": ("swin_classifier", {"blocks": dict(r=2, lora_alpha=4, target_modules=["q_proj", "v_proj", "o_proj", "fc1", "fc2"])}),
+    # The end of a name is enough: both norms of each layer, and the last one.
+    "llama_norms": ("llama", {"norms": dict(r=2, lora_alpha=2, target_modules=["q_proj"], modules_to_save=["norm"])}),
     "clip_convolutions": ("clip_vision_projected", {"patches": dict(r=3, lora_alpha=3, target_modules=["patch_embedding", "v_proj"])}),
     "mixtral_experts": ("mixtral", {
         "parameters": dict(r=3, lora_alpha=6, target_modules=["q_proj"], target_parameters=["mlp.experts.gate_up_proj", "mlp.experts.down_proj", "mlp.gate.weight"]),

@@ -7,7 +7,7 @@ rm -rf "$prefix"
 for file in include/orrery/orrery.h include/orrery/plugin.h lib/liborrery.so lib/orrery/core.orrery.json bin/orrery bin/orrery-manifest bin/orrery-validate \
     lib/cmake/orrery/orreryConfig.cmake lib/cmake/orrery/OrreryPlugin.cmake lib/pkgconfig/orrery.pc share/orrery/templates/op/CMakeLists.txt \
     share/orrery/templates/model/CMakeLists.txt share/orrery/shaders/common/params.h share/orrery/abi/offsets.txt share/orrery/examples/README.md \
-    share/orrery/examples/c/CMakeLists.txt share/orrery/examples/cpp/shaders share/orrery/examples/rust/Cargo.toml; do
+    share/orrery/examples/c/CMakeLists.txt share/orrery/examples/cpp/shaders share/orrery/examples/rust/Cargo.toml share/doc/orrery/add_operator.md share/doc/orrery/conformance.md; do
     [ -e "$prefix/$file" ] || { echo "not installed: $file"; exit 1; }
 done
 # All of them that the source has, and no build folder of one.

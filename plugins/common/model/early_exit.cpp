@@ -196,8 +196,8 @@ void declare_exit_controls(Summary& summary, bool predicts, const std::string& p
                     {"minimum", -1},
                     {"maximum", 1},
                     {"meaning", "a sequence leaves the layers where the cosine of a layer's input and output is at least this for all its tokens of the run; 1: never"}});
-    list.push_back({{"name", prefix + "exit_from"}, {"type", "integer"}, {"default", 0}, {"minimum", 0}, {"meaning", "first step of the layer plan behind which to look for an exit"}});
-    list.push_back({{"name", prefix + "exit_every"}, {"type", "integer"}, {"default", 1}, {"minimum", 1}, {"meaning", "steps from one look to the next"}});
+    list.push_back({{"name", prefix + "exit_from"}, {"type", "integer"}, {"default", 0}, {"minimum", 0}, {"maximum", kMostSteps}, {"meaning", "first step of the layer plan behind which to look for an exit"}});
+    list.push_back({{"name", prefix + "exit_every"}, {"type", "integer"}, {"default", 1}, {"minimum", 1}, {"maximum", kMostSteps}, {"meaning", "steps from one look to the next"}});
     summary.controls_json = json_text(list);
 }
 

@@ -121,6 +121,8 @@ void check_settings(const Json& config) {
         const auto at = config.find(key);
         return at != config.end() && is_set(*at);
     };
+    for (const char* key : {"use_rslora", "use_dora"})
+        if (given(key) && !config[key].is_boolean()) throw Error(ORR_CORRUPT, std::string("adapter_config.json: \"") + key + "\" is " + config[key].dump() + ", wanted true or false");
     if (given("bias") && config["bias"] != "none" && config["bias"] != "lora_only" && config["bias"] != "all")
         refuse("bias", "is " + config["bias"].dump() + ", wanted \"none\", \"lora_only\" or \"all\"");
     // These start from other base weights than the checkpoint's.
@@ -214,14 +216,21 @@ orr_status factor(const orr_host* host, void* config, const char* module, const 
         }
         const auto r = static_cast<double>(rank);
         *out = alpha / (c.rank_stabilised ? std::sqrt(r) : r);
+        if (!std::isfinite(static_cast<float>(*out)))
+            throw Error(ORR_INVALID_ARGUMENT, "adapter_config.json: \"lora_alpha\" is " + Json(alpha).dump() + ": divided by rank " + std::to_string(rank) + " that is no f32");
     });
 }
 
 bool replaces(void* config, const char* module, const char* parameter) {
     const Config& c = *static_cast<const Config*>(config);
     if (c.biases && parameter == std::string("bias")) return true;
-    const std::string path = "." + std::string(module) + ".";
-    return std::any_of(c.saved.begin(), c.saved.end(), [&](const std::string& name) { return path.find("." + name + ".") != std::string::npos; });
+    // PEFT's rule: the name of a module, or of one that it stands in, ends so.
+    const std::string path = module;
+    for (size_t end = path.find('.');; end = path.find('.', end + 1)) {
+        const std::string inside = path.substr(0, end);
+        if (std::any_of(c.saved.begin(), c.saved.end(), [&](const std::string& name) { return !name.empty() && inside.ends_with(name); })) return true;
+        if (end == std::string::npos) return false;
+    }
 }
 
 // One adapter at one node, under construction.

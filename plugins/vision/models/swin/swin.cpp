@@ -104,6 +104,15 @@ void Swin::describe_sizes(const orr_model_source& source, const ModelConfig& c) 
     info["patch"] = {patch_.first, patch_.second};
     info["parameters"] = parameter_count(source);
     info["ignored"] = c.unused();
+    // Module names of transformers since 5, which adapters are saved with; checkpoints keep the older ones.
+    const std::string prefix = has_tensor(source, "swin.embeddings.norm.weight") ? "swin." : "";
+    static constexpr std::pair<const char*, const char*> modules[] = {{"attention.q_proj", "attention.self.query"}, {"attention.k_proj", "attention.self.key"}, {"attention.v_proj", "attention.self.value"},
+                                                                      {"attention.o_proj", "attention.output.dense"}, {"mlp.fc1", "intermediate.dense"}, {"mlp.fc2", "output.dense"}};
+    for (size_t s = 0; s < stages_.size(); s++)
+        for (const auto& [module, tensor] : modules) {
+            const std::string stage = prefix + "encoder.layers." + std::to_string(s) + ".blocks.{}.";
+            info["modules"].push_back({{"module", stage + module}, {"tensor", stage + tensor}});
+        }
     summary.info_json = json_text(info);
     summary.ignored_tensors = {"*relative_position_index", "*mask_token"};
     declare_layer_controls(summary, layers, true);
