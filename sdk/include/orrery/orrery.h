@@ -256,8 +256,8 @@ ORR_API void orr_session_set_priority(orr_session* session, int32_t priority);
 /* Ends the run under way, or the making of its plan, with ORR_CANCELLED; states are as before it. Without a run it does nothing. [any-thread] */
 ORR_API void orr_session_cancel(orr_session* session);
 
-/* One run over several sessions of one model and options: sequence i is session i; each gives the bits it would give
- * alone. Input axis 0 is the sum of the sessions' batches; outputs are read from sessions[0]. [session-thread] */
+/* One run over several sessions of one model and options: sequence i is session i; each gives the bits it would give alone (on devices what it would but
+ * for rounding: kernels for more rows add up in another order). Input axis 0 is the sum of the sessions' batches; outputs are read from sessions[0]. [session-thread] */
 ORR_API orr_status orr_session_run_batch(uint32_t session_count, orr_session* const* sessions, const char* entry, uint32_t input_count,
                                          const orr_named_tensor* const* inputs, uint32_t output_count, const char* const* outputs);
 
@@ -322,7 +322,7 @@ ORR_API void orr_adapter_release(orr_adapter* adapter);
 ORR_API orr_status orr_adapter_describe(orr_adapter* adapter, orr_text** json);
 
 enum { ORR_ADAPTERS_KEEP_STATES = 1 };
-/* The adapters of all runs to come, each times its scale (scales NULL: 1 each), added up; replaces those set before; count 0: none. Those
+/* The adapters of all runs to come, each times its scale (scales NULL: 1 each), added up in this order; replaces those set before; count 0: none. Those
  * with scale 0 take no part, and nothing is left of them. Another scale alone, unless it is or was 0, needs no new plan. What states hold was computed with the adapters
  * of its time: a session that holds tokens refuses others (ORR_INVALID_ARGUMENT), unless it is reset first, or flags say
  * ORR_ADAPTERS_KEEP_STATES: go on from these states as they are. Forks inherit adapters; sessions stepped together must have the same. Not
