@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string_view>
 
 #include "engine/graph/builder.hpp"
 #include "engine/registry/error_text.hpp"
@@ -218,7 +219,7 @@ class Weaver {
         p.count = tap.count;
         bool last = false;
         const std::vector<orr_dim> dims = b.graph().values[v].dims;
-        p.token_axis = find_token_axis(dims, last);
+        p.token_axis = find_token_axis(b.graph(), v, last);
         if (p.token_axis < 0 && (tap.some_positions() || tap.kind->flags & ORR_TAP_NEEDS_TOKENS)) throw Error(ORR_UNSUPPORTED, "the value " + b.graph().shape_text(v) + " has no axis of tokens");
         if (tap.some_positions()) {
             std::vector<orr_dim> shape;
@@ -253,13 +254,86 @@ class Weaver {
 
     static bool program_advances(GraphBuilder& b) { return b.graph().advance != 0; }
 
-    // By the symbol of tokens. Where it is past its last use axis 1; of a model without one axis 1 of three: with more, it may be channels or windows.
-    int32_t find_token_axis(const std::vector<orr_dim>& dims, bool& last) const {
+    // Told by the operator that makes the value ([B, H, T, S]), by the symbol of tokens, or by the residual stream of the value's own stack of
+    // layers, whose tokens may be a number: of others the axis behind the batch, if it has as many. -1: none of these, so axes may be anything.
+    int32_t find_token_axis(const Program& program, orr_value v, bool& last) const {
+        const std::vector<orr_dim>& dims = program.values[v].dims;
+        const int32_t told = told_axis(program, v);
+        if (told >= 0) {
+            last = tokens_ != 0 && dims[static_cast<size_t>(told)] == 1;
+            return told;
+        }
         for (size_t k = 0; k < dims.size(); k++)
             if (tokens_ && dims[k] == tokens_) return static_cast<int32_t>(k);
-        if (dims.size() < 3 || (tokens_ == 0 && dims.size() > 3)) return -1;
-        last = tokens_ != 0 && dims[1] == 1;
-        return last || tokens_ == 0 || dims[1] > 1 ? 1 : -1;
+        if (dims.size() < 3) return -1;
+        const Stream stream = stream_of(program, program.values[v].name);
+        if (stream.tokens.empty()) {
+            last = tokens_ != 0 && dims[1] == 1;  // past the tokens' last use
+            return last ? 1 : -1;
+        }
+        const auto fits = [&](orr_dim d) { return std::count(stream.tokens.begin(), stream.tokens.end(), d) != 0; };
+        const bool doubtful = fits(dims[2]) && (dims.size() > 3 || !stream.in_layer);  // channels in front of as many tokens, or heads
+        return fits(dims[1]) && !doubtful ? 1 : -1;
+    }
+
+    // The axis T of an output whose port tells its shape so.
+    static int32_t told_axis(const Program& program, orr_value v) {
+        for (const NodeDef& n : program.nodes) {
+            const auto at = std::find(n.outs.begin(), n.outs.end(), v);
+            if (at == n.outs.end() || !n.op || n.op->n_outputs == 0) continue;
+            const orr_port& port = *n.op->outputs[std::min<size_t>(static_cast<size_t>(at - n.outs.begin()), n.op->n_outputs - 1)];
+            std::string_view doc = port.doc ? port.doc : "";
+            const size_t end = doc.find(']');
+            if (doc.empty() || doc[0] != '[' || end == std::string_view::npos) return -1;
+            doc = doc.substr(1, end - 1);
+            int32_t axis = -1, rank = 0;
+            for (;; rank++) {
+                const size_t comma = doc.find(", ");
+                if (doc.substr(0, comma) == "T") axis = rank;
+                if (comma == std::string_view::npos) break;
+                doc.remove_prefix(comma + 2);
+            }
+            return rank + 1 == static_cast<int32_t>(program.values[v].dims.size()) ? axis : -1;
+        }
+        return -1;
+    }
+
+    // Numbers of tokens of the stack of layers that a path belongs to, where they are numbers: of its own layer, or of any where it lies in none.
+    struct Stream {
+        std::vector<orr_dim> tokens;
+        bool in_layer = false;
+    };
+
+    Stream stream_of(const Program& program, const std::string& path) const {
+        const std::string layers = "layers.", output = ".output";
+        Stream found;
+        const auto take = [&](const ValueDef& v) {  // [B, T, E], or with axes in between
+            const orr_dim d = v.dims.size() < 3 ? 0 : v.dims[v.dims.size() - 2];
+            if (d != tokens_ && (d < 0 || d > (tokens_ ? 1 : 0))) found.tokens.push_back(d);
+        };
+        size_t at = path.rfind(layers);
+        while (at != std::string::npos && at > 0 && path[at - 1] != '.') at = path.rfind(layers, at - 1);
+        if (at != std::string::npos) {
+            const size_t end = path.find('.', at + layers.size());
+            const orr_value own = program.find(path.substr(0, end) + output);
+            if (own) {
+                found.in_layer = true;
+                take(program.values[own]);
+                return found;
+            }
+        }
+        for (size_t end = at != std::string::npos ? at : path.rfind('.') + 1;;) {  // "encoder.conv1.", "encoder.", ""
+            const std::string stack = path.substr(0, end) + layers;
+            bool any = false;
+            for (const ValueDef& v : program.values) {
+                const std::string& name = v.name;
+                if (!name.starts_with(stack) || !name.ends_with(output) || name.find('.', stack.size()) != name.size() - output.size()) continue;
+                any = true;
+                take(v);
+            }
+            if (any || end == 0) return found;
+            end = end < 2 ? 0 : path.rfind('.', end - 2) + 1;
+        }
     }
 
     orr_value input(GraphBuilder& b, size_t tap, orr_value v, TapInput::Part part, uint32_t type, const std::vector<orr_dim>& dims) {
