@@ -188,18 +188,22 @@ class Weaver {
         const auto producer = std::find_if(program_.nodes.begin(), program_.nodes.end(), [&](const NodeDef& n) { return std::count(n.outs.begin(), n.outs.end(), v) != 0; });
         if (producer == program_.nodes.end()) throw Error(ORR_INTERNAL, program_.model + "." + program_.entry + ": no node makes " + path);
         std::vector<orr_value> outs(ORR_TAP_MOST_OUTPUTS, 0);
+        const size_t made_before = program_.values.size(), behind = program_.nodes.size() - static_cast<size_t>(producer - program_.nodes.begin()) - 1;
         try {
             insert_nodes(host_, registry_, weights_, program_, static_cast<size_t>(producer - program_.nodes.begin()) + 1, [&](GraphBuilder& b) {
                 const orr_tap_point point = make_point(b, i, v);
                 call_plugin([&] { return tap.kind->build(b.table(), &point, outs.data()), ORR_OK; }, [] { return std::string(); });
             });
-            if (!outs[0] || outs[0] >= program_.values.size()) throw Error(ORR_INVALID_ARGUMENT, "its plugin gives nothing");
+            check_outputs(*tap.kind, v, outs);
+            if (tap.edits() && outs[0] == v) return;  // it leaves the value as it is
+            if (tap.edits() && (outs[0] < made_before || program_.values[outs[0]].kind != ValueKind::node))
+                throw Error(ORR_INVALID_ARGUMENT, "its plugin gives a value that none of its own nodes makes");
             if (tap.edits() && !same_shape(outs[0], v)) throw Error(ORR_INVALID_ARGUMENT, "it gives " + program_.shape_text(outs[0]) + ", the value is " + program_.shape_text(v));
         } catch (const Error& e) {
             throw Error(e.code(), title(tap) + (tap.path == path ? "" : ": " + path) + ": " + e.what());
         }
         if (tap.edits())
-            replace(v, outs[0], path);
+            replace(v, outs[0], path, program_.nodes.size() - behind);
         else
             read(tap, path, outs);
     }
@@ -349,10 +353,9 @@ class Weaver {
         return x.type == y.type && x.layout == y.layout && x.dims == y.dims;
     }
 
-    // Everything behind the edit reads what it gives; its own nodes read the old value.
-    void replace(orr_value v, orr_value edited, const std::string& path) {
-        const auto made = std::find_if(program_.nodes.begin(), program_.nodes.end(), [&](const NodeDef& n) { return std::count(n.outs.begin(), n.outs.end(), edited) != 0; });
-        redirect(program_, v, edited, static_cast<size_t>(made - program_.nodes.begin()) + 1);
+    // Everything behind the edit's nodes reads what it gives; they read the old value.
+    void replace(orr_value v, orr_value edited, const std::string& path, size_t behind) {
+        redirect(program_, v, edited, behind);
         std::string& name = program_.values[v].name;
         program_.values[edited].name = name;
         const std::string before = (name.empty() ? path : name) + ".untapped";  // of several edits, before the first
@@ -361,10 +364,27 @@ class Weaver {
 
     void read(const Tap& tap, const std::string& path, const std::vector<orr_value>& outs) {
         const std::string name = tap.kind->id == std::string_view("read") ? path : path + ":" + tap.kind->id;
-        for (size_t k = 0; k < outs.size() && outs[k]; k++) {
-            if (tap.kind->outputs && !tap.kind->outputs[k]) break;
-            add_output(tap.kind->outputs ? name + "." + tap.kind->outputs[k] : name, outs[k]);
-            if (!tap.kind->outputs) break;
+        if (!tap.kind->outputs) return add_output(name, outs[0]);
+        for (size_t k = 0; k < outputs_of(*tap.kind); k++) add_output(name + "." + tap.kind->outputs[k], outs[k]);
+    }
+
+    static size_t outputs_of(const orr_tap_kind& kind) {
+        if (!kind.outputs || kind.flags & ORR_TAP_EDIT) return 1;
+        size_t n = 0;
+        while (n < ORR_TAP_MOST_OUTPUTS && kind.outputs[n]) n++;
+        return n;
+    }
+
+    // That each of them is a plain value that a node makes, or the tapped one itself.
+    void check_outputs(const orr_tap_kind& kind, orr_value tapped, const std::vector<orr_value>& outs) const {
+        for (size_t k = 0; k < outputs_of(kind); k++) {
+            const std::string which = "output " + std::to_string(k) + (kind.outputs && outputs_of(kind) > 1 ? std::string(" (\"") + kind.outputs[k] + "\")" : "");
+            if (!outs[k]) throw Error(ORR_INVALID_ARGUMENT, "its plugin gives nothing as " + which);
+            if (outs[k] >= program_.values.size())
+                throw Error(ORR_INVALID_ARGUMENT, "its plugin gives " + std::to_string(outs[k]) + " as " + which + ", which is no value; there are " + std::to_string(program_.values.size() - 1));
+            const ValueDef& v = program_.values[outs[k]];
+            if (outs[k] == tapped) continue;
+            if (v.kind != ValueKind::node || *v.layout) throw Error(ORR_INVALID_ARGUMENT, "its plugin gives as " + which + " a value that no node makes, or one that is no plain tensor");
         }
     }
 

@@ -137,7 +137,7 @@ TEST(AttentionTapsOfModels, TowersOfConstantTokensAreReducedOverThem) {
         const Model model = open_golden(name);
         const Tensors inputs = read_tensors(golden_folder(name) + "/inputs.safetensors");
         const std::string stack = name == std::string("whisper") ? "encoder." : name == std::string("vit_classifier") ? "" : "vision.";
-        const Session s = make_session(model);
+        const Session s = make_session(model, [&](orr_session_options& o) { o.batch = inputs.begin()->second.shape[0]; });
         std::vector<std::string> of_heads = {stack + "layers.0.mixer.probabilities", stack + "layers.1.mixer.probabilities"}, of_tokens;
         for (const char* path : {"layers.0.mixer.q", "layers.1.mixer.context", "layers.0.ffn.up", "layers.1.output", "embed.output"}) of_tokens.push_back(stack + path);
         for (const auto& [paths, axis] : {std::pair{of_heads, 2}, std::pair{of_tokens, 1}}) {
