@@ -198,7 +198,7 @@ class Weaver {
             if (tap.edits() && outs[0] == v) return;  // it leaves the value as it is
             if (tap.edits() && (outs[0] < made_before || program_.values[outs[0]].kind != ValueKind::node))
                 throw Error(ORR_INVALID_ARGUMENT, "its plugin gives a value that none of its own nodes makes");
-            if (tap.edits() && !same_shape(outs[0], v)) throw Error(ORR_INVALID_ARGUMENT, "it gives " + program_.shape_text(outs[0]) + ", the value is " + program_.shape_text(v));
+            if (tap.edits() && !same_shape(outs[0], v)) throw Error(ORR_INVALID_ARGUMENT, "it gives " + told(outs[0]) + ", the value is " + told(v));
         } catch (const Error& e) {
             throw Error(e.code(), title(tap) + (tap.path == path ? "" : ": " + path) + ": " + e.what());
         }
@@ -351,6 +351,11 @@ class Weaver {
     bool same_shape(orr_value a, orr_value b) const {
         const ValueDef &x = program_.values[a], &y = program_.values[b];
         return x.type == y.type && x.layout == y.layout && x.dims == y.dims;
+    }
+
+    std::string told(orr_value v) const {
+        const ValueDef& d = program_.values[v];
+        return std::string(registry_.type(d.type).id) + " " + program_.shape_text(v) + (*d.layout ? std::string(" (") + d.layout + ")" : "");
     }
 
     // Everything behind the edit's nodes reads what it gives; they read the old value.

@@ -327,6 +327,7 @@ TEST(SteeringKinds, WhatAPluginGivesIsChecked) {
     expect_failure([&] { set_taps(s, {{path, "wild"}}); }, ORR_INVALID_ARGUMENT, {"wild", path, "98765432", "second"});
     expect_failure([&] { set_taps(s, {{path, "half"}}); }, ORR_INVALID_ARGUMENT, {"half", path, "nothing", "second"});
     expect_failure([&] { set_taps(s, {{path, "given", 1, 0, 0, 0, 0, 0, &row}}); }, ORR_INVALID_ARGUMENT, {"given", path, "no node makes"});
+    expect_failure([&] { set_taps(s, {{path, "places"}}); }, ORR_INVALID_ARGUMENT, {"places", "it gives i32 [", "the value is f32 ["});
     set_taps(s, {{path, "both"}});
     const Tensors both = run(s, {{"input_ids", ids_tensor({1, 2, 3})}}, "forward");
     const std::vector<float> x = both.at(path + ":both.first").floats(), doubled = both.at(path + ":both.second").floats();
