@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <string_view>
 
 #include "engine/graph/builder.hpp"
@@ -205,7 +206,7 @@ class Weaver {
         if (tap.edits())
             replace(v, outs[0], path, program_.nodes.size() - behind);
         else
-            read(tap, path, outs);
+            read(i, path, outs);
     }
 
     bool is_read(orr_value v) const {
@@ -367,10 +368,11 @@ class Weaver {
         name = program_.find(before) ? "" : before;
     }
 
-    void read(const Tap& tap, const std::string& path, const std::vector<orr_value>& outs) {
+    void read(size_t i, const std::string& path, const std::vector<orr_value>& outs) {
+        const Tap& tap = taps_.taps()[i];
         const std::string name = tap.kind->id == std::string_view("read") ? path : path + ":" + tap.kind->id;
-        if (!tap.kind->outputs) return add_output(name, outs[0]);
-        for (size_t k = 0; k < outputs_of(*tap.kind); k++) add_output(name + "." + tap.kind->outputs[k], outs[k]);
+        if (!tap.kind->outputs) return add_output(i, name, outs[0]);
+        for (size_t k = 0; k < outputs_of(*tap.kind); k++) add_output(i, name + "." + tap.kind->outputs[k], outs[k]);
     }
 
     static size_t outputs_of(const orr_tap_kind& kind) {
@@ -393,13 +395,33 @@ class Weaver {
         }
     }
 
-    void add_output(const std::string& name, orr_value v) {
+    void add_output(size_t i, const std::string& name, orr_value v) {
+        const Tap& tap = taps_.taps()[i];
+        std::vector<size_t>& asked = asked_[name];
+        for (const size_t k : asked) {
+            const Tap& other = taps_.taps()[k];
+            const bool meet = tap.first_run < other.end_run && other.first_run < tap.end_run;
+            if (meet && !same_reading(tap, other))
+                throw Error(ORR_CONFLICT, title(tap) + ": the output " + name + " is asked for twice, with " +
+                                              (tap.count != other.count ? "count " + std::to_string(other.count) + " and count " + std::to_string(tap.count) : "another factor or operand") +
+                                              "; of one value a run reads a kind once");
+        }
+        const bool own = asked.empty();
+        asked.push_back(i);
         for (OutputDef& o : program_.outputs)
             if (o.name == name) {
+                if (own && o.value != v && tap.kind->id != std::string_view("read")) throw Error(ORR_CONFLICT, title(tap) + ": the model has an output " + name + " of its own");
                 o.tapped = true;  // read twice, or an output of the model's
                 return;
             }
         program_.outputs.push_back({name, v, true});
+    }
+
+    // Whether both give the same of a value.
+    static bool same_reading(const Tap& a, const Tap& b) {
+        const auto same = [](const std::vector<float>& x, const std::vector<float>& y) { return x.size() == y.size() && (x.empty() || std::memcmp(x.data(), y.data(), x.size() * sizeof(float)) == 0); };
+        const bool factor = !(a.kind->flags & ORR_TAP_NEEDS_FACTOR) || std::memcmp(&a.factor, &b.factor, sizeof a.factor) == 0, count = !(a.kind->flags & ORR_TAP_NEEDS_COUNT) || a.count == b.count;
+        return a.kind == b.kind && factor && count && a.operand_shape == b.operand_shape && same(a.operand, b.operand);
     }
 
     const orr_host* host_;
@@ -408,6 +430,7 @@ class Weaver {
     Program program_;
     const TapSet& taps_;
     orr_dim batch_ = 0, tokens_ = 0;
+    std::map<std::string, std::vector<size_t>> asked_;  // taps that read, by the names of what they give
 };
 
 }  // namespace

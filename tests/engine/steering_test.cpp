@@ -340,6 +340,20 @@ TEST(SteeringKinds, WhatAPluginGivesIsChecked) {
     EXPECT_EQ(got.size(), want.size());
 }
 
+// Their outputs would have one name.
+TEST(SteeringErrors, OneKindWithTwoCountsAtAPath) {
+    const Model model = open_golden("llama");
+    const Session s = make_session(model);
+    expect_failure([&] { set_taps(s, {{"logits", "top_k", 1, 5}, {"logits", "top_k", 1, 3}}); }, ORR_CONFLICT, {"top_k", "logits:top_k.values", "count 5", "count 3"});
+    expect_failure([&] { set_taps(s, {{"layers.*.output", "top_k", 1, 5}, {"layers.1.output", "top_k", 1, 3}}); }, ORR_CONFLICT, {"layers.1.output:top_k.values"});
+    set_taps(s, {{"layers.*.output", "top_k", 1, 5}, {"layers.1.output", "top_k", 1, 5}, {"layers.*.output", "norm"}, {"layers.0.output", "norm"}});  // the same twice is asked for once
+    const Tensors got = run(s, {{"input_ids", ids_tensor({1, 2})}}, "forward");
+    EXPECT_EQ(got.at("layers.1.output:top_k.values").shape, (std::vector<int64_t>{1, 2, 5}));
+    check(orr_session_reset(s.get()));
+    set_taps(s, {{"logits", "top_k", 1, 5, 0, 0, 0, 1}, {"logits", "top_k", 1, 3, 0, 0, 1, 2}});  // in runs of their own
+    for (const int64_t count : {5, 3}) EXPECT_EQ(run(s, {{"input_ids", ids_tensor({1})}}, "next").at("logits:top_k.values").shape.back(), count);
+}
+
 TEST(SteeringErrors, NameWhatIsWrong) {
     const Model model = open_golden("llama");
     const Session s = make_session(model);
