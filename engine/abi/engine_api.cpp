@@ -28,7 +28,7 @@ orr_status orr_engine_create(const orr_engine_options* options, orr_engine** eng
     return boundary([&] {
         require(engine, "engine");
         orr_engine_options o = copy_options(options, "orr_engine_options");
-        if (!options || !ORR_HAS(options, orr_engine_options, log_level)) o.log_level = ORR_LOG_WARNING;
+        if (!options) o.log_level = ORR_LOG_WARNING;
         *engine = new orr_engine{std::make_shared<Engine>(o)};
     });
 }

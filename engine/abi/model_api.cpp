@@ -47,6 +47,7 @@ orr_status orr_model_estimate(orr_engine* engine, const orr_model_options* optio
     return boundary([&] {
         require(engine, "engine");
         require(estimate, "estimate");
+        const size_t size = estimate->header.struct_size ? whole_members<orr_estimate>(estimate->header.struct_size, "orr_estimate") : sizeof *estimate;
         const auto model = std::make_shared<Model>(engine->engine, model_options(options), Purpose::measure);
         const int64_t most = model->info().context_length;
         if (context < 0 || (most > 0 && context > most)) throw Error(ORR_LIMIT, "context " + std::to_string(context) + "; the model's is " + std::to_string(most));
@@ -61,7 +62,7 @@ orr_status orr_model_estimate(orr_engine* engine, const orr_model_options* optio
         e.workspace_bytes = need.workspace_bytes;
         e.available_bytes = budget ? memory.budget_bytes() - std::min(memory.budget_bytes(), memory.used_bytes()) : platform::available_memory_bytes();
         e.fits = e.weight_bytes + e.state_bytes + e.workspace_bytes <= e.available_bytes;
-        std::memcpy(estimate, &e, std::min<size_t>(estimate->header.struct_size ? estimate->header.struct_size : sizeof e, sizeof e));
+        std::memcpy(estimate, &e, size);
     });
 }
 

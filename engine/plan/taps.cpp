@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
+#include <string_view>
 
 #include "engine/graph/builder.hpp"
 #include "engine/registry/error_text.hpp"
@@ -187,20 +189,24 @@ class Weaver {
         const auto producer = std::find_if(program_.nodes.begin(), program_.nodes.end(), [&](const NodeDef& n) { return std::count(n.outs.begin(), n.outs.end(), v) != 0; });
         if (producer == program_.nodes.end()) throw Error(ORR_INTERNAL, program_.model + "." + program_.entry + ": no node makes " + path);
         std::vector<orr_value> outs(ORR_TAP_MOST_OUTPUTS, 0);
+        const size_t made_before = program_.values.size(), behind = program_.nodes.size() - static_cast<size_t>(producer - program_.nodes.begin()) - 1;
         try {
             insert_nodes(host_, registry_, weights_, program_, static_cast<size_t>(producer - program_.nodes.begin()) + 1, [&](GraphBuilder& b) {
                 const orr_tap_point point = make_point(b, i, v);
                 call_plugin([&] { return tap.kind->build(b.table(), &point, outs.data()), ORR_OK; }, [] { return std::string(); });
             });
-            if (!outs[0] || outs[0] >= program_.values.size()) throw Error(ORR_INVALID_ARGUMENT, "its plugin gives nothing");
-            if (tap.edits() && !same_shape(outs[0], v)) throw Error(ORR_INVALID_ARGUMENT, "it gives " + program_.shape_text(outs[0]) + ", the value is " + program_.shape_text(v));
+            check_outputs(*tap.kind, v, outs);
+            if (tap.edits() && outs[0] == v) return;  // it leaves the value as it is
+            if (tap.edits() && (outs[0] < made_before || program_.values[outs[0]].kind != ValueKind::node))
+                throw Error(ORR_INVALID_ARGUMENT, "its plugin gives a value that none of its own nodes makes");
+            if (tap.edits() && !same_shape(outs[0], v)) throw Error(ORR_INVALID_ARGUMENT, "it gives " + told(outs[0]) + ", the value is " + told(v));
         } catch (const Error& e) {
             throw Error(e.code(), title(tap) + (tap.path == path ? "" : ": " + path) + ": " + e.what());
         }
         if (tap.edits())
-            replace(v, outs[0], path);
+            replace(v, outs[0], path, program_.nodes.size() - behind);
         else
-            read(tap, path, outs);
+            read(i, path, outs);
     }
 
     bool is_read(orr_value v) const {
@@ -218,7 +224,7 @@ class Weaver {
         p.count = tap.count;
         bool last = false;
         const std::vector<orr_dim> dims = b.graph().values[v].dims;
-        p.token_axis = find_token_axis(dims, last);
+        p.token_axis = find_token_axis(b.graph(), v, last);
         if (p.token_axis < 0 && (tap.some_positions() || tap.kind->flags & ORR_TAP_NEEDS_TOKENS)) throw Error(ORR_UNSUPPORTED, "the value " + b.graph().shape_text(v) + " has no axis of tokens");
         if (tap.some_positions()) {
             std::vector<orr_dim> shape;
@@ -253,13 +259,86 @@ class Weaver {
 
     static bool program_advances(GraphBuilder& b) { return b.graph().advance != 0; }
 
-    // By the symbol of tokens. Where it is past its last use axis 1; of a model without one axis 1 of three: with more, it may be channels or windows.
-    int32_t find_token_axis(const std::vector<orr_dim>& dims, bool& last) const {
+    // Told by the operator that makes the value ([B, H, T, S]), by the symbol of tokens, or by the residual stream of the value's own stack of
+    // layers, whose tokens may be a number: of others the axis behind the batch, if it has as many. -1: none of these, so axes may be anything.
+    int32_t find_token_axis(const Program& program, orr_value v, bool& last) const {
+        const std::vector<orr_dim>& dims = program.values[v].dims;
+        const int32_t told = told_axis(program, v);
+        if (told >= 0) {
+            last = tokens_ != 0 && dims[static_cast<size_t>(told)] == 1;
+            return told;
+        }
         for (size_t k = 0; k < dims.size(); k++)
             if (tokens_ && dims[k] == tokens_) return static_cast<int32_t>(k);
-        if (dims.size() < 3 || (tokens_ == 0 && dims.size() > 3)) return -1;
-        last = tokens_ != 0 && dims[1] == 1;
-        return last || tokens_ == 0 || dims[1] > 1 ? 1 : -1;
+        if (dims.size() < 3) return -1;
+        const Stream stream = stream_of(program, program.values[v].name);
+        if (stream.tokens.empty()) {
+            last = tokens_ != 0 && dims[1] == 1;  // past the tokens' last use
+            return last ? 1 : -1;
+        }
+        const auto fits = [&](orr_dim d) { return std::count(stream.tokens.begin(), stream.tokens.end(), d) != 0; };
+        const bool doubtful = fits(dims[2]) && (dims.size() > 3 || !stream.in_layer);  // channels in front of as many tokens, or heads
+        return fits(dims[1]) && !doubtful ? 1 : -1;
+    }
+
+    // The axis T of an output whose port tells its shape so.
+    static int32_t told_axis(const Program& program, orr_value v) {
+        for (const NodeDef& n : program.nodes) {
+            const auto at = std::find(n.outs.begin(), n.outs.end(), v);
+            if (at == n.outs.end() || !n.op || n.op->n_outputs == 0) continue;
+            const orr_port& port = *n.op->outputs[std::min<size_t>(static_cast<size_t>(at - n.outs.begin()), n.op->n_outputs - 1)];
+            std::string_view doc = port.doc ? port.doc : "";
+            const size_t end = doc.find(']');
+            if (doc.empty() || doc[0] != '[' || end == std::string_view::npos) return -1;
+            doc = doc.substr(1, end - 1);
+            int32_t axis = -1, rank = 0;
+            for (;; rank++) {
+                const size_t comma = doc.find(", ");
+                if (doc.substr(0, comma) == "T") axis = rank;
+                if (comma == std::string_view::npos) break;
+                doc.remove_prefix(comma + 2);
+            }
+            return rank + 1 == static_cast<int32_t>(program.values[v].dims.size()) ? axis : -1;
+        }
+        return -1;
+    }
+
+    // Numbers of tokens of the stack of layers that a path belongs to, where they are numbers: of its own layer, or of any where it lies in none.
+    struct Stream {
+        std::vector<orr_dim> tokens;
+        bool in_layer = false;
+    };
+
+    Stream stream_of(const Program& program, const std::string& path) const {
+        const std::string layers = "layers.", output = ".output";
+        Stream found;
+        const auto take = [&](const ValueDef& v) {  // [B, T, E], or with axes in between
+            const orr_dim d = v.dims.size() < 3 ? 0 : v.dims[v.dims.size() - 2];
+            if (d != tokens_ && (d < 0 || d > (tokens_ ? 1 : 0))) found.tokens.push_back(d);
+        };
+        size_t at = path.rfind(layers);
+        while (at != std::string::npos && at > 0 && path[at - 1] != '.') at = path.rfind(layers, at - 1);
+        if (at != std::string::npos) {
+            const size_t end = path.find('.', at + layers.size());
+            const orr_value own = program.find(path.substr(0, end) + output);
+            if (own) {
+                found.in_layer = true;
+                take(program.values[own]);
+                return found;
+            }
+        }
+        for (size_t end = at != std::string::npos ? at : path.rfind('.') + 1;;) {  // "encoder.conv1.", "encoder.", ""
+            const std::string stack = path.substr(0, end) + layers;
+            bool any = false;
+            for (const ValueDef& v : program.values) {
+                const std::string& name = v.name;
+                if (!name.starts_with(stack) || !name.ends_with(output) || name.find('.', stack.size()) != name.size() - output.size()) continue;
+                any = true;
+                take(v);
+            }
+            if (any || end == 0) return found;
+            end = end < 2 ? 0 : path.rfind('.', end - 2) + 1;
+        }
     }
 
     orr_value input(GraphBuilder& b, size_t tap, orr_value v, TapInput::Part part, uint32_t type, const std::vector<orr_dim>& dims) {
@@ -275,32 +354,74 @@ class Weaver {
         return x.type == y.type && x.layout == y.layout && x.dims == y.dims;
     }
 
-    // Everything behind the edit reads what it gives; its own nodes read the old value.
-    void replace(orr_value v, orr_value edited, const std::string& path) {
-        const auto made = std::find_if(program_.nodes.begin(), program_.nodes.end(), [&](const NodeDef& n) { return std::count(n.outs.begin(), n.outs.end(), edited) != 0; });
-        redirect(program_, v, edited, static_cast<size_t>(made - program_.nodes.begin()) + 1);
+    std::string told(orr_value v) const {
+        const ValueDef& d = program_.values[v];
+        return std::string(registry_.type(d.type).id) + " " + program_.shape_text(v) + (*d.layout ? std::string(" (") + d.layout + ")" : "");
+    }
+
+    // Everything behind the edit's nodes reads what it gives; they read the old value.
+    void replace(orr_value v, orr_value edited, const std::string& path, size_t behind) {
+        redirect(program_, v, edited, behind);
         std::string& name = program_.values[v].name;
         program_.values[edited].name = name;
         const std::string before = (name.empty() ? path : name) + ".untapped";  // of several edits, before the first
         name = program_.find(before) ? "" : before;
     }
 
-    void read(const Tap& tap, const std::string& path, const std::vector<orr_value>& outs) {
+    void read(size_t i, const std::string& path, const std::vector<orr_value>& outs) {
+        const Tap& tap = taps_.taps()[i];
         const std::string name = tap.kind->id == std::string_view("read") ? path : path + ":" + tap.kind->id;
-        for (size_t k = 0; k < outs.size() && outs[k]; k++) {
-            if (tap.kind->outputs && !tap.kind->outputs[k]) break;
-            add_output(tap.kind->outputs ? name + "." + tap.kind->outputs[k] : name, outs[k]);
-            if (!tap.kind->outputs) break;
+        if (!tap.kind->outputs) return add_output(i, name, outs[0]);
+        for (size_t k = 0; k < outputs_of(*tap.kind); k++) add_output(i, name + "." + tap.kind->outputs[k], outs[k]);
+    }
+
+    static size_t outputs_of(const orr_tap_kind& kind) {
+        if (!kind.outputs || kind.flags & ORR_TAP_EDIT) return 1;
+        size_t n = 0;
+        while (n < ORR_TAP_MOST_OUTPUTS && kind.outputs[n]) n++;
+        return n;
+    }
+
+    // That each of them is a plain value that a node makes, or the tapped one itself.
+    void check_outputs(const orr_tap_kind& kind, orr_value tapped, const std::vector<orr_value>& outs) const {
+        for (size_t k = 0; k < outputs_of(kind); k++) {
+            const std::string which = "output " + std::to_string(k) + (kind.outputs && outputs_of(kind) > 1 ? std::string(" (\"") + kind.outputs[k] + "\")" : "");
+            if (!outs[k]) throw Error(ORR_INVALID_ARGUMENT, "its plugin gives nothing as " + which);
+            if (outs[k] >= program_.values.size())
+                throw Error(ORR_INVALID_ARGUMENT, "its plugin gives " + std::to_string(outs[k]) + " as " + which + ", which is no value; there are " + std::to_string(program_.values.size() - 1));
+            const ValueDef& v = program_.values[outs[k]];
+            if (outs[k] == tapped) continue;
+            if (v.kind != ValueKind::node || *v.layout) throw Error(ORR_INVALID_ARGUMENT, "its plugin gives as " + which + " a value that no node makes, or one that is no plain tensor");
         }
     }
 
-    void add_output(const std::string& name, orr_value v) {
+    void add_output(size_t i, const std::string& name, orr_value v) {
+        const Tap& tap = taps_.taps()[i];
+        std::vector<size_t>& asked = asked_[name];
+        for (const size_t k : asked) {
+            const Tap& other = taps_.taps()[k];
+            const bool meet = tap.first_run < other.end_run && other.first_run < tap.end_run;
+            if (meet && !same_reading(tap, other))
+                throw Error(ORR_CONFLICT, title(tap) + ": the output " + name + " is asked for twice, with " +
+                                              (tap.count != other.count ? "count " + std::to_string(other.count) + " and count " + std::to_string(tap.count) : "another factor or operand") +
+                                              "; of one value a run reads a kind once");
+        }
+        const bool own = asked.empty();
+        asked.push_back(i);
         for (OutputDef& o : program_.outputs)
             if (o.name == name) {
+                if (own && o.value != v && tap.kind->id != std::string_view("read")) throw Error(ORR_CONFLICT, title(tap) + ": the model has an output " + name + " of its own");
                 o.tapped = true;  // read twice, or an output of the model's
                 return;
             }
         program_.outputs.push_back({name, v, true});
+    }
+
+    // Whether both give the same of a value.
+    static bool same_reading(const Tap& a, const Tap& b) {
+        const auto same = [](const std::vector<float>& x, const std::vector<float>& y) { return x.size() == y.size() && (x.empty() || std::memcmp(x.data(), y.data(), x.size() * sizeof(float)) == 0); };
+        const bool factor = !(a.kind->flags & ORR_TAP_NEEDS_FACTOR) || std::memcmp(&a.factor, &b.factor, sizeof a.factor) == 0, count = !(a.kind->flags & ORR_TAP_NEEDS_COUNT) || a.count == b.count;
+        return a.kind == b.kind && factor && count && a.operand_shape == b.operand_shape && same(a.operand, b.operand);
     }
 
     const orr_host* host_;
@@ -309,6 +430,7 @@ class Weaver {
     Program program_;
     const TapSet& taps_;
     orr_dim batch_ = 0, tokens_ = 0;
+    std::map<std::string, std::vector<size_t>> asked_;  // taps that read, by the names of what they give
 };
 
 }  // namespace

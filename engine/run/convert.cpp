@@ -5,6 +5,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "engine/run/options.hpp"
 #include "engine/weights/weights.hpp"
 #include "orrery/ext/vulkan.h"
 #include "orrery/plugin.hpp"
@@ -68,7 +69,7 @@ void store_int(void* data, int64_t i, int64_t v, const char* name) {
 void check_named_tensor(const orr_named_tensor* t, uint32_t index) {
     const auto fail = [&](const std::string& why) { throw Error(ORR_INVALID_ARGUMENT, "input " + (t && t->name ? t->name : std::to_string(index)) + ": " + why); };
     if (!t) fail("is NULL");
-    if (!ORR_HAS(t, orr_named_tensor, size_bytes)) fail("its struct_size is " + std::to_string(t->header.struct_size));
+    if (t->header.struct_size < Members<orr_named_tensor>::kLeast) whole_members<orr_named_tensor>(t->header.struct_size, ("input " + std::to_string(index) + ": orr_named_tensor").c_str());
     if (!t->name) fail("has no name");
     if (t->rank < 0 || t->rank > ORR_MAX_RANK) fail("has rank " + std::to_string(t->rank) + ", at most 8 is possible");
     uint64_t bytes = type_bytes(t->type);

@@ -5,6 +5,7 @@
 #include "engine/platform/files.hpp"
 #include "engine/registry/error_text.hpp"
 #include "engine/run/driver.hpp"
+#include "engine/run/options.hpp"
 #include "orrery/ext/tasks.h"
 
 namespace orrery {
@@ -29,13 +30,15 @@ Engine::Engine(const orr_engine_options& o) {
                       set_error_text(text);
                       return code;
                   }};
-    if (o.allocator && (!o.allocator->allocate || !o.allocator->release)) throw Error(ORR_INVALID_ARGUMENT, "orr_allocator: allocate and release must both be given");
-    if (o.executor && !o.executor->submit) throw Error(ORR_INVALID_ARGUMENT, "orr_executor: submit must be given");
+    const orr_allocator allocator = copy_options(o.allocator, "orr_allocator");
+    const orr_executor executor = copy_options(o.executor, "orr_executor");
+    if (o.allocator && (!allocator.allocate || !allocator.release)) throw Error(ORR_INVALID_ARGUMENT, "orr_allocator: allocate and release must both be given");
+    if (o.executor && !executor.submit) throw Error(ORR_INVALID_ARGUMENT, "orr_executor: submit must be given");
     if (!platform::has_isa(o.isa))
         throw Error(ORR_UNSUPPORTED, std::string("instruction set ") + platform::isa_name(o.isa) + " was asked for; the best that this processor has is " + platform::isa_name(platform::best_isa()));
     isa_ = o.isa == ORR_ISA_AUTO ? platform::best_isa() : o.isa;
-    memory_ = std::make_shared<Memory>(o.allocator, o.memory_budget_bytes);
-    executor_ = o.executor ? make_host_executor(*o.executor) : make_tbb_executor(platform::hardware_threads());
+    memory_ = std::make_shared<Memory>(o.allocator ? &allocator : nullptr, o.memory_budget_bytes);
+    executor_ = o.executor ? make_host_executor(executor) : make_tbb_executor(platform::hardware_threads());
     devices_ = std::make_unique<Devices>(o);
     registry_ = std::make_unique<Registry>(host());
     for (const char* const* dir = o.plugin_dirs; dir && *dir; dir++) registry_->scan(*dir, true);

@@ -760,9 +760,9 @@ void Session::output(const char* name, orr_named_tensor* out) {
         const orr_tensor& t = *o.tensor;
         orr_named_tensor r{};
         // A host that gives no size was built for the struct's first form.
-        const uint32_t size = out->header.struct_size ? std::min<uint32_t>(out->header.struct_size, sizeof r) : offsetof(orr_named_tensor, buffer);
+        const size_t size = out->header.struct_size ? whole_members<orr_named_tensor>(out->header.struct_size, "orr_named_tensor") : offsetof(orr_named_tensor, buffer);
         r.header = ORR_HEADER(orr_named_tensor);
-        r.header.struct_size = size;
+        r.header.struct_size = static_cast<uint32_t>(size);
         r.name = o.name.c_str();
         r.type = t.type;
         r.rank = t.rank;

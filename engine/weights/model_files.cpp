@@ -4,6 +4,7 @@
 
 #include "engine/platform/files.hpp"
 #include "engine/registry/error_text.hpp"
+#include "engine/run/options.hpp"
 
 namespace orrery {
 namespace {
@@ -75,8 +76,9 @@ class BlobFiles : public ModelFiles {
   public:
     BlobFiles(const orr_host* host, const orr_blob* const* blobs, uint32_t count) : ModelFiles(host, "(memory)") {
         for (uint32_t i = 0; i < count; i++) {
-            if (!blobs[i] || (!blobs[i]->data && blobs[i]->size)) throw Error(ORR_INVALID_ARGUMENT, "blob " + std::to_string(i) + " has no data");
-            blobs_.push_back({blobs[i]->name ? blobs[i]->name : "", static_cast<const char*>(blobs[i]->data), blobs[i]->size});
+            const orr_blob b = copy_options(blobs[i], "orr_blob");
+            if (!blobs[i] || (!b.data && b.size)) throw Error(ORR_INVALID_ARGUMENT, "blob " + std::to_string(i) + " has no data");
+            blobs_.push_back({b.name ? b.name : "", static_cast<const char*>(b.data), b.size});
         }
     }
     int32_t number(const std::string& name) override {
@@ -154,7 +156,7 @@ std::unique_ptr<ModelFiles> ModelFiles::open(const orr_host* host, const orr_mod
     const int given = (o.path != nullptr) + (o.io != nullptr) + (o.blobs != nullptr && o.blob_count > 0);
     if (given != 1) throw Error(ORR_INVALID_ARGUMENT, "orr_model_options: exactly one of path, io and blobs must be given, " + std::to_string(given) + " are");
     if (o.path) return std::make_unique<PathFiles>(host, o.path);
-    if (o.io) return std::make_unique<IoFiles>(host, *o.io);
+    if (o.io) return std::make_unique<IoFiles>(host, copy_options(o.io, "orr_io"));
     return std::make_unique<BlobFiles>(host, o.blobs, o.blob_count);
 }
 

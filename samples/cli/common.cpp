@@ -153,6 +153,9 @@ std::filesystem::path executable_path() { return std::filesystem::read_symlink("
 
 std::string read_file(const std::string& path) {
     if (path == "-") return {std::istreambuf_iterator<char>(std::cin), {}};
+    std::error_code none;
+    const std::filesystem::file_status status = std::filesystem::status(path, none);
+    if (std::filesystem::is_character_file(status) || std::filesystem::is_block_file(status)) throw host::Error(ORR_IO, path + ": is a device, which may have no end; wanted a file, or - for standard input");
     std::ifstream file(path, std::ios::binary);
     if (!file) throw host::Error(ORR_NOT_FOUND, path + ": cannot be opened for reading");
     std::string bytes;

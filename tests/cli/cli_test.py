@@ -204,6 +204,13 @@ class Eval(Case):
         self.assertNotEqual(self.eval(self.llama, [3, 2, 1], *control, "--tap", f"layers.0#2.output=set:{path}")["logits"], other)
         self.bad(1, "eval", self.llama, "--inputs", self.path("in.safetensors"), "--outputs", self.path("o.safetensors"), *control, "--tap", f"layers.9.output=set:{path}", named="layers.9.output")
 
+    def test_files_without_an_end_are_refused(self):
+        tiny.write_safetensors(self.path("in.safetensors"), tiny.ids_tensor([1, 2, 3]))
+        to = ("--outputs", self.path("o.safetensors"))
+        for kind in ("set:/dev/zero", "add:/dev/zero*2"):
+            self.bad(1, "eval", self.llama, "--inputs", self.path("in.safetensors"), *to, "--tap", f"layers.0.output={kind}", named="/dev/zero: is a device", timeout=20)
+        self.bad(1, "eval", self.llama, "--inputs", "/dev/zero", *to, named="/dev/zero: is a device", timeout=20)
+
     def test_routers_with_a_bias_are_refused(self):
         path = self.path("routers.safetensors")
         with open(os.path.join(self.llama, "config.json")) as f:

@@ -28,6 +28,38 @@ float largest_difference(const Tensor& got, const Tensor& want) {
 // Queries [from, to) of [B, H, T, T], as a session that ends there sees them.
 Tensor part_of(const Tensor& whole, int64_t from, int64_t to) { return whole.cut(2, from, to).cut(3, 0, to); }
 
+Tensor mean_of(const Tensor& whole, int64_t axis) {
+    Tensor out = whole.cut(static_cast<size_t>(axis), 0, 1);
+    int64_t inner = 1;
+    for (size_t k = static_cast<size_t>(axis) + 1; k < whole.shape.size(); k++) inner *= whole.shape[k];
+    const int64_t extent = whole.shape[static_cast<size_t>(axis)];
+    const std::vector<float> x = whole.floats();
+    for (size_t i = 0; i < out.bytes.size() / sizeof(float); i++) {
+        const int64_t place = static_cast<int64_t>(i), first = place / inner * extent * inner + place % inner;
+        double sum = 0;
+        for (int64_t t = 0; t < extent; t++) sum += x[static_cast<size_t>(first + t * inner)];
+        const float mean = static_cast<float>(sum / static_cast<double>(extent));
+        std::memcpy(out.bytes.data() + i * sizeof mean, &mean, sizeof mean);
+    }
+    return out;
+}
+
+// What `last` and `mean` give of each path is that of the value's own axis of tokens.
+void expect_reduced(const Session& session, const Tensors& inputs, const Tensors& values, int64_t axis) {
+    std::vector<std::string> paths;
+    for (const auto& [path, value] : values) paths.push_back(path);
+    set_taps(session, paths, "last");
+    const Tensors last = run(session, inputs);
+    set_taps(session, paths, "mean");
+    check(orr_session_reset(session.get()));
+    const Tensors mean = run(session, inputs);
+    for (const auto& [path, value] : values) {
+        const int64_t tokens = value.shape[static_cast<size_t>(axis)];
+        EXPECT_LE(largest_difference(last.at(path + ":last"), value.cut(static_cast<size_t>(axis), tokens - 1, tokens)), kTolerance) << path;
+        EXPECT_LE(largest_difference(mean.at(path + ":mean"), mean_of(value, axis)), kTolerance) << path;
+    }
+}
+
 class AttentionTaps : public GoldenOnDevice {
   protected:
     void SetUp() override {
@@ -51,6 +83,8 @@ TEST_P(AttentionTaps, AreWhatUpstreamGives) {
     for (const std::string& path : paths_) EXPECT_LE(largest_difference(got.at(path), want_.at(path)), kTolerance) << path;
     for (const auto& [name, tensor] : outputs) EXPECT_LE(difference(got.at(name), tensor), 1e-5) << name;
 }
+
+TEST_P(AttentionTaps, AreReducedOverTheirQueries) { expect_reduced(session(), inputs_, want_, 2); }
 
 TEST_P(AttentionTaps, AreNotWorkedOutWhereNobodyAsks) {
     const auto count = [](const Session& s) {
@@ -95,6 +129,37 @@ TEST_P(AttentionTapsOfDecoders, OfOneQuery) {
     EXPECT_LE(largest_difference(run(s, inputs_).at(paths_[0] + ":last"), want_.at(paths_[0]).cut(2, tokens - 1, tokens)), kTolerance);
 }
 INSTANTIATE_TEST_SUITE_P(Cases, AttentionTapsOfDecoders, testing::Combine(testing::Values("llama", "gpt2", "mistral_window", "gemma2"), kDevices), kName);
+
+// Tokens of a tower without a symbol of tokens, beside one that has it; golden values of CLIP's own lie in none of its text.
+TEST(AttentionTapsOfModels, TowersOfConstantTokensAreReducedOverThem) {
+    for (const char* name : {"clip_first_eos", "whisper", "vit_classifier"}) {
+        SCOPED_TRACE(name);
+        const Model model = open_golden(name);
+        const Tensors inputs = read_tensors(golden_folder(name) + "/inputs.safetensors");
+        const std::string stack = name == std::string("whisper") ? "encoder." : name == std::string("vit_classifier") ? "" : "vision.";
+        const Session s = make_session(model, [&](orr_session_options& o) { o.batch = inputs.begin()->second.shape[0]; });
+        std::vector<std::string> of_heads = {stack + "layers.0.mixer.probabilities", stack + "layers.1.mixer.probabilities"}, of_tokens;
+        for (const char* path : {"layers.0.mixer.q", "layers.1.mixer.context", "layers.0.ffn.up", "layers.1.output", "embed.output"}) of_tokens.push_back(stack + path);
+        for (const auto& [paths, axis] : {std::pair{of_heads, 2}, std::pair{of_tokens, 1}}) {
+            set_taps(s, paths);
+            check(orr_session_reset(s.get()));
+            const Tensors all = run(s, inputs);
+            Tensors values;
+            for (const std::string& path : paths) values[path] = all.at(path);
+            check(orr_session_reset(s.get()));
+            expect_reduced(s, inputs, values, axis);
+        }
+    }
+}
+
+TEST(AttentionTapsOfModels, WhatHasNoAxisOfTokensIsNotReduced) {
+    const Model speech = open_golden("whisper"), windows = open_golden("swin_classifier");
+    const Session s = make_session(speech), w = make_session(windows);
+    for (const char* kind : {"last", "mean"}) {
+        expect_failure([&] { set_taps(s, {"encoder.conv1.output"}, kind); }, ORR_UNSUPPORTED, {"encoder.conv1.output", "axis of tokens"});  // channels first
+        expect_failure([&] { set_taps(w, {"layers.0.windows.q"}, kind); }, ORR_UNSUPPORTED, {"layers.0.windows.q", "axis of tokens"});       // fewer than the layer has
+    }
+}
 
 TEST(AttentionTapsOfSessions, InABatchShorterSequencesAreFilledWithZeros) {
     const Model model = open_golden("llama");

@@ -135,5 +135,93 @@ TEST(BadCheckpoint, UnknownClassOfAKnownFamily) {
     unnamed.open();
 }
 
+// What a host of another version, or with a wrong struct_size, gives: every size is either refused with both numbers, or whole members alone are used.
+template <class T>
+void at_every_size(T whole, size_t least, const char* name, const std::function<orr_status(const T*)>& call) {
+    for (uint32_t size = 0; size <= sizeof(T) + 8; size++) {
+        SCOPED_TRACE(std::string(name) + ": " + std::to_string(size));
+        alignas(T) char place[sizeof(T) + 8];
+        std::memcpy(place, &whole, sizeof whole);
+        std::memset(place + std::min<size_t>(size, sizeof(T)), 0x5a, sizeof place - std::min<size_t>(size, sizeof(T)));  // what lies behind is no member
+        auto& given = *reinterpret_cast<T*>(place);
+        given.header = {size, ORR_ABI_MAJOR, ORR_ABI_MINOR};
+        if (size < least)
+            expect_failure([&] { check(call(&given)); }, ORR_ABI_MISMATCH, {name, "struct_size is " + std::to_string(size), std::to_string(least)});
+        else
+            check(call(&given));
+    }
+}
+
+TEST_F(BadInput, StructSizes) {
+    orr_engine_options engine = {ORR_HEADER(orr_engine_options)};
+    engine.cache_dir = "";
+    engine.no_default_plugins = true;
+    at_every_size<orr_engine_options>(engine, offsetof(orr_engine_options, isa) + 4, "orr_engine_options", [](const orr_engine_options* o) {
+        orr_engine* made = nullptr;
+        const orr_status status = orr_engine_create(o, &made);
+        orr_engine_release(made);
+        return status;
+    });
+    orr_session_options session = {ORR_HEADER(orr_session_options)};
+    session.cache_type = "f32";
+    at_every_size<orr_session_options>(session, offsetof(orr_session_options, profile) + 1, "orr_session_options", [&](const orr_session_options* o) {
+        orr_session* made = nullptr;
+        const orr_status status = orr_session_create(model_.get(), o, &made);
+        orr_session_release(made);
+        return status;
+    });
+    const std::string folder = golden_folder("llama");
+    orr_model_options model = {ORR_HEADER(orr_model_options)};
+    model.path = folder.c_str();
+    model.device = "cpu";
+    at_every_size<orr_model_options>(model, offsetof(orr_model_options, allow_extra_tensors), "orr_model_options", [](const orr_model_options* o) {
+        orr_model* made = nullptr;
+        const orr_status status = orr_model_open(shared_engine(), o, &made);
+        orr_model_release(made);
+        return status;
+    });
+    orr_blob blob = {ORR_HEADER(orr_blob), "config.json", "{}", 2};
+    const orr_blob* const blobs[] = {&blob};
+    model.path = nullptr;
+    model.blobs = blobs;
+    model.blob_count = 1;
+    orr_model* made = nullptr;
+    blob.header.struct_size = 20;
+    expect_failure([&] { check(orr_model_open(shared_engine(), &model, &made)); }, ORR_ABI_MISMATCH, {"orr_blob", "20", "32"});
+}
+
+TEST_F(BadInput, StructSizesOfTensorsAndTaps) {
+    orr_tap tap = {ORR_HEADER(orr_tap), "layers.0.output", "read", 1, 0, nullptr, 0, 0, 0, 0};
+    at_every_size<orr_tap>(tap, sizeof(orr_tap), "orr_tap", [&](const orr_tap* t) { return orr_session_set_taps(session_.get(), 1, &t); });
+    const Tensor value{ORR_TYPE_F32, {1}, std::vector<char>(4)};
+    const orr_named_tensor operand = named("operand", value), ids = named("input_ids", ids_);
+    at_every_size<orr_named_tensor>(operand, offsetof(orr_named_tensor, buffer), "orr_tap.operand", [&](const orr_named_tensor* v) {
+        tap.kind = "add";
+        tap.operand = v;
+        const orr_tap* const taps[] = {&tap};
+        return orr_session_set_taps(session_.get(), 1, taps);
+    });
+    check(orr_session_set_taps(session_.get(), 0, nullptr));
+    at_every_size<orr_named_tensor>(ids, offsetof(orr_named_tensor, buffer), "orr_named_tensor", [&](const orr_named_tensor* v) {
+        check(orr_session_reset(session_.get()));
+        return orr_session_run(session_.get(), "next", 1, &v, 0, nullptr);
+    });
+    orr_named_tensor out{};
+    for (uint32_t size = 1; size <= sizeof out + 8; size++) {
+        SCOPED_TRACE(size);
+        alignas(orr_named_tensor) char place[sizeof out + 8];
+        std::memset(place, 0x5a, sizeof place);
+        auto& told = *reinterpret_cast<orr_named_tensor*>(place);
+        told.header = {size, ORR_ABI_MAJOR, ORR_ABI_MINOR};
+        if (size < offsetof(orr_named_tensor, buffer)) {
+            expect_failure([&] { check(orr_session_output(session_.get(), "logits", &told)); }, ORR_ABI_MISMATCH, {"orr_named_tensor", std::to_string(size), "104"});
+            continue;
+        }
+        check(orr_session_output(session_.get(), "logits", &told));
+        EXPECT_EQ(told.shape[told.rank - 1], kVocabulary);
+        for (size_t i = size < sizeof out ? offsetof(orr_named_tensor, buffer) : sizeof out; i < sizeof place; i++) EXPECT_EQ(place[i], '\x5a') << "byte " << i << " was written";
+    }
+}
+
 }  // namespace
 }  // namespace engine_tests

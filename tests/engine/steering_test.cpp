@@ -1,5 +1,7 @@
 // Taps and controls: what PyTorch hooks give on the same models (golden/<case>/steering.json), nothing left where there are none, and
 // sequences whose layers come and go.
+#include "orrery/ext/taps.h"
+#include "orrery/plugin.hpp"
 #include "support.hpp"
 
 namespace engine_tests {
@@ -291,6 +293,65 @@ TEST(SteeredStages, KeepTheirOrder) {
     EXPECT_EQ(run(s, inputs).begin()->second.shape, plain.begin()->second.shape);
     set_control(s, "layer_plan", "\"0,1|1,2,3\"");
     for (const auto& [name, tensor] : plain) EXPECT_LE(difference(run(s, inputs).at(name), tensor), 1e-5) << name;
+}
+
+// Kinds that break the rules, as a plugin linked into the host.
+const char* const kTwo[] = {"first", "second", nullptr};
+orr_value twice(orr_builder* b, const orr_tap_point* p) {
+    orrery::Graph g(b);
+    return g.op("orr.affine/1", {orrery::Value{p->value}}, orrery::Attrs().set("scale", 2.0)).id;
+}
+const orr_tap_kind kOddKinds[] = {
+    {ORR_HEADER(orr_tap_kind), "wild", "its second output is no value", 0, kTwo, [](orr_builder*, const orr_tap_point* p, orr_value* outs) { outs[0] = p->value, outs[1] = 98765432; }},
+    {ORR_HEADER(orr_tap_kind), "half", "has no second output", 0, kTwo, [](orr_builder*, const orr_tap_point* p, orr_value* outs) { outs[0] = p->value; }},
+    {ORR_HEADER(orr_tap_kind), "both", "x and 2 x", 0, kTwo, [](orr_builder* b, const orr_tap_point* p, orr_value* outs) { outs[0] = p->value, outs[1] = twice(b, p); }},
+    {ORR_HEADER(orr_tap_kind), "same", "y = x", ORR_TAP_EDIT, nullptr, [](orr_builder*, const orr_tap_point* p, orr_value* outs) { outs[0] = p->value; }},
+    {ORR_HEADER(orr_tap_kind), "given", "y = v, made by no node", ORR_TAP_EDIT | ORR_TAP_NEEDS_OPERAND, nullptr, [](orr_builder*, const orr_tap_point* p, orr_value* outs) { outs[0] = p->operand; }},
+    {ORR_HEADER(orr_tap_kind), "places", "i32 of the value's shape", ORR_TAP_EDIT, nullptr,
+     [](orr_builder* b, const orr_tap_point* p, orr_value* outs) { orrery::Graph g(b); outs[0] = g.op("orr.cast/1", {orrery::Value{p->value}}, orrery::Attrs().set("type", "i32")).id; }},
+};
+const orr_plugin* odd_kinds(const orr_host*) {
+    static const orr_tap_kind* const items[] = {&kOddKinds[0], &kOddKinds[1], &kOddKinds[2], &kOddKinds[3], &kOddKinds[4], &kOddKinds[5]};
+    static const orr_taps taps = {ORR_HEADER(orr_taps), 6, items};
+    static const orr_plugin plugin = {ORR_HEADER(orr_plugin), "test.odd_taps", "1.0", "MIT", ORR_SANITIZER, [](const char* id) -> const void* { return std::string_view(id) == ORR_EXT_TAPS ? &taps : nullptr; }};
+    return &plugin;
+}
+
+TEST(SteeringKinds, WhatAPluginGivesIsChecked) {
+    const Engine engine = make_engine();
+    check(orr_engine_add_plugin(engine.get(), odd_kinds));
+    const Model model = open_golden("llama", engine.get());
+    const Session s = make_session(model), plain = make_session(model);
+    const std::string path = "layers.0.output";
+    const Tensor row{ORR_TYPE_F32, {1, 3, 24}, std::vector<char>(288)};
+    expect_failure([&] { set_taps(s, {{path, "wild"}}); }, ORR_INVALID_ARGUMENT, {"wild", path, "98765432", "second"});
+    expect_failure([&] { set_taps(s, {{path, "half"}}); }, ORR_INVALID_ARGUMENT, {"half", path, "nothing", "second"});
+    expect_failure([&] { set_taps(s, {{path, "given", 1, 0, 0, 0, 0, 0, &row}}); }, ORR_INVALID_ARGUMENT, {"given", path, "no node makes"});
+    expect_failure([&] { set_taps(s, {{path, "places"}}); }, ORR_INVALID_ARGUMENT, {"places", "it gives i32 [", "the value is f32 ["});
+    set_taps(s, {{path, "both"}});
+    const Tensors both = run(s, {{"input_ids", ids_tensor({1, 2, 3})}}, "forward");
+    const std::vector<float> x = both.at(path + ":both.first").floats(), doubled = both.at(path + ":both.second").floats();
+    for (size_t i = 0; i < x.size(); i++) EXPECT_EQ(doubled[i], 2 * x[i]);
+    check(orr_session_reset(s.get()));
+    set_taps(s, {{path, "same"}, {path}});
+    set_taps(plain, {{path}});
+    const Tensors got = run(s, {{"input_ids", ids_tensor({1, 2, 3})}}, "forward"), want = run(plain, {{"input_ids", ids_tensor({1, 2, 3})}}, "forward");
+    EXPECT_EQ(got.at(path).bytes, want.at(path).bytes);
+    EXPECT_EQ(got.size(), want.size());
+}
+
+// Their outputs would have one name.
+TEST(SteeringErrors, OneKindWithTwoCountsAtAPath) {
+    const Model model = open_golden("llama");
+    const Session s = make_session(model);
+    expect_failure([&] { set_taps(s, {{"logits", "top_k", 1, 5}, {"logits", "top_k", 1, 3}}); }, ORR_CONFLICT, {"top_k", "logits:top_k.values", "count 5", "count 3"});
+    expect_failure([&] { set_taps(s, {{"layers.*.output", "top_k", 1, 5}, {"layers.1.output", "top_k", 1, 3}}); }, ORR_CONFLICT, {"layers.1.output:top_k.values"});
+    set_taps(s, {{"layers.*.output", "top_k", 1, 5}, {"layers.1.output", "top_k", 1, 5}, {"layers.*.output", "norm"}, {"layers.0.output", "norm"}});  // the same twice is asked for once
+    const Tensors got = run(s, {{"input_ids", ids_tensor({1, 2})}}, "forward");
+    EXPECT_EQ(got.at("layers.1.output:top_k.values").shape, (std::vector<int64_t>{1, 2, 5}));
+    check(orr_session_reset(s.get()));
+    set_taps(s, {{"logits", "top_k", 1, 5, 0, 0, 0, 1}, {"logits", "top_k", 1, 3, 0, 0, 1, 2}});  // in runs of their own
+    for (const int64_t count : {5, 3}) EXPECT_EQ(run(s, {{"input_ids", ids_tensor({1})}}, "next").at("logits:top_k.values").shape.back(), count);
 }
 
 TEST(SteeringErrors, NameWhatIsWrong) {
