@@ -259,6 +259,10 @@ TEST(Kit, CasesSayWhatIsWrong) {
     };
     EXPECT_EQ(text_of(R"({"inputs":[{"shape":[2],"data":[1]}],"outputs":[]})"), "f.cases:1: f32 [2] has 2 elements, data has 1");
     EXPECT_NE(text_of(R"({"inputs":[],"outputs":[],"tolerance":1})").find("unknown key \"tolerance\""), std::string::npos);
+    const auto shaped = [&](const char* shape) { return text_of((std::string(R"({"inputs":[{"shape":)") + shape + R"(,"data":[1]}],"outputs":[]})").c_str()); };
+    EXPECT_NE(shaped("[1,1,1,1,1,1,1,1,1,1]").find("has 10 axes, the most is 8"), std::string::npos) << shaped("[1,1,1,1,1,1,1,1,1,1]");
+    EXPECT_EQ(shaped("[1,1,1,1,1,1,1,1]"), "");
+    EXPECT_NE(shaped("[0,4294967296,4294967296,2]").find("elements"), std::string::npos);
     EXPECT_NE(text_of(R"({"inputs":[{"type":"q9","shape":[1],"data":[1]}],"outputs":[]})").find("\"q9\""), std::string::npos);
 }
 
