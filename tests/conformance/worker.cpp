@@ -114,7 +114,10 @@ class Worker {
         step(op.id, "reading its cases", 0);
         std::vector<Case> cases;
         try {
-            cases = read_cases(find_cases(o_, op.id), types_);
+            const fs::path file = find_cases(o_, op.id);
+            cases = read_cases(file, types_);
+            const bool any = std::any_of(cases.begin(), cases.end(), [](const Case& c) { return !c.fails; });
+            if (!any) throw std::runtime_error(file.string() + " holds no case " + (cases.empty() ? "" : "with outputs ") + "of " + op.id + ": nothing from outside says what it should give");
         } catch (const std::exception& e) {
             report_.failures.push_back({"case", op.id, "", e.what(), 0});
         }

@@ -187,6 +187,14 @@ TEST_F(Lists, ExpectedFailureThatPassesFails) {
     EXPECT_EQ(r.failures[0].check, "expected");
     EXPECT_NE(r.failures[0].what.find("NaN counts as 0"), std::string::npos);
 }
+// Cases that say nothing of outputs are as good as none.
+TEST_F(Lists, CasesAreThere) {
+    for (const char* text : {"", "# made by nobody\n", R"({"inputs":[{"shape":[],"data":[1]}],"error":"rank 0"})"}) {
+        std::ofstream(folder_ / "ops/rms_norm/rms_norm.cases") << text;
+        const KitResult r = check("none", "unsupported", kEntry);
+        EXPECT_TRUE(found_by(r, "case")) << text << all(r);
+    }
+}
 TEST_F(Lists, EntriesAreRead) {
     EXPECT_TRUE(found_by(check("none", "unsupported", R"({"op": "planted.rms_norm/1", "select": "*"})"), "list"));
     EXPECT_TRUE(found_by(check("none", "unsupported", R"({"op": "planted.other/1", "select": "*", "reason": "none"})"), "list"));
