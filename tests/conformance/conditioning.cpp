@@ -7,8 +7,8 @@
 namespace orrery::conformance {
 namespace {
 
-constexpr int kMoves = 8;          // of all inputs at once, each number up or down
-constexpr double kAllowed = 4;     // of the largest movement seen: a kernel rounds at each step, the move is one at the beginning
+constexpr int kMoves = 8;            // of all inputs at once, each number up or down
+constexpr double kAllowed = 4;       // of the largest movement seen: a kernel rounds at each step, the move is one at the beginning
 constexpr double kMostAllowed = 64;  // of the case's tolerance, so that a jump of the definition does not excuse everything
 
 // Every f32 number one unit in the last place up or down; NaN, inf and 0 as they are.
@@ -27,8 +27,8 @@ Value moved(const Value& v, Random& random) {
 
 }  // namespace
 
-Checker::Slack Checker::slack_of(const orr_operator& op, const Case& c, const AttrSet& attrs, const std::vector<Value>& inputs, const std::vector<Shape>& shapes, const Outputs& want,
-                                 uint32_t numerics) {
+Checker::Slack Checker::slack_of(const orr_operator& op, const Case& c, const AttrSet& attrs, const std::vector<Value>& inputs,
+                                 const std::vector<Shape>& shapes, const Outputs& want, uint32_t numerics) {
     const auto numbers = [&](const Outputs& outputs, size_t o) {
         Value v;
         v.present = true;

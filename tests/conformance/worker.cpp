@@ -61,6 +61,7 @@ class Worker {
             plugin_ = open_plugin(o_.plugin, &host_.table);
         } catch (const std::exception& e) {
             if (done.count("") || o_.reproduce) emit_({{"error", o_.plugin.string() + ": " + e.what()}});  // else told already
+            emit_({{"end", true}});
             return;
         }
         const std::string tables = tables_text(*plugin_);
@@ -78,6 +79,7 @@ class Worker {
             if (tables_text(*plugin_) != tables) report_.failures.push_back({"tables", op.id, "", "the plugin's tables have changed meanwhile", 0});
             finish(op.id);
         }
+        emit_({{"end", true}});
     }
 
   private:
