@@ -213,6 +213,7 @@ void one_row(void* arg, int64_t r, uint32_t thread) {
     if (has(Fault::state_kept) && r == 0) sum = state->kept_sum += sum;
     if (has(Fault::per_thread_sum)) sum *= 1 + 1e-6f * static_cast<float>(thread);
     if (has(Fault::batch)) sum *= 1 + 1e-5f * static_cast<float>(row_count(x));
+    if (has(Fault::many_axes) && x.rank >= 4) sum *= 1.001f;
     if (has(Fault::static_scratch)) {
         static_sum = sum;
         if (run->threads == 1 && row_count(x) <= 6) usleep(300);
