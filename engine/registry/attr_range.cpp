@@ -37,10 +37,11 @@ int compare(const nlohmann::json& value, const AttrRange::End& end) {
 
 Error no_interval(const std::string& text) { return Error(ORR_CORRUPT, "range \"" + text + "\" is no interval such as \"[1, 64]\" or \"(0, inf)\""); }
 
-AttrRange::End read_end(std::string_view text, bool included, bool integers, const std::string& whole) {
+// unlimited: how a missing end is written on that side.
+AttrRange::End read_end(std::string_view text, bool included, bool integers, std::string_view unlimited, const std::string& whole) {
     AttrRange::End end;
     if (text == "inf" || text == "-inf") {
-        if (included) throw no_interval(whole);
+        if (included || text != unlimited) throw no_interval(whole);
         return end;
     }
     end.none = false;
@@ -78,8 +79,8 @@ AttrRange::AttrRange(const orr_attr_desc& desc) {
         const bool shaped = all.size() > 2 && (all.front() == '[' || all.front() == '(') && (all.back() == ']' || all.back() == ')') && comma != std::string_view::npos;
         const bool integers = desc.kind == ORR_ATTR_INT || desc.kind == ORR_ATTR_INTS;
         if (!shaped) throw no_interval(interval_);
-        low = read_end(trimmed(all.substr(1, comma - 1)), all.front() == '[', integers, interval_);
-        high = read_end(trimmed(all.substr(comma + 1, all.size() - comma - 2)), all.back() == ']', integers, interval_);
+        low = read_end(trimmed(all.substr(1, comma - 1)), all.front() == '[', integers, "-inf", interval_);
+        high = read_end(trimmed(all.substr(comma + 1, all.size() - comma - 2)), all.back() == ']', integers, "inf", interval_);
         if (!low.none && !high.none && (low.number > high.number || (low.number == high.number && !(low.included && high.included))))
             throw Error(ORR_CORRUPT, "range \"" + interval_ + "\" holds nothing");
         text = interval_;

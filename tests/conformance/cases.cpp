@@ -9,6 +9,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr int64_t kMostElements = int64_t{1} << 28;  // of a tensor, a zero among its extents counted as 1
+
 void known_keys(const json& object, std::initializer_list<const char*> keys) {
     for (const auto& [key, value] : object.items()) {
         bool known = false;
@@ -87,8 +89,14 @@ Value read_frame(const json& v, const Types& types) {
     out.present = true;
     out.type = &types.get(v.value("type", std::string("f32")));
     out.shape = v.at("shape").get<std::vector<int64_t>>();
-    for (const int64_t d : out.shape)
+    if (out.shape.size() > ORR_MAX_RANK)
+        throw std::runtime_error("shape " + shape_text(out.shape) + " has " + std::to_string(out.shape.size()) + " axes, the most is " + std::to_string(ORR_MAX_RANK));
+    int64_t elements = 1;
+    for (const int64_t d : out.shape) {
         if (d < 0) throw std::runtime_error("shape " + shape_text(out.shape) + " holds a negative extent");
+        if (d > 0 && elements > kMostElements / d) throw std::runtime_error("shape " + shape_text(out.shape) + " has more than " + std::to_string(kMostElements) + " elements");
+        elements *= std::max<int64_t>(d, 1);
+    }
     out.layout = v.value("layout", std::string());
     if (out.layout != ORR_LAYOUT_PLAIN && out.layout != ORR_LAYOUT_PAGED && out.layout != ORR_LAYOUT_ROWS)
         throw std::runtime_error("unknown layout \"" + out.layout + "\"");

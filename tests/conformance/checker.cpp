@@ -248,7 +248,8 @@ void Checker::check_other_data(const orr_kernel& k, const AttrSet& attrs, const 
     host_.take_error();
 }
 
-std::string Checker::difference(const Shape& shape, const std::vector<uint8_t>& got, const std::vector<uint8_t>& want, double tol) const {
+std::string Checker::difference(const Shape& shape, const std::vector<uint8_t>& got, const std::vector<uint8_t>& want, double tol,
+                                const std::vector<double>* slack) const {
     if (got == want) return "";
     Value a, b;
     a.present = b.present = true;
@@ -256,7 +257,7 @@ std::string Checker::difference(const Shape& shape, const std::vector<uint8_t>& 
     a.shape = b.shape = shape.dims;
     a.bytes = got;
     b.bytes = want;
-    return first_difference(a.numbers(), b.numbers(), tol);
+    return first_difference(a.numbers(), b.numbers(), tol, slack);
 }
 
 void Checker::compare_case(const char* check, const Case& c, const std::vector<Shape>& shapes, const Outputs& got, uint32_t numerics) {

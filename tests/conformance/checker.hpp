@@ -61,6 +61,8 @@ class Checker {
     };
     // Bits or numbers of every output, in logical order.
     using Outputs = std::vector<std::vector<uint8_t>>;
+    // Of every element of every output: what may be missing beyond the tolerance.
+    using Slack = std::vector<std::vector<double>>;
 
     // ---- one case
     void check_case(const orr_operator& op, const Case& c);
@@ -78,10 +80,16 @@ class Checker {
     void check_derived(const orr_operator& op, const Case& c);
     // ---- derived.cpp
     std::optional<Outputs> run_reference(const orr_operator& op, const AttrSet& attrs, const std::vector<Value>& inputs, const std::vector<Shape>& shapes);
-    void compare_reference(const char* check, const Case& c, const std::vector<Shape>& shapes, const Outputs& got, const Outputs& want, uint32_t numerics);
+    // slack: asked for where the tolerance is not enough.
+    void compare_reference(const char* check, const Case& c, const std::vector<Shape>& shapes, const Outputs& got, const Outputs& want, uint32_t numerics,
+                           const std::function<Slack()>& slack = {});
     static bool beyond_measure(const std::vector<Shape>& shapes, const Outputs& outputs);
     // False where the definition does not take them, or nothing can be compared.
     bool check_against_reference(const orr_operator& op, const Case& c, const nlohmann::json& attr_values, const std::vector<Value>& inputs);
+    // ---- conditioning.cpp
+    // What f32's rounding may do on these inputs.
+    Slack slack_of(const orr_operator& op, const Case& c, const AttrSet& attrs, const std::vector<Value>& inputs, const std::vector<Shape>& shapes, const Outputs& want,
+                   uint32_t numerics);
     // ---- special.cpp
     void check_special(const orr_operator& op, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes);
     void check_empty(const orr_operator& op, const Case& c);
@@ -115,7 +123,7 @@ class Checker {
     // Other data in the same plan: nothing of an earlier run may be left.
     void check_other_data(const orr_kernel& k, const AttrSet& attrs, const Binding& b, Plan& plan, Setting s);
     void compare_case(const char* check, const Case& c, const std::vector<Shape>& shapes, const Outputs& got, uint32_t numerics);
-    std::string difference(const Shape& shape, const std::vector<uint8_t>& got, const std::vector<uint8_t>& want, double tol) const;
+    std::string difference(const Shape& shape, const std::vector<uint8_t>& got, const std::vector<uint8_t>& want, double tol, const std::vector<double>* slack = nullptr) const;
 
     void expect(const char* check, bool good, const std::string& what);
     void fail(const char* check, const std::string& what);
@@ -143,8 +151,8 @@ class Checker {
     std::mt19937_64 random_;
 };
 
-// First difference of two lists of numbers under a tolerance; empty when there is none.
-std::string first_difference(const std::vector<double>& got, const std::vector<double>& want, double tol);
+// First difference of two lists of numbers under a tolerance, with slack (optional, one each) beyond it; empty when there is none.
+std::string first_difference(const std::vector<double>& got, const std::vector<double>& want, double tol, const std::vector<double>* slack = nullptr);
 // Whether the root mean square of the difference is within tol of that of `want`; else says both.
 std::string rms_difference(const std::vector<double>& got, const std::vector<double>& want, double tol);
 

@@ -6,14 +6,14 @@
 
 namespace orrery::conformance {
 
-std::string first_difference(const std::vector<double>& got, const std::vector<double>& want, double tol) {
+std::string first_difference(const std::vector<double>& got, const std::vector<double>& want, double tol, const std::vector<double>* slack) {
     if (got.size() != want.size()) return std::to_string(got.size()) + " elements, expected " + std::to_string(want.size());
     double worst = 0;
     size_t place = got.size(), count = 0;
     for (size_t n = 0; n < got.size(); n++) {
         if (std::isnan(want[n]) && std::isnan(got[n])) continue;
         if (got[n] == want[n]) continue;
-        const double error = std::fabs(got[n] - want[n]) / std::max(1.0, std::fabs(want[n]));
+        const double error = (std::fabs(got[n] - want[n]) - (slack ? slack->at(n) : 0)) / std::max(1.0, std::fabs(want[n]));
         if (error <= tol && std::isfinite(want[n])) continue;
         count++;
         if (place == got.size() || error > worst) {
@@ -22,9 +22,10 @@ std::string first_difference(const std::vector<double>& got, const std::vector<d
         }
     }
     if (place == got.size()) return "";
-    char text[200];
-    std::snprintf(text, sizeof text, "element %zu is %.9g, expected %.9g (off by %.3g, tolerance %.3g); %zu of %zu differ", place, got[place], want[place],
-                  got[place] - want[place], tol, count, got.size());
+    char text[240], rounding[48] = "";
+    if (slack) std::snprintf(rounding, sizeof rounding, " and %.3g for rounding", slack->at(place));
+    std::snprintf(text, sizeof text, "element %zu is %.9g, expected %.9g (off by %.3g, tolerance %.3g%s); %zu of %zu differ", place, got[place], want[place],
+                  got[place] - want[place], tol, rounding, count, got.size());
     return text;
 }
 

@@ -115,7 +115,9 @@ std::optional<Checker::Outputs> Checker::run_reference(const orr_operator& op, c
     return std::nullopt;
 }
 
-void Checker::compare_reference(const char* check, const Case& c, const std::vector<Shape>& shapes, const Outputs& got, const Outputs& want, uint32_t numerics) {
+void Checker::compare_reference(const char* check, const Case& c, const std::vector<Shape>& shapes, const Outputs& got, const Outputs& want, uint32_t numerics,
+                                const std::function<Slack()>& slack) {
+    Slack given;
     for (size_t o = 0; o < got.size(); o++) {
         const auto numbers = [&](const std::vector<uint8_t>& bytes) {
             Value v;
@@ -130,7 +132,11 @@ void Checker::compare_reference(const char* check, const Case& c, const std::vec
         if (c.drawn && got[o] != want[o]) size = std::max(size, rms(numbers(want[o])));
         double tol = c.tolerance(numerics) * size;
         if (c.drawn && shapes[o].type->block && got[o] != want[o]) tol = std::max(tol, block_step(*shapes[o].type, numbers(want[o])));
-        const std::string text = by_rms ? rms_difference(numbers(got[o]), numbers(want[o]), c.tol_rms) : difference(shapes[o], got[o], want[o], tol);
+        std::string text = by_rms ? rms_difference(numbers(got[o]), numbers(want[o]), c.tol_rms) : difference(shapes[o], got[o], want[o], tol);
+        if (!text.empty() && slack && !by_rms && tol > 0 && shapes[o].type->is_float()) {
+            if (given.empty()) given = slack();
+            text = difference(shapes[o], got[o], want[o], tol, &given[o]);
+        }
         expect(check, text.empty(), "output " + std::to_string(o) + " against the reference: " + text);
     }
 }
@@ -156,7 +162,7 @@ bool Checker::check_against_reference(const orr_operator& op, const Case& c, con
                     const auto three = run_once(op, k, attrs, inputs, *shapes, Form::contiguous, {isa, 3, numerics});
                     if (three) expect("threads", *three == *one, "the number of threads changes the bits");
                 }
-                compare_reference("reference", c, *shapes, *one, *want, numerics);
+                compare_reference("reference", c, *shapes, *one, *want, numerics, [&] { return slack_of(op, c, attrs, inputs, *shapes, *want, numerics); });
             }
         }
     }

@@ -43,10 +43,9 @@ bool shape_items(const std::string& doc, std::vector<std::string>* items) {
 // "C / groups" with an attribute too.
 class Extents {
   public:
-    Extents(Random& random, bool states) : random_(random), states_(states), leading_(static_cast<size_t>(random() % 3)) {
-        for (size_t n = 0; n < leading_; n++) dims_.push_back(draw());
-        rank_ = static_cast<size_t>(random() % 5);
-        for (size_t n = 0; n < rank_; n++) any_.push_back(draw());
+    Extents(Random& random, bool states) : random_(random), states_(states), leading_(static_cast<size_t>(random() % 5)), rank_(static_cast<size_t>(random() % 7)) {
+        for (size_t n = 0; n < leading_; n++) dims_.push_back(draw_one_of(leading_, 2));
+        for (size_t n = 0; n < rank_; n++) any_.push_back(draw_one_of(rank_, 4));
     }
 
     void set(const std::string& name, int64_t extent) { names_[name] = extent; }
@@ -94,13 +93,15 @@ class Extents {
         if (words.size() == 3 && words[1] == "/" && names_.count(words[2]) && names_[words[2]] > 0) return named(words[0]) / names_[words[2]];
         return named(item);
     }
+    // Of many axes small ones: together they must stay small enough to be drawn.
+    int64_t draw_one_of(size_t axes, size_t few) { return axes <= few ? draw() : 1 + static_cast<int64_t>(random_() % 3); }
     int64_t draw() {
         static constexpr int64_t kValues[] = {1, 2, 3, 4, 4, 5, 7, 8, 9, 16, 17, 32, 33, 64};
         return random_() % 24 == 0 ? 0 : kValues[random_() % std::size(kValues)];
     }
     Random& random_;
     bool states_;
-    size_t leading_, rank_ = 0;
+    size_t leading_, rank_;
     std::vector<int64_t> dims_, any_;
     std::map<std::string, int64_t> names_;
 };

@@ -127,7 +127,7 @@ void Checker::check_split(const orr_operator& op, const orr_kernel& k, const Cas
     }
 }
 
-// A plan that has run finds its sequences at their begin again: it gives what a fresh one gives.
+// A plan that has run finds its sequences at their begin again, and in other memory (a device's states stay): it gives what a fresh one gives.
 void Checker::check_set_back(const orr_operator& op, const orr_kernel& k, const Case& like, const Drawn& d, const AttrSet& attrs, const std::vector<Shape>& shapes, Setting s) {
     std::vector<Value> empty = d.inputs;
     for (Value& v : empty) {
@@ -144,6 +144,11 @@ void Checker::check_set_back(const orr_operator& op, const orr_kernel& k, const 
     Plan plan(host_, pool_, k, attrs, b, s);
     std::string reason;
     if (!plan.supports(&reason) || plan.prepare() != ORR_OK || plan.run() != ORR_OK) return;  // reported by run_once
+    if (!s.device) {
+        for (const auto& in : b.inputs)
+            if (in) in->move_state();
+        for (const auto& out : b.outputs) out->move_state();
+    }
     for (size_t n = 0; n < empty.size(); n++)
         if (!empty[n].layout.empty()) b.inputs[n]->set_state(empty[n]);
     plan.states_changed();

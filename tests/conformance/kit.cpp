@@ -3,6 +3,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
+#if defined(__linux__)
+#include <sys/prctl.h>
+#endif
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,7 +16,9 @@
 #include <cstring>
 #include <map>
 #include <new>
+#include <optional>
 #include <stdexcept>
+#include <utility>
 
 #include "checker.hpp"
 #include "lists.hpp"
@@ -33,6 +38,7 @@ class Collector {
     void take(const json& e) {
         if (e.contains("begin")) current_ = e["begin"].get<std::string>(), open_ = true;
         if (e.contains("operators")) operators_ = e["operators"].get<std::vector<std::string>>();
+        if (e.contains("end")) ended_ = true;
         if (e.contains("error")) throw std::runtime_error(e["error"].get<std::string>());
         if (e.contains("failure")) {
             const json& f = e["failure"];
@@ -51,8 +57,11 @@ class Collector {
         result_.failures.push_back({check, p.op, p.where, what, p.seed, ""});
         // What it was at when it opened the plugin again was done before.
         done_.insert(open_ ? current_ : "");
+        ended_ = false;
         if (open_) end(current_, 0, 0, false);
     }
+    // Whether a worker came to its end: each operator has told that it is done.
+    bool ended() const { return ended_; }
     const std::set<std::string>& done() const { return done_; }
     const std::vector<std::string>& operators() const { return operators_; }
 
@@ -69,7 +78,7 @@ class Collector {
     std::set<std::string> done_;
     std::vector<std::string> operators_;
     std::string current_;
-    bool open_ = false;
+    bool open_ = false, ended_ = false;
 };
 
 // Memory that a child process shares with this one.
@@ -88,6 +97,36 @@ class Shared {
     Progress* progress_;
 };
 
+// Signals that end this process end the child too.
+class EndTogether {
+  public:
+    explicit EndTogether(pid_t child) {
+        child_ = child;
+        for (size_t n = 0; n < std::size(kSignals); n++) {
+            struct sigaction now = {};
+            sigaction(kSignals[n], nullptr, &before_[n]);
+            if (before_[n].sa_handler != SIG_DFL) continue;  // the program's own business
+            now.sa_handler = end;
+            sigaction(kSignals[n], &now, nullptr);
+        }
+    }
+    EndTogether(const EndTogether&) = delete;
+    ~EndTogether() {
+        for (size_t n = 0; n < std::size(kSignals); n++) sigaction(kSignals[n], &before_[n], nullptr);
+        child_ = 0;
+    }
+
+  private:
+    static constexpr int kSignals[] = {SIGTERM, SIGINT, SIGHUP};
+    static void end(int signal) {
+        if (child_ > 0) kill(child_, SIGKILL);
+        std::signal(signal, SIG_DFL);
+        std::raise(signal);
+    }
+    static inline volatile std::sig_atomic_t child_ = 0;
+    struct sigaction before_[std::size(kSignals)];
+};
+
 // One process that works until it is done, dies, or takes too long over a case.
 class Child {
   public:
@@ -95,61 +134,82 @@ class Child {
         int ends[2];
         if (pipe2(ends, O_CLOEXEC) != 0) throw std::runtime_error(std::string("pipe: ") + std::strerror(errno));
         std::fflush(nullptr);
+        const pid_t parent = getpid();
         pid_ = fork();
         if (pid_ < 0) throw std::runtime_error(std::string("fork: ") + std::strerror(errno));
         if (pid_ == 0) {
             close(ends[0]);
+            die_with(parent);
             be_child(options, done, progress, ends[1]);
         }
         close(ends[1]);
         from_ = ends[0];
+        together_.emplace(pid_);
     }
     Child(const Child&) = delete;
     ~Child() {
         if (from_ >= 0) close(from_);
-        if (pid_ <= 0) return;
+        if (!alive_) return;
         kill(pid_, SIGKILL);
-        waitpid(pid_, nullptr, 0);
+        wait_for_end(0);
     }
 
-    // Hands events over until there are no more. False when it was ended because it took too long.
+    // Hands events over until it has ended. False when that was done for it because it took too long: also where it has closed its end and goes on.
     bool listen(Collector& collector, const Progress& progress, double timeout_s) {
         constexpr int kLook_ms = 100;
         std::string text;
         uint64_t steps = progress.steps;
         auto since = Clock::now();
         for (;;) {
+            // Looked at first: what it wrote before its end is read after it.
+            const bool ended = !wait_for_end(WNOHANG);
             pollfd wait{from_, POLLIN, 0};
-            const int ready = poll(&wait, 1, kLook_ms);
+            const int ready = poll(&wait, from_ >= 0 ? 1 : 0, ended ? 0 : kLook_ms);
             if (ready > 0) {
                 char buffer[65536];
                 const ssize_t got = read(from_, buffer, sizeof buffer);
-                if (got == 0) return true;
+                if (got == 0) close(std::exchange(from_, -1));
                 if (got > 0) text.append(buffer, static_cast<size_t>(got));
                 for (size_t end; (end = text.find('\n')) != std::string::npos; text.erase(0, end + 1)) collector.take(json::parse(text.substr(0, end)));
+            } else if (ended) {
+                return true;
             }
             if (progress.steps != steps) {
                 steps = progress.steps;
                 since = Clock::now();
             }
-            if (timeout_s <= 0 || std::chrono::duration<double>(Clock::now() - since).count() < timeout_s) continue;
+            if (ended || timeout_s <= 0 || std::chrono::duration<double>(Clock::now() - since).count() < timeout_s) continue;
             kill(pid_, SIGKILL);
+            wait_for_end(0);
             return false;
         }
     }
-    // How it ended; "" when well.
-    std::string end() {
-        int status = 0;
-        while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
-        }
-        pid_ = 0;
-        if (WIFSIGNALED(status)) return std::string("crashes: ") + strsignal(WTERMSIG(status));
-        if (WIFEXITED(status) && WEXITSTATUS(status) != kGood) return "ends the process with status " + std::to_string(WEXITSTATUS(status));
-        return "";
+    // How it ended; "" when well, which the status alone does not tell: a plugin may end the process with any.
+    std::string end(bool told) const {
+        if (WIFSIGNALED(status_)) return std::string("crashes: ") + strsignal(WTERMSIG(status_));
+        if (told && WIFEXITED(status_) && WEXITSTATUS(status_) == kGood) return "";
+        return "ends the process with status " + std::to_string(WEXITSTATUS(status_)) + (told ? " after all checks" : "");
     }
 
   private:
-    static constexpr int kGood = 73;  // no status that a plugin would end the process with
+    static constexpr int kGood = 73;
+
+    // False when it has ended.
+    bool wait_for_end(int flags) {
+        while (alive_) {
+            const pid_t got = waitpid(pid_, &status_, flags);
+            if (got == 0) return true;
+            if (got == pid_ || errno != EINTR) alive_ = false;
+        }
+        return false;
+    }
+    // Of the child: killed when the parent is, however that ends.
+    static void die_with(pid_t parent) {
+#if defined(__linux__)
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
+        if (getppid() != parent) _exit(1);
+    }
 
     [[noreturn]] static void be_child(const KitOptions& options, const std::set<std::string>& done, Progress& progress, int to) {
         dup2(STDERR_FILENO, STDOUT_FILENO);  // what a plugin or a driver prints is no result
@@ -174,7 +234,9 @@ class Child {
 #endif
     }
     pid_t pid_ = 0;
-    int from_ = -1;
+    int from_ = -1, status_ = 0;
+    bool alive_ = true;
+    std::optional<EndTogether> together_;
 };
 
 void run_in_children(const KitOptions& o, Collector& collector) {
@@ -183,7 +245,7 @@ void run_in_children(const KitOptions& o, Collector& collector) {
         const size_t before = collector.done().size();
         Child child(o, collector.done(), shared.progress());
         const bool in_time = child.listen(collector, shared.progress(), o.timeout_s);
-        std::string how = child.end();
+        const std::string how = child.end(collector.ended());
         if (in_time && how.empty()) return;
         char seconds[32];
         std::snprintf(seconds, sizeof seconds, "%g", o.timeout_s);
@@ -227,6 +289,14 @@ void apply_lists(const KitOptions& o, const std::vector<std::string>& operators,
     }
 }
 
+// As one word of a shell.
+std::string quoted(const std::string& word) {
+    if (word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=:,./@%") == std::string::npos && !word.empty()) return word;
+    std::string out = "'";
+    for (const char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    return out + "'";
+}
+
 }  // namespace
 
 KitResult validate(const KitOptions& o, const std::function<void(const OperatorResult&)>& on_operator) {
@@ -245,6 +315,8 @@ KitResult validate(const KitOptions& o, const std::function<void(const OperatorR
         Progress progress;
         work(o, {}, progress, [&](const json& e) { collector.take(e); });
     }
+    if (o.reproduce && result.cases == 0 && result.failures.empty())
+        throw std::runtime_error("no case has the seed " + std::to_string(*o.reproduce) + ": --reproduce needs the options that the failure was found with, as told with it");
     if (!o.op.empty() && result.operators.empty() && result.failures.empty()) throw std::runtime_error(o.plugin.string() + " has no operator \"" + o.op + "\"");
     apply_lists(o, collector.operators(), result);
     return result;
@@ -281,8 +353,17 @@ std::string line_of(const Finding& f) { return (f.op.empty() ? "" : f.op + ": ")
 
 std::string reproduce_command(const Finding& f, const KitOptions& o) {
     if (!f.seed) return "";
-    return "orrery-validate " + o.plugin.string() + " --op " + f.op + (o.device.empty() ? "" : " --device " + o.device) +
-           (o.cases_root.empty() ? "" : " --cases-root " + o.cases_root.string()) + " --reproduce " + std::to_string(f.seed);
+    const KitOptions usual;
+    std::string out = "orrery-validate " + quoted(o.plugin.string()) + " --op " + f.op;
+    const auto add = [&](const char* option, const std::string& value) { out += std::string(" ") + option + " " + quoted(value); };
+    if (!o.device.empty()) add("--device", o.device);
+    if (!o.isa.empty()) add("--isa", o.isa);
+    if (!o.cases_root.empty()) add("--cases-root", o.cases_root.string());
+    for (const auto& types : o.types) add("--types", types.string());
+    if (o.derived != usual.derived) add("--derived", std::to_string(o.derived));
+    if (o.drawn != usual.drawn) add("--drawn", std::to_string(o.drawn));
+    add("--reproduce", std::to_string(f.seed));  // which holds the run's seed
+    return out;
 }
 
 }  // namespace orrery::conformance

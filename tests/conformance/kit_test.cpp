@@ -1,6 +1,7 @@
 // The kit from inside: a sound operator passes; faults that planted/ does not plant, or that a sanitizer sees too, are found; files are read.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -19,7 +20,7 @@ namespace {
 
 constexpr bool kAddressSanitizer = std::string_view(ORR_SANITIZER) == "address";
 
-enum class Fault { none, beyond_output, workspace_guard, elementwise_value, elementwise_in_place, formula_value, view_offset, error_missing };
+enum class Fault { none, beyond_output, workspace_guard, elementwise_value, elementwise_in_place, formula_value, view_offset, error_missing, coarse };
 constexpr int kDrawn = 4;
 Fault fault;  // of the operator under test; set before the check
 
@@ -121,6 +122,43 @@ const orr_operator* tail_operator() {
     return op.table();
 }
 
+// y = 1000 x + w: where the terms cancel, the rounding of 1000 x is more than the tolerance.
+void infer_cancel(const Infer& i) {
+    i.rank(0, 1, "x");
+    i.rank(1, 1, "w");
+    i.same(i.in(1).dims[0], i.in(0).dims[0], "w against x");
+    i.out(0, ORR_TYPE_F32, Infer::dims(i.in(0)));
+}
+orr_status run_cancel(const orr_run* run) {
+    const float *x = data<float>(run->inputs[0]), *w = data<float>(run->inputs[1]);
+    for (int64_t k = 0; k < elements(*run->outputs[0]); k++) {
+        volatile float product = 1000 * x[k];  // rounded
+        if (fault == Fault::coarse) product = std::round(product * 64) / 64;
+        data<float>(run->outputs[0])[k] = product + w[k];
+    }
+    return ORR_OK;
+}
+orr_status define_cancel(const orr_run* run) {
+    const float *x = data<float>(run->inputs[0]), *w = data<float>(run->inputs[1]);
+    for (int64_t k = 0; k < elements(*run->outputs[0]); k++) data<float>(run->outputs[0])[k] = static_cast<float>(1000.0 * static_cast<double>(x[k]) + static_cast<double>(w[k]));
+    return ORR_OK;
+}
+bool packed_inputs(const orr_prepare* p, char* reason, size_t size) {
+    return (is_contiguous(*p->inputs[0]) && is_contiguous(*p->inputs[1])) || refuse(reason, size, "x and w must be contiguous");
+}
+const orr_operator* cancel_operator() {
+    static const Operator op = Operator("test.cancel/1", "y = 1000 x + w")
+                                   .input("x", "f32", "[N]")
+                                   .input("w", "f32", "[N]")
+                                   .output("y", "[N]")
+                                   .infer(infer_guard<infer_cancel>)
+                                   .kernel({"cpu", "cpu", 0, packed_inputs, nullptr, run_cancel})
+                                   .kernel({"reference", "cpu", ORR_KERNEL_REFERENCE, packed_inputs, nullptr, define_cancel});
+    return op.table();
+}
+constexpr const char* kCancelCases =
+    R"({"inputs":[{"shape":[2],"data":[1,2]},{"shape":[2],"data":[-1000,-2000]}],"outputs":[{"shape":[2],"data":[0,0]}],"tol":4e-6,"sizes":[{"dims":[[0,0],[1,0]],"values":[20000]}]})";
+
 constexpr const char* kDoubleCases = R"(# by hand
 {"inputs":[{"shape":[2,3],"data":[1,2,3,4,5,-6]}],"outputs":[{"shape":[2,3],"data":[2,4,6,8,10,-12]}],"sizes":[{"dims":[[0,1]]}],"batch":{"inputs":[0],"outputs":[0]}}
 {"inputs":[{"shape":[1,4],"data":[1,2,3,4]},{"shape":[4],"data":[1,1,1,1]}],"outputs":[{"shape":[1,4],"data":[2,4,6,8]}],"tol":1e-6}
@@ -168,6 +206,14 @@ TEST(Kit, SoundOperatorsPass) {
     EXPECT_TRUE(t.ran.count("test.tail/1 view"));
 }
 
+// The tolerance grows by what rounding does to the definition on the same inputs, and by no more.
+TEST(Kit, ToleranceFollowsConditioning) {
+    const Report sound = check(cancel_operator(), kCancelCases, Fault::none);
+    EXPECT_TRUE(sound.failures.empty()) << all(sound);
+    const Report coarse = check(cancel_operator(), kCancelCases, Fault::coarse);
+    EXPECT_TRUE(mentions(coarse, "for rounding")) << all(coarse);
+}
+
 struct Expectation {
     Fault fault;
     const char* text;
@@ -213,6 +259,10 @@ TEST(Kit, CasesSayWhatIsWrong) {
     };
     EXPECT_EQ(text_of(R"({"inputs":[{"shape":[2],"data":[1]}],"outputs":[]})"), "f.cases:1: f32 [2] has 2 elements, data has 1");
     EXPECT_NE(text_of(R"({"inputs":[],"outputs":[],"tolerance":1})").find("unknown key \"tolerance\""), std::string::npos);
+    const auto shaped = [&](const char* shape) { return text_of((std::string(R"({"inputs":[{"shape":)") + shape + R"(,"data":[1]}],"outputs":[]})").c_str()); };
+    EXPECT_NE(shaped("[1,1,1,1,1,1,1,1,1,1]").find("has 10 axes, the most is 8"), std::string::npos) << shaped("[1,1,1,1,1,1,1,1,1,1]");
+    EXPECT_EQ(shaped("[1,1,1,1,1,1,1,1]"), "");
+    EXPECT_NE(shaped("[0,4294967296,4294967296,2]").find("elements"), std::string::npos);
     EXPECT_NE(text_of(R"({"inputs":[{"type":"q9","shape":[1],"data":[1]}],"outputs":[]})").find("\"q9\""), std::string::npos);
 }
 

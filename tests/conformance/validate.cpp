@@ -1,7 +1,8 @@
 // orrery-validate PLUGIN: checks one plugin file without an engine. See README.md.
+#include <charconv>
 #include <cstdio>
-#include <cstdlib>
 #include <map>
+#include <stdexcept>
 
 #include "kit.hpp"
 
@@ -30,14 +31,16 @@ constexpr const char* kUsage =
     "  --json         the result as one JSON object\n"
     "  --verbose      all failures, and what ran\n";
 
-bool number_of(const char* text, uint64_t& out) {
-    char* end = nullptr;
-    out = std::strtoull(text, &end, 10);
-    return *text >= '0' && *text <= '9' && !*end;
+// Of an option; refuses what is no number, or more than `most`.
+uint64_t number_of(const std::string& option, const std::string& text, uint64_t most) {
+    uint64_t out = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+    if (error == std::errc() && end == text.data() + text.size() && out <= most) return out;
+    throw std::runtime_error(option + " is \"" + text + "\", it takes a whole number from 0 to " + std::to_string(most));
 }
 
 bool parse_value(const std::string& word, const char* v, Arguments& a) {
-    uint64_t number = 0;
+    constexpr uint64_t kMostSeed = (uint64_t{1} << 40) - 1, kMostSeconds = 1'000'000, kMostCases = 1'000'000;
     if (word == "--op") {
         a.kit.op = v;
     } else if (word == "--isa") {
@@ -48,18 +51,16 @@ bool parse_value(const std::string& word, const char* v, Arguments& a) {
         a.kit.cases_root = v;
     } else if (word == "--types") {
         a.kit.types.emplace_back(v);
-    } else if (!number_of(v, number)) {
-        return false;
     } else if (word == "--seed") {
-        a.kit.seed = number;
+        a.kit.seed = number_of(word, v, kMostSeed);
     } else if (word == "--reproduce") {
-        a.kit.reproduce = number;
+        a.kit.reproduce = number_of(word, v, UINT64_MAX);
     } else if (word == "--timeout") {
-        a.kit.timeout_s = static_cast<double>(number);
+        a.kit.timeout_s = static_cast<double>(number_of(word, v, kMostSeconds));
     } else if (word == "--derived") {
-        a.kit.derived = static_cast<int>(number);
+        a.kit.derived = static_cast<int>(number_of(word, v, kMostCases));
     } else if (word == "--drawn") {
-        a.kit.drawn = static_cast<int>(number);
+        a.kit.drawn = static_cast<int>(number_of(word, v, kMostCases));
     } else {
         return false;
     }
@@ -109,11 +110,16 @@ void print(const KitResult& result, const Arguments& a) {
 
 int main(int argc, char** argv) {
     Arguments a;
-    if (!parse(argc, argv, a)) {
-        std::fputs(kUsage, stderr);
-        return 2;
-    }
+    for (int n = 1; n < argc; n++)
+        if (std::string(argv[n]) == "--help" || std::string(argv[n]) == "-h") {
+            std::fputs(kUsage, stdout);
+            return 0;
+        }
     try {
+        if (!parse(argc, argv, a)) {
+            std::fputs(kUsage, stderr);
+            return 2;
+        }
         const KitResult result = validate(a.kit, [&](const OperatorResult& r) {
             if (a.json) return;
             std::printf("%-28s %6lld cases %8lld checks%s\n", r.op.c_str(), static_cast<long long>(r.cases), static_cast<long long>(r.checks), r.finished ? "" : ", not finished");

@@ -216,6 +216,20 @@ void Held::set_state(const Value& v) {
     fill_pages(v);
 }
 
+void Held::move_state() {
+    const auto moved = [&](void*& at) {
+        const auto old = std::find_if(memory_.begin(), memory_.end(), [&](const auto& m) { return at && m->data() == at; });
+        if (old == memory_.end()) return;  // a page that is gone, or another tensor's
+        std::memset((*old)->data(), Guarded::kCanary, (*old)->size());
+        auto other = std::make_unique<Guarded>((*old)->size());
+        at = other->data();
+        memory_.push_back(std::move(other));
+    };
+    for (void*& row : rows_) moved(row);
+    for (auto& pages : pages_)
+        for (void*& page : pages) moved(page);
+}
+
 template <class Body>
 void Held::each_row(Body&& body) const {
     const orr_tensor& t = tensor_;

@@ -75,6 +75,8 @@ class Held {
     const std::vector<std::unique_ptr<Guarded>>& memory() const { return memory_; }
     // Layouts "paged" and "rows": other content, past and length in the same memory. Not for pages that are gone.
     void set_state(const Value& value);
+    // The same tensor with its rows and pages in other memory; the old one is overwritten and stays, so that whoever still goes there is seen.
+    void move_state();
     // Layout "rows": takes the other's rows instead of its own.
     void share_rows(const Held& other) { tensor_.data = other.tensor_.data; }
 

@@ -61,6 +61,7 @@ class Worker {
             plugin_ = open_plugin(o_.plugin, &host_.table);
         } catch (const std::exception& e) {
             if (done.count("") || o_.reproduce) emit_({{"error", o_.plugin.string() + ": " + e.what()}});  // else told already
+            emit_({{"end", true}});
             return;
         }
         const std::string tables = tables_text(*plugin_);
@@ -78,6 +79,7 @@ class Worker {
             if (tables_text(*plugin_) != tables) report_.failures.push_back({"tables", op.id, "", "the plugin's tables have changed meanwhile", 0});
             finish(op.id);
         }
+        emit_({{"end", true}});
     }
 
   private:
@@ -114,7 +116,10 @@ class Worker {
         step(op.id, "reading its cases", 0);
         std::vector<Case> cases;
         try {
-            cases = read_cases(find_cases(o_, op.id), types_);
+            const fs::path file = find_cases(o_, op.id);
+            cases = read_cases(file, types_);
+            const bool any = std::any_of(cases.begin(), cases.end(), [](const Case& c) { return !c.fails; });
+            if (!any) throw std::runtime_error(file.string() + " holds no case " + (cases.empty() ? "" : "with outputs ") + "of " + op.id + ": nothing from outside says what it should give");
         } catch (const std::exception& e) {
             report_.failures.push_back({"case", op.id, "", e.what(), 0});
         }

@@ -20,8 +20,9 @@ namespace {
 
 enum class Fault {
     none, sign, tail, f16_sum, newer_isa, beyond_output, beyond_workspace, before_output, reads_beyond, stride, supports_type, supports_nothing, supports_silent, shape,
-    shape_symbols, shape_silent, state_kept, stale, per_thread_sum, static_scratch, own_thread, leaves_thread, nested, batch, changes_input, hides_nan, empty, pack_order,
-    ignores_refusal, leak_host, leak_heap, exception, exception_chunk, aborts, exits, hangs, decomposition, changes_tables, second_symbol, leak_entry, other_when_reloaded, manifest,
+    shape_symbols, shape_silent, state_kept, stale, per_thread_sum, static_scratch, own_thread, leaves_thread, nested, batch, many_axes, changes_input, hides_nan, empty, pack_order,
+    ignores_refusal, leak_host, leak_heap, exception, exception_chunk, aborts, exits, exits_well, hangs, closes_files, decomposition, changes_tables, second_symbol, leak_entry,
+    other_when_reloaded, manifest,
     vk_sign, vk_tail, vk_f16, vk_stride, vk_barrier, vk_order, vk_beyond, vk_state, vk_second_form
 };
 constexpr Fault kFault = Fault::FAULT;
@@ -212,6 +213,7 @@ void one_row(void* arg, int64_t r, uint32_t thread) {
     if (has(Fault::state_kept) && r == 0) sum = state->kept_sum += sum;
     if (has(Fault::per_thread_sum)) sum *= 1 + 1e-6f * static_cast<float>(thread);
     if (has(Fault::batch)) sum *= 1 + 1e-5f * static_cast<float>(row_count(x));
+    if (has(Fault::many_axes) && x.rank >= 4) sum *= 1.001f;
     if (has(Fault::static_scratch)) {
         static_sum = sum;
         if (run->threads == 1 && row_count(x) <= 6) usleep(300);
@@ -247,6 +249,11 @@ void misbehave(const orr_run* run, int64_t elements) {
     if (has(Fault::exception)) throw std::runtime_error("the run fails");
     if (has(Fault::aborts)) std::abort();
     if (has(Fault::exits)) std::exit(0);
+    if (has(Fault::exits_well)) _exit(73);
+    if (has(Fault::closes_files)) {
+        for (int file = 3; file < 1024; file++) close(file);
+        for (;;) sleep_ms(10);
+    }
     while (has(Fault::hangs)) sleep_ms(10);
     if (has(Fault::leaves_thread)) {
         static bool started;

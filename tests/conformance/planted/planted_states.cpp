@@ -11,7 +11,7 @@ namespace {
 
 using namespace orrery;
 
-enum class Fault { st_none, st_kept, st_past_kept, st_anew, st_first_row, st_beyond, st_in_place, st_page, st_range_text, st_narrow_range, st_default, st_alias, st_view };
+enum class Fault { st_none, st_kept, st_past_kept, st_address, st_anew, st_first_row, st_beyond, st_in_place, st_page, st_range_text, st_narrow_range, st_default, st_alias, st_view };
 constexpr Fault kFault = Fault::FAULT;
 constexpr bool has(Fault f) { return kFault == f; }
 
@@ -49,6 +49,7 @@ const orr_paged& table_of(const orr_tensor& t, int64_t b) { return *static_cast<
 struct Kept {  // in plan memory
     float sum;
     int64_t past, runs;
+    const float* address;
 };
 
 orr_status run_trail(const orr_run* run, bool definition) {
@@ -58,6 +59,7 @@ orr_status run_trail(const orr_run* run, bool definition) {
     auto* kept = static_cast<Kept*>(run->data);
     for (int64_t b = 0; b < x.shape[0]; b++) {
         const float* before = row_of(*run->inputs[kState], !definition && has(Fault::st_first_row) ? 0 : b);
+        if (!definition && has(Fault::st_address) && b == 0) before = kept->runs > 0 ? kept->address : (kept->address = before);
         float* after = row_of(*run->outputs[1], b);
         const orr_paged& table = table_of(*run->outputs[2], b);
         int64_t past = table.past;

@@ -1,7 +1,10 @@
 // A copy of an operator with one fault passes not: the kit must find each, by the check that looks for it. A copy without one passes.
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
@@ -45,7 +48,7 @@ KitOptions options_for(const std::string& name, const std::string& device) {
     o.types = {PLANTED_CORE};
     o.cases_root = name.starts_with("st_") ? PLANTED_STATES : PLANTED_CASES;
     o.device = device;
-    o.timeout_s = name == "hangs" ? 1 : 60;
+    o.timeout_s = name == "hangs" || name == "closes_files" ? 1 : 60;
     return o;
 }
 
@@ -135,6 +138,78 @@ TEST(Planted, CrashNamesItsSeed) {
     EXPECT_EQ(second.cases, 1);
 }
 
+// The command that does it again has every option that the unit depends on; a seed of nothing is told, not passed over.
+TEST(Planted, ReproduceNeedsItsOptions) {
+    KitOptions o = options_for("sign", "");
+    o.isa = "generic";
+    o.drawn = 40;
+    o.derived = 3;
+    o.types.push_back("/tmp/a folder/it's.so");
+    const std::string command = reproduce_command({"values", "planted.rms_norm/1", "", "", 4711, ""}, o);
+    for (const std::string& part : {std::string("--types ") + PLANTED_CORE, std::string(R"(--types '/tmp/a folder/it'\''s.so')"), std::string("--drawn 40"), std::string("--derived 3"),
+                                    std::string("--isa generic"), std::string("--reproduce 4711")})
+        EXPECT_NE(command.find(part), std::string::npos) << part << " in " << command;
+    o = options_for("none", "");
+    o.reproduce = 4711;
+    try {
+        validate(o);
+        ADD_FAILURE() << "nothing has the seed 4711";
+    } catch (const std::runtime_error& e) {
+        EXPECT_NE(std::string(e.what()).find("4711"), std::string::npos) << e.what();
+    }
+}
+
+#if defined(__linux__)
+// "S" of a process, "Z" of one that has ended and that nobody has asked for, "" of none.
+std::string state_of(pid_t process) {
+    std::ifstream in("/proc/" + std::to_string(process) + "/stat");
+    std::string number, name, state;
+    in >> number >> name >> state;
+    return state;
+}
+pid_t child_of(pid_t process) {
+    for (const auto& entry : fs::directory_iterator("/proc")) {
+        std::ifstream in(entry.path() / "stat");
+        std::string name, state;
+        pid_t number = 0, parent = 0;
+        if (in >> number >> name >> state >> parent && parent == process) return number;
+    }
+    return 0;
+}
+
+// Whatever ends the kit ends the plugin's process too.
+class PlantedEnd : public testing::TestWithParam<int> {};
+TEST_P(PlantedEnd, TakesThePluginWithIt) {
+    const pid_t kit = fork();
+    ASSERT_GE(kit, 0);
+    if (kit == 0) {
+        std::signal(GetParam(), SIG_DFL);  // a shell may have it ignored
+        KitOptions o = options_for("hangs", "");
+        o.timeout_s = 0;
+        try {
+            validate(o);
+        } catch (const std::exception&) {
+        }
+        _exit(0);
+    }
+    constexpr int kLooks = 500;
+    const auto wait_for = [](const auto& done) {
+        for (int n = 0; n < kLooks && !done(); n++) usleep(20'000);
+        return done();
+    };
+    EXPECT_TRUE(wait_for([&] { return child_of(kit) > 0; }));
+    const pid_t plugin = child_of(kit);
+    kill(kit, GetParam());
+    int status = 0;
+    waitpid(kit, &status, 0);
+    EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == GetParam());
+    ASSERT_GT(plugin, 0);
+    EXPECT_TRUE(wait_for([&] { return state_of(plugin).empty() || state_of(plugin) == "Z"; })) << "runs on";
+    if (state_of(plugin) != "" && state_of(plugin) != "Z") kill(plugin, SIGKILL);
+}
+INSTANTIATE_TEST_SUITE_P(All, PlantedEnd, testing::Values(SIGTERM, SIGINT, SIGKILL));
+#endif
+
 TEST(Planted, OptionsThatMakeNoSense) {
     KitOptions o = options_for("none", "");
     o.op = "rms";
@@ -186,6 +261,14 @@ TEST_F(Lists, ExpectedFailureThatPassesFails) {
     ASSERT_EQ(r.failures.size(), 1u) << all(r);
     EXPECT_EQ(r.failures[0].check, "expected");
     EXPECT_NE(r.failures[0].what.find("NaN counts as 0"), std::string::npos);
+}
+// Cases that say nothing of outputs are as good as none.
+TEST_F(Lists, CasesAreThere) {
+    for (const char* text : {"", "# made by nobody\n", R"({"inputs":[{"shape":[],"data":[1]}],"error":"rank 0"})"}) {
+        std::ofstream(folder_ / "ops/rms_norm/rms_norm.cases") << text;
+        const KitResult r = check("none", "unsupported", kEntry);
+        EXPECT_TRUE(found_by(r, "case")) << text << all(r);
+    }
 }
 TEST_F(Lists, EntriesAreRead) {
     EXPECT_TRUE(found_by(check("none", "unsupported", R"({"op": "planted.rms_norm/1", "select": "*"})"), "list"));

@@ -60,6 +60,8 @@ TEST(AttrRange, WordsAndLists) {
 TEST(AttrRange, TextsThatAreNone) {
     for (const char* text : {"", "[1, 2", "1, 2", "[2, 1]", "[1 2]", "(1, 1]", "[a, 2]", "[inf, 2]", "[1, inf]", "[1,]", "[0.5, 1]"}) EXPECT_THROW(AttrRange(desc_of(ORR_ATTR_INT, text)), Error) << text;
     EXPECT_NO_THROW(AttrRange(desc_of(ORR_ATTR_FLOAT, "[0.5, 1]")));
+    for (const char* text : {"(inf, -inf)", "(inf, 2]", "[1, -inf)", "(inf, inf)", "(-inf, -inf)"}) EXPECT_THROW(AttrRange(desc_of(ORR_ATTR_FLOAT, text)), Error) << text;
+    EXPECT_NO_THROW(AttrRange(desc_of(ORR_ATTR_FLOAT, "(-inf, inf)")));
     EXPECT_THROW(AttrRange(desc_of(ORR_ATTR_BOOL, "[0, 1]")), Error);
     EXPECT_THROW(AttrRange(desc_of(ORR_ATTR_INT, nullptr, 1, 2)), Error) << "elements of what is no list";
     EXPECT_THROW(AttrRange(desc_of(ORR_ATTR_INTS, nullptr, 3, 2)), Error);
