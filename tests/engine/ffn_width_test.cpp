@@ -113,7 +113,7 @@ uint64_t weight_bytes(const Session& session) {
 class FfnWidthInPlace : public testing::TestWithParam<std::tuple<std::string, std::string>> {
   protected:
     void SetUp() override {
-        if (!usable(device())) GTEST_SKIP() << "not on " << device();
+        if (!usable(device())) GTEST_SKIP() << "no device " << device() << " works here";
     }
     std::string device() const { return std::get<1>(GetParam()); }
     const RandomLlama::Type& type() const { return type_named(std::get<0>(GetParam())); }
