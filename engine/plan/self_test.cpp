@@ -413,19 +413,19 @@ std::string Test::compare() {
         convert_to_f32(as, *v.type, got.data());
         double sum = 0;
         for (const float w : want) sum += static_cast<double>(w) * w;
-        const double allowed = tolerance_ * std::sqrt(sum / static_cast<double>(std::max<size_t>(n, 1)));
+        const double rms = std::sqrt(sum / static_cast<double>(std::max<size_t>(n, 1)));
         size_t wrong = 0, worst = 0;
         double most = -1;
         for (size_t i = 0; i < n; i++) {
             const double off = std::fabs(static_cast<double>(got[i]) - want[i]);
-            if (off <= allowed) continue;  // NaN is not
+            if (off <= tolerance_ * std::max(rms, std::fabs(static_cast<double>(want[i])))) continue;  // NaN is not
             wrong++;
             if (!(off <= most)) worst = i, most = off;
         }
         if (!wrong) continue;
-        char text[200];
-        std::snprintf(text, sizeof text, "output %zu, element %zu is %.6g, the definition gives %.6g; %zu of %zu are off by more than %.3g", o, worst, static_cast<double>(got[worst]),
-                      static_cast<double>(want[worst]), wrong, n, allowed);
+        char text[256];
+        std::snprintf(text, sizeof text, "output %zu, element %zu is %.6g, the definition gives %.6g; %zu of %zu are off by more than %.3g times the larger of "
+                      "themselves and %.3g", o, worst, static_cast<double>(got[worst]), static_cast<double>(want[worst]), wrong, n, tolerance_, rms);
         return std::string(op_.id) + (variant_.empty() ? "" : " (" + variant_ + ")") + ": " + text;
     }
     return "";

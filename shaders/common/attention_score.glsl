@@ -24,7 +24,7 @@ float capped(float x) {
 }
 
 bool masked(uint b, uint s) {
-    if (s >= mask_keys) return false;
+    if (MASK_TYPE == 0 || s >= mask_keys) return false;
     const uint at = b * mask_batch;
     if (MASK_TYPE == ORR_BOOL) return (mask.v[(at + s) >> 2] >> ((at + s & 3u) * 8u) & 255u) == 0u;
     if (MASK_TYPE == ORR_I64) return (mask.v[at + 2 * s] | mask.v[at + 2 * s + 1]) == 0u;

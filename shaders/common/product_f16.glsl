@@ -1,8 +1,7 @@
 // Rows of x in f16 (product_rows.glsl) times weights with cooperative matrices of 16 x 16 x 16, sums in f32. A workgroup of SUB_M x SUB_N
 // subgroups computes TILE_M rows of x by TILE_N weight rows, a subgroup FRAGMENTS_M x FRAGMENTS_N fragments of it. 64 columns at a time go through
-// shared memory, while the next 64 are on their way in registers. Weights are packed and become f16 on that way, or have been unpacked before
-// (TILE_HALVES, product_unpack.glsl): the same numbers, added in the same order. Gated: a subgroup's even fragments are of the first weight, the odd
-// ones of the second.
+// shared memory, where weights arrive as f16, while the next 64 are on their way in registers as they lie. Gated: a subgroup's even fragments are of
+// the first weight, the odd ones of the second.
 #extension GL_KHR_cooperative_matrix : require
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_KHR_shader_subgroup_basic : require
@@ -60,31 +59,19 @@ void finish(Part p, uint first, uint sub_m, uint sub_n) {
 uint weight_row(Part p, uint r) { return GATED != 0u ? p.group * (TILE_N / 2u) + r / 32u * 16u + r % 16u : p.group * TILE_N + r; }
 bool is_second(uint r) { return GATED != 0u && (r & 16u) != 0u; }
 
-// What this invocation puts into the next stage, and where it lies: found once: doing so in each stage cost a quarter of the
-// time of f16 weights on an H200. Packed: half
-// `i % 2` of a row's block, the two halves of a pair of neighbours; unpacked: two uvec4.
+// What this invocation puts into the next stage: of the weights half `id % 2` of a row's block. Where it lies is found once: doing so in each stage cost
+// a quarter of the time of f16 weights on an H200.
 Raw w_next[W_EACH];
 uvec4 x_next[X_EACH];
-uvec2 w_from[2 * W_EACH];
+uvec2 w_from[W_EACH];
 uint w_row[W_EACH], x_from[X_EACH];
 
 void find(Part p, uint first, uint blocks) {
     const uint id = gl_LocalInvocationID.x, pitch = (blocks + 1u) / 2u * 8u, last_tile = (p.n + 31u) / 32u - 1u;  // pitch: uvec4 of a row in f16
     [[unroll]] for (uint i = 0; i < W_EACH; i++) {
-        if (TYPE0 == TILE_HALVES) {
-            [[unroll]] for (uint h = 0; h < 2u; h++) {
-                const uint slot = (2u * i + h) * ORR_GROUP + id, r = slot / 8u;
-                uint high, low, carry;
-                umulExtended(min(weight_row(p, r), p.n - 1u), pitch * 16u, high, low);
-                const uvec2 rows = address_plus(is_second(r) ? w1 : p.w, slot % 8u * 16u);
-                low = uaddCarry(rows.x, low, carry);
-                w_from[2u * i + h] = uvec2(low, rows.y + high + carry);
-            }
-        } else {
-            const uint r = (i * ORR_GROUP + id) / 2u % TILE_N, row = weight_row(p, r);
-            w_from[i] = weight_tile(is_second(r) ? w1 : p.w, TYPE0, blocks, min(row / 32u, last_tile));
-            w_row[i] = row % 32u;
-        }
+        const uint r = (i * ORR_GROUP + id) / 2u % TILE_N, row = weight_row(p, r);
+        w_from[i] = weight_tile(is_second(r) ? w1 : p.w, TYPE0, blocks, min(row / 32u, last_tile));
+        w_row[i] = row % 32u;
     }
     [[unroll]] for (uint i = 0; i < X_EACH; i++) {
         const uint slot = i * ORR_GROUP + id;
@@ -92,37 +79,21 @@ void find(Part p, uint first, uint blocks) {
     }
 }
 
+// Without a branch: where branches meet, drivers wait for all that is on its way (packed weights took 1.4 times as long on an H200). Past the last block
+// its weights come once more; they meet zeros of x.
 void fetch(uint block, uint blocks) {
     const uint id = gl_LocalInvocationID.x;
-    [[unroll]] for (uint i = 0; i < W_EACH; i++) {
-        if (TYPE0 == TILE_HALVES) {
-            w_next[i].a = U32x4(w_from[2u * i]).v[block * 4u];
-            w_next[i].b = U32x4(w_from[2u * i + 1u]).v[block * 4u];
-        } else {
-            const uint at = block + (i * ORR_GROUP + id) / 2u / TILE_N;
-            if (at < blocks) w_next[i] = load_raw(TYPE0, w_from[i], at, w_row[i], id & 1u);
-            else {
-                w_next[i].a = w_next[i].b = w_next[i].c = w_next[i].d = uvec4(0);
-                w_next[i].high = w_next[i].params = uvec2(0);
-            }
-        }
-    }
+    [[unroll]] for (uint i = 0; i < W_EACH; i++)
+        w_next[i] = load_raw(TYPE0, w_from[i], min(block + (i * ORR_GROUP + id) / 2u / TILE_N, blocks - 1u), w_row[i], id & 1u);
     [[unroll]] for (uint i = 0; i < X_EACH; i++) x_next[i] = U32x4(uvec2(x)).v[x_from[i] + block * 4u];
 }
 
 void put() {
     const uint id = gl_LocalInvocationID.x;
     [[unroll]] for (uint i = 0; i < W_EACH; i++) {
-        if (TYPE0 == TILE_HALVES) {
-            [[unroll]] for (uint h = 0; h < 2u; h++) {
-                const uint slot = (2u * i + h) * ORR_GROUP + id;
-                ws[slot / 8u * PITCH + slot % 8u] = h == 0u ? w_next[i].a : w_next[i].b;
-            }
-        } else {
-            const uint slot = i * ORR_GROUP + id, to = slot / 2u % TILE_N * PITCH + slot / 2u / TILE_N * 4u + (id & 1u);
-            ws[to] = half_of_block(TYPE0, w_next[i], id & 1u, 0);
-            ws[to + 2u] = half_of_block(TYPE0, w_next[i], id & 1u, 1);
-        }
+        const uint slot = i * ORR_GROUP + id, to = slot / 2u % TILE_N * PITCH + slot / 2u / TILE_N * 4u + (id & 1u);
+        ws[to] = half_of_block(TYPE0, w_next[i], id & 1u, 0);
+        ws[to + 2u] = half_of_block(TYPE0, w_next[i], id & 1u, 1);
     }
     [[unroll]] for (uint i = 0; i < X_EACH; i++) {
         const uint slot = i * ORR_GROUP + id;
@@ -144,7 +115,7 @@ void main() {
     [[dont_unroll]] for (uint block = 0; block < blocks; block += 2u) {
         put();
         barrier();
-        if (block + 2u < blocks) fetch(block + 2u, blocks);
+        fetch(min(block + 2u, (blocks - 1u) / 2u * 2u), blocks);
         multiply(sub_m, sub_n);
         barrier();
     }

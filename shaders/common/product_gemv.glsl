@@ -271,12 +271,7 @@ void fetch(Part p, uint from, uint blocks) {
     uvec2 tile1 = tile0;
     if (GATED != 0u) tile1 = weight_tile(w1, TYPE1, blocks, first_row / 32u);
     [[unroll]] for (uint i = 0; i < STEP; i++) {
-        uint block = from + i * PARTS + part;
-#ifdef FIXED
-        block = min(block, blocks - 1u);  // read, not used: where branches meet, drivers wait for what is on its way
-#else
-        if (block >= blocks) continue;
-#endif
+        const uint block = min(from + i * PARTS + part, blocks - 1u);  // past the end read, not used: where branches meet, drivers wait for what is on its way
         [[unroll]] for (uint s = 0; s < SETS; s++) {
             const uint row = first_row % 32u + (GATED != 0u ? s / 2u : s) * LANES + gl_LocalInvocationID.x % LANES;
             next[i][s] = load_raw(set_type(s), GATED != 0u && (s & 1u) != 0u ? tile1 : tile0, block, row);

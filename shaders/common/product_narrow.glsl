@@ -1,7 +1,8 @@
 // Some rows of x in f16 (product_rows.glsl), X_ROWS to a workgroup, times weights with cooperative matrices of 16 x 16 x 16, sums in f32: decoding for
 // several sequences. A workgroup takes 16 x FRAGMENTS weight rows; its subgroups share k out, 64 columns at a time each, and add up what they have in the
 // end, so the order of sums depends on k and GROUP alone. Weights become f16 in shared memory of the subgroup's own: none waits for another before the end.
-// What a step needs is read a step ahead, and without branches: where branches meet, drivers wait for all that is on its way (on an H200 half of the time).
+// What a step needs is read DEPTH steps ahead, and without branches: where branches meet, drivers wait for all that is on its way (on an H200 half of the
+// time).
 // Gated: a subgroup's even fragments are of the first weight, the odd ones of the second.
 #extension GL_KHR_cooperative_matrix : require
 #extension GL_KHR_memory_scope_semantics : require
@@ -18,10 +19,10 @@ shared uvec4 ws[SUBGROUPS * TILE_N * PITCH];
 shared uvec4 xs[(SUBGROUPS * X_ROWS + 16 - X_ROWS) * PITCH];  // a matrix has 16 rows: the last are the next subgroup's, their products are not used
 
 coopmat<float, gl_ScopeSubgroup, 16, 16, gl_MatrixUseAccumulator> acc[FRAGMENTS];
-Raw w_first[FRAGMENTS], w_second[FRAGMENTS];  // halves of a row's block
+Raw w_first[DEPTH][FRAGMENTS], w_second[DEPTH][FRAGMENTS];  // halves of a row's block
 uvec2 w_from[FRAGMENTS];
 uint w_row[FRAGMENTS];
-uvec4 x_next[X_EACH];
+uvec4 x_next[DEPTH][X_EACH];
 
 // What a lane brings: of two blocks the one that `block_of` tells, of a row of the tile.
 uint row_of(uint i) { return (i * 32u + gl_SubgroupInvocationID) % TILE_N; }
@@ -38,22 +39,22 @@ void find(Part p, uint blocks) {
 }
 
 // Columns 32 block …; of a block past the end the last one's weights, which meet zeros of x.
-void fetch(uint first, uint block, uint blocks) {
+void fetch(uint set, uint first, uint block, uint blocks) {
     const uint pitch = (blocks + 1u) / 2u * 8u, lane = gl_SubgroupInvocationID, at = min(block, (blocks - 1u) / 2u * 2u);
-    [[unroll]] for (uint i = 0; i < FRAGMENTS; i++) load_raw_pair(TYPE0, w_from[i], min(at + block_of(i), blocks - 1u), w_row[i], w_first[i], w_second[i]);
-    [[unroll]] for (uint i = 0; i < X_EACH; i++) x_next[i] = U32x4(uvec2(x)).v[(first + i * 4u + lane / 8u) * pitch + at * 4u + lane % 8u];
+    [[unroll]] for (uint i = 0; i < FRAGMENTS; i++) load_raw_pair(TYPE0, w_from[i], min(at + block_of(i), blocks - 1u), w_row[i], w_first[set][i], w_second[set][i]);
+    [[unroll]] for (uint i = 0; i < X_EACH; i++) x_next[set][i] = U32x4(uvec2(x)).v[(first + i * 4u + lane / 8u) * pitch + at * 4u + lane % 8u];
 }
 
-void put() {
+void put(uint set, bool inside) {
     const uint lane = gl_SubgroupInvocationID;
     [[unroll]] for (uint i = 0; i < FRAGMENTS; i++) {
         const uint to = (gl_SubgroupID * TILE_N + row_of(i)) * PITCH + block_of(i) * 4u;
-        ws[to] = half_of_block(TYPE0, w_first[i], 0, 0);
-        ws[to + 1u] = half_of_block(TYPE0, w_second[i], 1, 0);
-        ws[to + 2u] = half_of_block(TYPE0, w_first[i], 0, 1);
-        ws[to + 3u] = half_of_block(TYPE0, w_second[i], 1, 1);
+        ws[to] = half_of_block(TYPE0, w_first[set][i], 0, 0);
+        ws[to + 1u] = half_of_block(TYPE0, w_second[set][i], 1, 0);
+        ws[to + 2u] = half_of_block(TYPE0, w_first[set][i], 0, 1);
+        ws[to + 3u] = half_of_block(TYPE0, w_second[set][i], 1, 1);
     }
-    [[unroll]] for (uint i = 0; i < X_EACH; i++) xs[(gl_SubgroupID * X_ROWS + i * 4u + lane / 8u) * PITCH + lane % 8u] = x_next[i];
+    [[unroll]] for (uint i = 0; i < X_EACH; i++) xs[(gl_SubgroupID * X_ROWS + i * 4u + lane / 8u) * PITCH + lane % 8u] = inside ? x_next[set][i] : uvec4(0);
 }
 
 void multiply() {
@@ -94,14 +95,17 @@ void main() {
     fill_table();
     [[unroll]] for (uint f = 0; f < FRAGMENTS; f++) acc[f] = coopmat<float, gl_ScopeSubgroup, 16, 16, gl_MatrixUseAccumulator>(0);
     find(p, blocks);
-    fetch(first, gl_SubgroupID * 2u, blocks);
+    const uint begin = gl_SubgroupID * 2u, step = SUBGROUPS * 2u;
+    [[unroll]] for (uint set = 0; set < DEPTH; set++) fetch(set, first, begin + set * step, blocks);
     barrier();  // the table
-    for (uint block = gl_SubgroupID * 2u; block < blocks; block += SUBGROUPS * 2u) {
-        put();
-        subgroupBarrier();
-        fetch(first, block + SUBGROUPS * 2u, blocks);
-        multiply();
-        subgroupBarrier();
+    [[dont_unroll]] for (uint block = begin; block < blocks; block += DEPTH * step) {
+        [[unroll]] for (uint set = 0; set < DEPTH; set++) {
+            put(set, block + set * step < blocks);
+            subgroupBarrier();
+            fetch(set, first, block + (DEPTH + set) * step, blocks);
+            multiply();
+            subgroupBarrier();
+        }
     }
     finish(p, first);
 }

@@ -21,8 +21,6 @@ const uint TILE_F32 = 0u, TILE_F16 = 1u, TILE_BF16 = 2u, TILE_Q4_0 = 3u, TILE_Q4
 const uint TILE_Q2_K = 8u, TILE_Q3_K = 9u, TILE_Q4_K = 10u, TILE_Q5_K = 11u, TILE_Q6_K = 12u, TILE_IQ4_NL = 13u, TILE_IQ4_XS = 14u, TILE_MXFP4 = 15u;
 // Plain memory, not packed: [N, K] at any strides.
 const uint TILE_RAW_F32 = 16u, TILE_RAW_F16 = 17u, TILE_RAW_BF16 = 18u;
-// Rows of f16 in a workspace (product_unpack.glsl).
-const uint TILE_HALVES = 19u;
 
 ORR_TILE_FN uint tile_code_bytes(uint type) {
     return type == TILE_F32 ? 4096u : type == TILE_F16 || type == TILE_BF16 ? 2048u : type == TILE_Q8_0 ? 1024u : type == TILE_Q2_K || type == TILE_Q3_K ? 256u : 512u;

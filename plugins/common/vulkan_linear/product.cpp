@@ -14,21 +14,23 @@ constexpr int64_t kGemvRows = 8;       // of x, in one pass over the weights
 constexpr int64_t kGemvMostRows = 32;  // up to here several passes beat tiles that are mostly empty
 constexpr uint32_t kGemmSide = 64;
 constexpr int64_t kPreparedRows = 3;  // of x, from where on every workgroup would turn more of them into integers than it costs to wait
-constexpr int64_t kUnpackRows = 256, kUnpackFloatRows = 768;           // of x, from where on weights are worth unpacking first
-constexpr int64_t kNarrowRows = 3, kNarrowMostRows = kUnpackRows - 1;  // of x, from and up to which the narrow forms are the fastest
-constexpr uint64_t kUnpackBytes = 320 << 20;                           // that unpacked weights may take
-constexpr double kHalfTile = 0.76;                                     // time of a tile of 64 rows of x beside one of 128, measured on an H200
+constexpr int64_t kMatrixRows = 3;     // of x, from where on cooperative matrices are worth it
 constexpr uint32_t kSoftwareGroups = 64;                               // more only put x into shared memory more often
 constexpr uint32_t kGemvShared = 31 * 1024, kGemvWideShared = 48 * 1024;
 
-enum class Form : uint32_t { gemv, gemm, narrow_16, narrow_32, f16_64, f16_128 };
+enum class Form : uint32_t { gemv, gemm, narrow_16, narrow_32, f16_64, f16_128, f16_192 };
+
+// A tile's time beside that of 128 rows of x by 128 weight rows, as measured on an H200. Several narrow ones run on a core at once.
+constexpr struct {
+    Form form;
+    double time;
+} kTileTimes[] = {{Form::narrow_16, 0.06}, {Form::narrow_32, 0.14}, {Form::f16_64, 0.7}, {Form::f16_128, 1}, {Form::f16_192, 1.3}};
 
 // What prepare decides for run.
 struct Plan {
     Form form;
     bool fixed;     // gemv may take x as integers
     bool prepared;  // x becomes integers in the workspace first
-    bool unpack;    // weights become rows of f16 in the workspace first
 
     // Where a packed weight lies.
     struct Place {
@@ -55,8 +57,10 @@ F16Tile tile_of(Form form, int64_t n) {
             return {narrow, 32};
         case Form::f16_64:
             return {64, 128};
-        default:
+        case Form::f16_128:
             return {128, 128};
+        default:
+            return {128, 192};
     }
 }
 bool is_narrow(Form form) { return form == Form::narrow_16 || form == Form::narrow_32; }
@@ -72,8 +76,10 @@ const orr_vulkan_shader& shader_of(const ProductShaders& s, Form form) {
             return s.narrow_32;
         case Form::f16_64:
             return s.f16_64;
-        default:
+        case Form::f16_128:
             return s.f16_128;
+        default:
+            return s.f16_192;
     }
 }
 const char* variant_of(Form form) {
@@ -88,8 +94,10 @@ const char* variant_of(Form form) {
             return "narrow_32";
         case Form::f16_64:
             return "f16_64";
-        default:
+        case Form::f16_128:
             return "f16_128";
+        default:
+            return "f16_192";
     }
 }
 
@@ -123,7 +131,7 @@ uint32_t tile_bytes(uint32_t rows) { return rows * 144 + 64; }
 // Invocations of a narrow form: many where there are few tiles, few where there are many (measured on an H200), no more than shared memory takes.
 uint32_t narrow_group(const orr_vulkan_device& d, const ProductCall& c, Form form) {
     const F16Tile tile = tile_of(form, rows(*c.x));
-    const uint32_t wish = form == Form::narrow_16 ? 384 : weight_tiles(c, c.gated ? 16 : 32) > std::max(d.cores, 1u) ? 128 : 256;
+    const uint32_t wish = weight_tiles(c, 16) > std::max(d.cores, 1u) ? 128 : form == Form::narrow_16 ? 384 : 256;
     uint32_t group = wish;
     while (group > 32 && tile_bytes(group / 32 * (tile.x_rows + tile.weight_rows) + 16) > d.shared_bytes) group -= 32;
     return group;
@@ -134,16 +142,19 @@ uint32_t shared_bytes(const orr_vulkan_device& d, const ProductCall& c, Form for
     return tile_bytes((tile.x_rows + tile.weight_rows) * (is_narrow(form) ? narrow_group(d, c, form) / 32 : 1) + (is_narrow(form) ? 16 : 0));
 }
 
-// Which tile fills the device's cores with less idle time in the last round.
+// The form whose tiles take the device's cores the least time. Narrow tiles of 16 weight rows hold no pair of fragments to gate, those of 32 serve nobody else.
 Form matrix_form(const orr_vulkan_device& d, const ProductCall& c) {
     const uint64_t n = static_cast<uint64_t>(rows(*c.x)), cores = std::max(d.cores, 1u);
-    if (n <= static_cast<uint64_t>(kNarrowMostRows)) return c.gated || weight_tiles(c, 16) > cores ? Form::narrow_32 : Form::narrow_16;
-    if (n <= 64 || d.shared_bytes < shared_bytes(d, c, Form::f16_128)) return Form::f16_64;
-    const auto rounds = [&](Form form) {
+    Form best = Form::f16_64;
+    double least = 0;
+    for (const auto& [form, time] : kTileTimes) {
+        if (form == (c.gated ? Form::narrow_16 : Form::narrow_32) || d.shared_bytes < shared_bytes(d, c, form)) continue;
         const F16Tile tile = tile_of(form, rows(*c.x));
-        return divide_up(divide_up(n, tile.x_rows) * weight_tiles(c, c.gated ? tile.weight_rows / 2 : tile.weight_rows), cores);
-    };
-    return kHalfTile * static_cast<double>(rounds(Form::f16_64)) < static_cast<double>(rounds(Form::f16_128)) ? Form::f16_64 : Form::f16_128;
+        const uint64_t tiles = divide_up(n, tile.x_rows) * weight_tiles(c, c.gated ? tile.weight_rows / 2 : tile.weight_rows);
+        const double all = time * (is_narrow(form) ? static_cast<double>(tiles) / static_cast<double>(cores) : static_cast<double>(divide_up(tiles, cores)));
+        if (least == 0 || all < least) best = form, least = all;
+    }
+    return best;
 }
 
 // Of x [.., tokens, K].
@@ -154,7 +165,7 @@ Form form_of(const orr_prepare* p, const ProductShaders& s, const ProductCall& c
     for (uint32_t i = 0; i < c.parts; ++i)
         if (!packed(*c.w[i])) return Form::gemm;
     const int64_t n = rows(*c.x);
-    if (n < kNarrowRows || (n <= kGemvRows && sequences(*c.x) == 1)) return Form::gemv;
+    if (n < kMatrixRows || (n <= kGemvRows && sequences(*c.x) == 1)) return Form::gemv;
     const bool one_type = !c.gated || tile_type(*c.w[0]) == tile_type(*c.w[1]);
     const auto takes = [&](Form form) {
         char ignored[256];
@@ -241,21 +252,6 @@ uint64_t x_bytes(const ProductCall& c, Form form, bool prepared) {
     if (prepared) return n * divide_up(static_cast<uint64_t>(c.x->shape[c.x->rank - 1]), 32) * 80;
     return form == Form::gemm && c.normed ? divide_up(n * static_cast<uint64_t>(c.x->shape[c.x->rank - 1]) * 4, 256) * 256 : 0;
 }
-uint64_t unpacked_bytes(const ProductCall& c, uint32_t part) { return static_cast<uint64_t>(weight_rows(c, part)) * row_f16_bytes(c); }
-uint64_t unpacked_bytes(const ProductCall& c) {
-    uint64_t n = 0;
-    for (uint32_t i = 0; i < c.parts; ++i) n += unpacked_bytes(c, i);
-    return n;
-}
-
-bool worth_unpacking(const orr_prepare* p, const ProductShaders& s, const ProductCall& c, Form form) {
-    char ignored[256];
-    if (!in_f16(form) || unpacked_bytes(c) > kUnpackBytes || !can_run(device(p), s.unpack, ignored, sizeof ignored)) return false;
-    bool codes = false;
-    for (uint32_t i = 0; i < c.parts; ++i) codes |= tile_type(*c.w[i]) > static_cast<int32_t>(TILE_BF16);
-    return rows(*c.x) >= (codes ? kUnpackRows : kUnpackFloatRows);
-}
-
 // Weight tiles of a dispatch, `rows_of` rows each.
 uint64_t tiles_of(const ProductCall& c, const ProductParams& p, bool raw, uint32_t rows_of) {
     uint64_t n = divide_up(p.n0, rows_of);
@@ -330,22 +326,6 @@ orr_status dispatch_integers(const orr_run* run, const ProductShaders& s, const 
                     groups(divide_up(p.tokens * divide_up(p.k, 32), 64)));
 }
 
-// Weights into the workspace behind x; where each lies.
-orr_status dispatch_unpack(const orr_run* run, const ProductShaders& s, const ProductCall& c, ProductParams p, uint64_t* at) {
-    uint64_t to = recorder(run).workspace + x_bytes(c, static_cast<const Plan*>(run->data)->form, false);
-    for (uint32_t i = 0; i < c.parts; ++i) {
-        at[i] = p.y0 = to;
-        const Plan::Place& place = static_cast<const Plan*>(run->data)->place(i);
-        p.w0 = address(c.w[i]) + place.offset;
-        p.n0 = static_cast<uint32_t>(weight_rows(c, i));
-        const orr_status status = dispatch(run, s.unpack, {type_in_shader(*c.w[i]), 0, 0, 0, bits(1), 0, 0, 0, place.blocks}, p,
-                                           groups(divide_up(p.n0, 32) * divide_up(pairs_of_blocks(c), 4)));
-        if (status != ORR_OK) return status;
-        to += unpacked_bytes(c, i);
-    }
-    return ORR_OK;
-}
-
 // Gated weights share one length of rows.
 bool unlike_gates(const ProductCall& c, const Plan& plan) {
     return c.gated && packed(*c.w[0]) && packed(*c.w[1]) && plan.place(0).blocks != plan.place(1).blocks;
@@ -372,6 +352,17 @@ orr_status pack_weights(orr_prepare* p, const ProductCall& c, Plan* plan) {
 }
 
 }  // namespace
+
+uint32_t product_self_tests(const orr_prepare* p, int64_t rows) {
+    const bool matrices = (device(p).features & ORR_VULKAN_COOPMAT) != 0 && p->numerics != ORR_NUMERICS_EXACT;
+    return matrices && rows > tile_of(Form::narrow_32, rows).x_rows ? 4 : 1;
+}
+
+// As many as give each of the device's cores one such tile.
+int64_t large_tile_outputs(const orr_prepare* p, uint32_t test, int64_t rows) {
+    const F16Tile tile = tile_of(test == 1 ? Form::f16_64 : test == 2 ? Form::f16_128 : Form::f16_192, rows);
+    return std::max<int64_t>(1, device(p).cores / divide_up(rows, int64_t{tile.x_rows})) * tile.weight_rows;
+}
 
 bool product_supports(const orr_prepare* p, const ProductShaders& s, const ProductCall& c, char* reason, size_t size) {
     if (c.parts > kMostParts) return refuse(reason, size, std::to_string(c.parts) + " weights, the most is " + std::to_string(kMostParts));
@@ -403,11 +394,10 @@ orr_status product_prepare(orr_prepare* p, const ProductShaders& s, const Produc
     plan->fixed = plan->form == Form::gemv && p->numerics != ORR_NUMERICS_EXACT && can_run(device(p), s.gemv_fixed, ignored, sizeof ignored) &&
                   can_run(device(p), s.integers, ignored, sizeof ignored);
     p->variant(p, plan->fixed && is_codes(type_in_shader(*c.w[0])) ? "gemv_fixed" : variant_of(plan->form));
-    plan->unpack = worth_unpacking(p, s, c, plan->form);
     const auto codes = [&](uint32_t i) { return is_codes(type_in_shader(*c.w[i])); };
     plan->prepared = plan->fixed && rows(*c.x) >= kPreparedRows;
     for (uint32_t i = 0; i < c.parts; ++i) plan->prepared = plan->prepared && codes(i);
-    p->workspace(p, x_bytes(c, plan->form, plan->prepared) + (plan->unpack ? unpacked_bytes(c) : 0));
+    p->workspace(p, x_bytes(c, plan->form, plan->prepared));
     return pack_weights(p, c, plan);
 }
 
@@ -415,20 +405,18 @@ orr_status product_run(const orr_run* run, const ProductShaders& s, const Produc
     const Plan& plan = *static_cast<const Plan*>(run->data);
     ProductParams common = common_params(c);
     if (common.tokens == 0) return ORR_OK;
-    uint64_t unpacked[kMostParts];
     if (x_bytes(c, plan.form, plan.prepared)) {
-        orr_status status = plan.prepared ? dispatch_integers(run, s, c, common) : dispatch_rows(run, s, c, common, in_f16(plan.form));
-        if (status == ORR_OK && plan.unpack) status = dispatch_unpack(run, s, c, common, unpacked);
+        const orr_status status = plan.prepared ? dispatch_integers(run, s, c, common) : dispatch_rows(run, s, c, common, in_f16(plan.form));
         if (status != ORR_OK) return status;
         recorder(run).barrier(&recorder(run));
         common.x = recorder(run).workspace;
         common.x_stride = common.k;
     }
-    const auto type_of = [&](uint32_t i) { return plan.unpack ? TILE_HALVES : type_in_shader(*c.w[i]); };
+    const auto type_of = [&](uint32_t i) { return type_in_shader(*c.w[i]); };
     const auto set = [&](ProductParams& p, uint32_t slot, uint32_t i) {
-        set_part(p, slot, c, i, plan.unpack ? unpacked[i] : address(c.w[i]) + plan.place(i).offset);
+        set_part(p, slot, c, i, address(c.w[i]) + plan.place(i).offset);
     };
-    const auto stored = [&](uint32_t i) { return plan.unpack ? 0 : plan.place(i).blocks; };
+    const auto stored = [&](uint32_t i) { return plan.place(i).blocks; };
     if (c.gated) {
         ProductParams p = common;
         set(p, 0, 0);

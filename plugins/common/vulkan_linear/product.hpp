@@ -14,11 +14,11 @@ struct ProductShaders {
     const orr_vulkan_shader& gemm;
     const orr_vulkan_shader& integers;
     const orr_vulkan_shader& rows;
-    const orr_vulkan_shader& unpack;
     const orr_vulkan_shader& narrow_16;  // weight rows in a workgroup's tile
     const orr_vulkan_shader& narrow_32;
-    const orr_vulkan_shader& f16_64;  // rows of x in a workgroup's tile
-    const orr_vulkan_shader& f16_128;
+    const orr_vulkan_shader& f16_64;  // 64 rows of x by 128 weight rows in a workgroup's tile
+    const orr_vulkan_shader& f16_128;  // 128 by 128
+    const orr_vulkan_shader& f16_192;  // 128 by 192
 };
 
 inline constexpr uint32_t kMostParts = 64;
@@ -40,9 +40,11 @@ struct ProductCall {
     float eps = 0, norm_offset = 0;
 };
 
-// For self-tests: a product of so many rows and outputs takes the largest tile of cooperative matrices, and unpacks its weights first.
-inline constexpr int64_t kLargeTileRows = 257, kLargeTileOutputs = 5632;
-inline bool fills_large_tiles(const orr_prepare* p, int64_t rows) { return rows >= kLargeTileRows && (device(p).features & ORR_VULKAN_COOPMAT) != 0; }
+// For self-tests: how many a product of `rows` rows of x has. Each but the first has as many outputs as make it take one of the larger tiles of
+// cooperative matrices, and kLargeTestRows rows at most.
+inline constexpr int64_t kLargeTestRows = 257;
+uint32_t product_self_tests(const orr_prepare* p, int64_t rows);
+int64_t large_tile_outputs(const orr_prepare* p, uint32_t test, int64_t rows);
 
 bool product_supports(const orr_prepare* p, const ProductShaders& shaders, const ProductCall& call, char* reason, size_t size);
 orr_status product_prepare(orr_prepare* p, const ProductShaders& shaders, const ProductCall& call);

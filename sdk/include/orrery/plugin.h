@@ -265,7 +265,7 @@ typedef struct orr_self_test {
     orr_header header;
     uint32_t n_inputs;
     orr_test_input* const* inputs; /* absent: NULL */
-    /* abs(got - want) <= tolerance * rms(want). At first what the numerics allow: 1e-4 exact, 1e-2 default, 3e-2 fast. */
+    /* abs(got - want) <= tolerance * max(rms of all, abs(want)). At first what the numerics allow: 1e-4 exact, 1e-2 default, 3e-2 fast. */
     double tolerance;
 } orr_self_test;
 

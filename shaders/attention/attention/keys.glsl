@@ -15,7 +15,7 @@ layout(constant_id = 8) const int BACK = -1;    // how far from its own position
 layout(constant_id = 9) const int AHEAD = -1;
 layout(constant_id = 10) const uint CHUNK = 64;  // keys of one workgroup of split
 layout(constant_id = 11) const uint BIAS_BATCHES = 1;
-layout(constant_id = 12) const uint MASK_TYPE = 1;
+layout(constant_id = 12) const uint MASK_TYPE = 1;  // 0: no mask
 layout(constant_id = 13) const uint ROWS = 8;    // query rows of one workgroup of split
 layout(constant_id = 14) const uint B = 1;
 layout(constant_id = 15) const uint Hkv = 1;

@@ -7,7 +7,6 @@
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_KHR_cooperative_matrix : require
 #extension GL_KHR_shader_subgroup_basic : require
-#extension GL_KHR_shader_subgroup_ballot : require
 #extension GL_KHR_shader_subgroup_shuffle : require
 layout(local_size_x = 128) in;
 #include "attention/attention/keys.glsl"
@@ -17,6 +16,8 @@ const uint LONGER = D > Dv ? D : Dv;
 // Distances of rows, in f16vec4 or floats: 16 bytes more than they hold, so that rows begin in different banks.
 const uint PITCH = LONGER / 4 + 2, SCORE_PITCH = BLOCK + 4, WEIGHT_PITCH = BLOCK / 4 + 2;
 
+const uint QUERY_EACH = TILE * D / 4 / 128;  // of an invocation, in quads
+
 shared f16vec4 tile[TILE * PITCH];                  // queries; then BLOCK keys, BLOCK values
 shared float scores[4 * 16 * SCORE_PITCH];          // of a subgroup: [row][key]
 shared f16vec4 weights[4 * 16 * WEIGHT_PITCH];      // [row][key]
@@ -24,23 +25,49 @@ shared float factors[4 * 256];                      // [row][16 times the same]
 
 #define MATRIX(type, use) coopmat<type, gl_ScopeSubgroup, 16, 16, use>
 
-f16vec4 narrowed(vec4 x) { return f16vec4(clamp(x, -65504.0, 65504.0)); }
+uvec2 narrowed(vec4 x) {
+    x = clamp(x, -65504.0, 65504.0);
+    return uvec2(packFloat2x16(f16vec2(x.xy)), packFloat2x16(f16vec2(x.zw)));
+}
 f16vec4 halves(uvec2 w) { return f16vec4(unpackFloat2x16(w.x), unpackFloat2x16(w.y)); }
 
-// Eight elements of a cached row to shared memory.
-void stage(uvec2 row, uint d, uint type, uint to) {
-    if (row == uvec2(0)) {
-        tile[to] = f16vec4(0);
-        tile[to + 1] = f16vec4(0);
-    } else if (type == ORR_F16) {
-        const uvec4 w = U32x4(row).v[d / 8];
-        tile[to] = halves(w.xy);
-        tile[to + 1] = halves(w.zw);
-    } else {
-        vec4 low, high;
-        cache_load8(row, d, type, low, high);
-        tile[to] = narrowed(low);
-        tile[to + 1] = narrowed(high);
+// Eight elements of a cached row.
+uvec4 read8(uvec2 row, uint d, uint type) {
+    if (type == ORR_F16) return U32x4(row).v[d / 8];
+    vec4 low, high;
+    cache_load8(row, d, type, low, high);
+    return uvec4(narrowed(low), narrowed(high));
+}
+
+// What an invocation brings of the next keys and values: on its way while the last ones are worked on, which no branch may interrupt (where branches
+// meet, drivers wait for all that is on its way). Keys that are not there are read from the nearest that is.
+const uint K_PIECES = BLOCK * D / 8, V_PIECES = BLOCK * Dv / 8;
+const uint K_EACH = (K_PIECES + 127) / 128, V_EACH = (V_PIECES + 127) / 128;
+uvec4 k_next[K_EACH], v_next[V_EACH];
+
+void fetch(Keys keys, uint b, uint h, int block, uint i) {
+    [[unroll]] for (uint e = 0; e < K_EACH; e++) {
+        const uint n = min(e * 128 + i, K_PIECES - 1);
+        k_next[e] = read8(key_row_of(keys, b, h, uint(clamp(block + int(n / (D / 8)), keys.first, keys.end - 1))), n % (D / 8) * 8, K_TYPE);
+    }
+    [[unroll]] for (uint e = 0; e < V_EACH; e++) {
+        const uint n = min(e * 128 + i, V_PIECES - 1);
+        v_next[e] = read8(value_row_of(keys, b, h, uint(clamp(block + int(n / (Dv / 8)), keys.first, keys.end - 1))), n % (Dv / 8) * 8, V_TYPE);
+    }
+}
+
+void put(uint i) {
+    [[unroll]] for (uint e = 0; e < K_EACH; e++) {
+        const uint n = e * 128 + i, to = n / (D / 8) * PITCH + n % (D / 8) * 2;
+        if (n >= K_PIECES) continue;
+        tile[to] = halves(k_next[e].xy);
+        tile[to + 1] = halves(k_next[e].zw);
+    }
+    [[unroll]] for (uint e = 0; e < V_EACH; e++) {
+        const uint n = e * 128 + i, to = (BLOCK + n / (Dv / 8)) * PITCH + n % (Dv / 8) * 2;
+        if (n >= V_PIECES) continue;
+        tile[to] = halves(v_next[e].xy);
+        tile[to + 1] = halves(v_next[e].zw);
     }
 }
 
@@ -66,9 +93,11 @@ void main() {
     const uint last = min(from + TILE, rows) - 1;
     const ivec2 range = seen(keys, from / G, last / G);
 
-    for (uint n = i; n < TILE * D / 4; n += 128) {
-        const uint r = from + n / (D / 4), d = n % (D / 4) * 4, at = b * q_batch + r / G * q_token + (h * G + r % G) * q_head + d;
-        tile[n / (D / 4) * PITCH + d / 4] = r < rows ? narrowed(vec4(q.v[at], q.v[at + 1], q.v[at + 2], q.v[at + 3])) : f16vec4(0);
+    const bool some = range.x < range.y;
+    const int start = range.x / int(BLOCK) * int(BLOCK);
+    [[unroll]] for (uint e = 0; e < QUERY_EACH; e++) {
+        const uint n = e * 128 + i, r = min(from + n / (D / 4), rows - 1), at = b * q_batch + r / G * q_token + (h * G + r % G) * q_head + n % (D / 4) * 4;
+        tile[n / (D / 4) * PITCH + n % (D / 4)] = halves(narrowed(vec4(q.v[at], q.v[at + 1], q.v[at + 2], q.v[at + 3])));
     }
     barrier();
     MATRIX(float16_t, gl_MatrixUseA) queries[D / 16];
@@ -80,19 +109,12 @@ void main() {
     const uint row = lane / 2, half_ = lane % 2 * 16, r = from + sub * 16 + row;
     float top = HIDDEN, total = 0;
 
-    for (int block = range.x / int(BLOCK) * int(BLOCK); block < range.y; block += int(BLOCK)) {
+    if (some) fetch(keys, b, h, start, i);
+    [[dont_unroll]] for (int block = start; block < range.y; block += int(BLOCK)) {
         barrier();
-        for (uint n = i; n < BLOCK * D / 8; n += 128) {
-            const uint s = n / (D / 8), d = n % (D / 8) * 8, token = uint(block) + s;
-            const bool there = int(token) >= keys.first && int(token) < keys.end;
-            stage(there ? key_row(keys, b, h, token) : uvec2(0), d, K_TYPE, s * PITCH + d / 4);
-        }
-        for (uint n = i; n < BLOCK * Dv / 8; n += 128) {
-            const uint s = n / (Dv / 8), d = n % (Dv / 8) * 8, token = uint(block) + s;
-            const bool there = int(token) >= keys.first && int(token) < keys.end;
-            stage(there ? value_row(keys, b, h, token) : uvec2(0), d, V_TYPE, (BLOCK + s) * PITCH + d / 4);
-        }
+        put(i);
         barrier();
+        fetch(keys, b, h, block + int(BLOCK), i);
 
         [[unroll]] for (uint s = 0; s < BLOCK; s += 16) {
             MATRIX(float, gl_MatrixUseAccumulator) product = MATRIX(float, gl_MatrixUseAccumulator)(0.0);
@@ -108,7 +130,7 @@ void main() {
         float x[16];
         float most = HIDDEN;
         [[unroll]] for (uint s = 0; s < 16; s++) {
-            x[s] = r < rows ? score(keys, b, h, r, uint(block) + half_ + s, scores[(sub * 16 + row) * SCORE_PITCH + half_ + s]) : HIDDEN;
+            x[s] = score(keys, b, h, r, uint(block) + half_ + s, scores[(sub * 16 + row) * SCORE_PITCH + half_ + s]);
             most = larger(most, x[s]);
         }
         most = larger(most, subgroupShuffleXor(most, 1));
@@ -121,10 +143,8 @@ void main() {
         total = total * fade + (sum + subgroupShuffleXor(sum, 1));
         top = now;
         [[unroll]] for (uint s = 0; s < 4; s++) weights[(sub * 16 + row) * WEIGHT_PITCH + half_ / 4 + s] = f16vec4(x[s * 4], x[s * 4 + 1], x[s * 4 + 2], x[s * 4 + 3]);
-        if (subgroupBallot(fade != 1.0) != uvec4(0)) {
-            const MATRIX(float, gl_MatrixUseAccumulator) f = spread(fade);
-            [[unroll]] for (uint n = 0; n < Dv / 16; n++) acc[n] = acc[n] * f;
-        }
+        const MATRIX(float, gl_MatrixUseAccumulator) f = spread(fade);
+        [[unroll]] for (uint n = 0; n < Dv / 16; n++) acc[n] = acc[n] * f;
         subgroupBarrier();
         [[unroll]] for (uint s = 0; s < BLOCK; s += 16) {
             MATRIX(float16_t, gl_MatrixUseA) p;

@@ -162,7 +162,7 @@ orr_status run(const orr_run* run) {
                                                        reach(given.ahead),
                                                        s.chunk,
                                                        bias ? static_cast<uint32_t>(bias->shape[0]) : 1,
-                                                       mask ? mask->type : ORR_TYPE_F32,
+                                                       mask ? mask->type : 0u,
                                                        s.split_rows,
                                                        s.batch,
                                                        s.kv_heads,

@@ -59,7 +59,7 @@ orr_status run(const orr_run* run) {
                                                        reach(given.back),
                                                        reach(given.ahead),
                                                        bias ? n(bias->shape[0]) : 1,
-                                                       mask ? mask->type : ORR_TYPE_F32,
+                                                       mask ? mask->type : 0u,
                                                        n(q.shape[0]),
                                                        n(q.shape[2])};
     return vk::dispatch(run, shaders::attention_probabilities, constants, p, vk::groups(static_cast<uint64_t>(q.shape[0]) * p.T * n(q.shape[2])));

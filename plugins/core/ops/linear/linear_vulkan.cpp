@@ -8,7 +8,7 @@
 namespace orrery::core {
 namespace {
 
-constexpr vk::ProductShaders kShaders = {shaders::linear_gemv, shaders::linear_gemv_fixed, shaders::linear_gemm, shaders::linear_integers, shaders::linear_rows, shaders::linear_unpack, shaders::linear_narrow_16, shaders::linear_narrow_32, shaders::linear_f16_64, shaders::linear_f16_128};
+constexpr vk::ProductShaders kShaders = {shaders::linear_gemv, shaders::linear_gemv_fixed, shaders::linear_gemm, shaders::linear_integers, shaders::linear_rows, shaders::linear_narrow_16, shaders::linear_narrow_32, shaders::linear_f16_64, shaders::linear_f16_128, shaders::linear_f16_192};
 
 template <class Call>
 vk::ProductCall product_of(const Call* c) {

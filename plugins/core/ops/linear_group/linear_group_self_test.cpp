@@ -9,11 +9,12 @@ constexpr int64_t kRows = 150, kColumns = 512, kOutputs = 160;  // more rows tha
 
 bool linear_group_self_test(const orr_prepare* node, uint32_t i, orr_self_test* test) {
     const orr_tensor& x = *node->inputs[0];
-    if (i > (vk::fills_large_tiles(node, row_count(x)) ? 1 : 0)) return false;
-    const bool large = i == 1, gated = group_glu(node->attrs) != flt::Activation::none;
+    if (i >= vk::product_self_tests(node, row_count(x))) return false;
+    const bool large = i > 0, gated = group_glu(node->attrs) != flt::Activation::none;
     const int64_t columns = small_extent(x.shape[x.rank - 1], large ? 256 : kColumns, 256);
-    const int64_t most = large ? vk::kLargeTileOutputs / (gated ? 2 : group_parts(node->n_inputs)) : kOutputs;
-    keep_rows(&x, test->inputs[0], std::min(row_count(x), large ? vk::kLargeTileRows : kRows));
+    const int64_t rows = std::min(row_count(x), large ? vk::kLargeTestRows : kRows);
+    const int64_t most = large ? vk::large_tile_outputs(node, i, rows) / (gated ? 2 : group_parts(node->n_inputs)) : kOutputs;
+    keep_rows(&x, test->inputs[0], rows);
     test->inputs[0]->shape[x.rank - 1] = columns;
     if (GroupNorm(node).weight) test->inputs[kGroupNorm]->shape[0] = columns;
     for (uint32_t part = 0; part < group_parts(node->n_inputs); ++part) {

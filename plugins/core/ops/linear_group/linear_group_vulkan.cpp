@@ -9,7 +9,7 @@
 namespace orrery::core {
 namespace {
 
-constexpr vk::ProductShaders kShaders = {shaders::linear_group_gemv, shaders::linear_group_gemv_fixed, shaders::linear_group_gemm, shaders::linear_group_integers, shaders::linear_group_rows, shaders::linear_group_unpack, shaders::linear_group_narrow_16, shaders::linear_group_narrow_32, shaders::linear_group_f16_64, shaders::linear_group_f16_128};
+constexpr vk::ProductShaders kShaders = {shaders::linear_group_gemv, shaders::linear_group_gemv_fixed, shaders::linear_group_gemm, shaders::linear_group_integers, shaders::linear_group_rows, shaders::linear_group_narrow_16, shaders::linear_group_narrow_32, shaders::linear_group_f16_64, shaders::linear_group_f16_128, shaders::linear_group_f16_192};
 
 template <class Call>
 vk::ProductCall product_of(const Call* c) {
