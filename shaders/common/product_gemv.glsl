@@ -16,6 +16,7 @@ layout(constant_id = 11) const uint SPAN = 2048; // columns of x at a time, a mu
 layout(constant_id = 12) const uint GROUP = 256;
 layout(constant_id = 13) const uint EACH = 1;     // 1, 2, 4; gated 1, 2
 layout(constant_id = 14) const uint PREPARED = 0;
+layout(constant_id = 15) const uint WHOLE = 0;    // SPAN holds all of k in whole steps: no branch interrupts what is on its way
 layout(local_size_x_id = 12) in;
 #ifdef FIXED
 #define FIXED_GROUP GROUP
@@ -293,18 +294,22 @@ void main() {
     bool staged = false;
     while (more) {
         if (!staged) fetch(p, 0, blocks);
+        if (WHOLE != 0u && !staged) {
+            stage(0, first);
+            staged = true;
+        }
         [[unroll]] for (uint t = 0; t < 8u; t++) acc[0][t] = acc[1][t] = acc[2][t] = acc[3][t] = squares[t] = 0;
-        for (uint from = 0; from < blocks; from += STEP * PARTS) {
+        [[dont_unroll]] for (uint from = 0; from < blocks; from += STEP * PARTS) {
             Raw now[2][4] = next;
             fetch(p, from + STEP * PARTS, blocks);
-            if (from % width == 0u && (!staged || blocks > width)) {
+            if (WHOLE == 0u && from % width == 0u && (!staged || blocks > width)) {
                 if (staged) barrier();
                 stage(from * 32u, first);
                 staged = true;
             }
             [[unroll]] for (uint i = 0; i < STEP; i++) {
                 const uint block = from + i * PARTS + part;
-                if (block >= blocks) continue;
+                if (WHOLE == 0u && block >= blocks) continue;  // in a whole row there are zeros of x
                 multiply(now[i], block % width);
                 if (NORM != 0u)
                     [[unroll]] for (uint t = 0; t < ROWS; t++) squares[t] += square_of(t, block % width);

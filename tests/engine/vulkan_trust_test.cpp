@@ -17,7 +17,7 @@ namespace {
 
 constexpr int32_t kVocabulary = 41;
 // How many specialisation constants only these pipelines have: shaders/common/product_gemv.glsl, shaders/attention/attention/keys.glsl.
-constexpr size_t kGemv = 15, kAttention = 17;
+constexpr size_t kGemv = 16, kAttention = 17;
 
 // ---------------------------------------------------------------- the loader
 

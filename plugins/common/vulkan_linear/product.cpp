@@ -265,22 +265,26 @@ uint32_t norm_type(const ProductCall& c) { return !c.normed ? 0u : c.norm ? c.no
 // How a gemv shares out its weights. group / lanes decides the order of sums, so it depends on the weights and the device alone.
 struct Gemv {
     uint32_t lanes, group, rows, each, span, groups;
+    bool whole;
 
     Gemv(const orr_vulkan_device& d, const ProductCall& c, const ProductParams& p, bool fixed) {
         const uint64_t tiles = tiles_of(c, p, false, 32), cores = std::max(d.cores, 1u);
         const bool wide = fixed && !d.software && d.group_invocations >= 512 && d.shared_bytes >= kGemvWideShared && tiles <= 6 * cores;
         group = wide ? 512 : 256;
-        lanes = !d.software && (2 * tiles <= cores || (fixed && tiles <= cores && p.k >= 8192)) ? 16 : 32;
+        lanes = !d.software && 2 * tiles <= cores ? 16 : 32;
         rows = 1;
         while (rows < p.tokens && rows < kGemvRows) rows *= 2;
         each = d.software || rows < 4 ? 1 : c.gated ? 2 : 4;  // what unrolls so much takes a processor's compiler seconds
-        const uint32_t parts = group / lanes, slots = fixed && d.shared_bytes >= 40 * 1024 ? 8192 : 4096,
-                       least = 32 * (c.gated || rows > 2 ? 1 : 2) * parts;
+        const uint32_t parts = group / lanes, least = 32 * (c.gated || rows > 2 ? 1 : 2) * parts;
+        // A column as an integer takes 2.5 bytes; beside them lie sums of each invocation.
+        const uint32_t sums = (c.gated ? 2 : 1) + (c.normed ? 1 : 0),
+                       slots = !fixed || d.shared_bytes < 40 * 1024 ? 4096 : wide && rows == 1 ? (d.shared_bytes - 1024 - group * 4 * (sums + 3)) / 5 * 2 : 8192;
         span = std::min<uint32_t>(static_cast<uint32_t>(divide_up(p.k, least)), std::max(1u, slots / rows / least)) * least;
         // Fewer pipelines for that compiler: sizes share them, self-tests too.
         if (d.software) span = std::min(std::bit_ceil(std::max(span, 1024u)), std::bit_floor(slots / rows));
         const uint64_t all = tiles_of(c, p, false, lanes);
         groups = static_cast<uint32_t>(std::min<uint64_t>(all, d.software ? kSoftwareGroups : cores * (wide ? 2 : 4)));
+        whole = span >= p.k && span % least == 0;
         group /= each;
         lanes /= each;
     }
@@ -310,7 +314,7 @@ orr_status dispatch_product(const orr_run* run, const ProductShaders& s, const P
     const Groups groups{static_cast<uint32_t>(divide_up(p.tokens, g.rows)), g.groups, 1};
     return dispatch(run, fixed ? s.gemv_fixed : s.gemv,
                     {type0, type1, act, gated, scale, norm_type(c), bits(c.eps), bits(c.norm_offset), stored, g.lanes, g.rows, g.span, g.group,
-                     g.each, plan.prepared},
+                     g.each, plan.prepared, g.whole},
                     p, groups);
 }
 
