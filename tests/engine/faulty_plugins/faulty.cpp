@@ -71,7 +71,8 @@ orr_status run(const orr_run* run) {
     return ORR_OK;
 }
 
-const orr_port kX = {ORR_HEADER(orr_port), "x", 0, "f32", "any shape"}, kY = {ORR_HEADER(orr_port), "y", 0, "f32", "as x"};
+const orr_port kX = {ORR_HEADER(orr_port), "x", 0, "f32", "any shape", nullptr, fault("input_axis") ? ORR_AXIS(0) : 0};
+const orr_port kY = {ORR_HEADER(orr_port), "y", 0, "f32", "as x", nullptr, fault("output_axis") ? ORR_AXIS(8) : fault("output_axis_last") ? ORR_AXIS(-9) : fault("infer_axis") ? ORR_AXIS(2) : 0};
 const orr_port* const kIns[] = {&kX};
 const orr_port* const kOuts[] = {&kY};
 const orr_kernel kKernel = {{fault("kernel_small") ? 24u : static_cast<uint32_t>(sizeof(orr_kernel)), ORR_ABI_MAJOR, ORR_ABI_MINOR},
