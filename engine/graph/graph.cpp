@@ -66,6 +66,8 @@ void infer_node(const orr_host* host, const orr_operator& op, const NodeAttrs& a
     for (size_t n = 0; n < outs.size(); n++) {
         if (outs[n]->type == 0) throw Error(ORR_INTERNAL, where + ": " + op.id + "'s shape function left an output without a type");
         const orr_port& port = output_port(op, n);
+        if (outs[n]->rank < 0 || outs[n]->rank > ORR_MAX_RANK)
+            throw Error(ORR_INTERNAL, where + ": " + op.id + "'s shape function gives " + port.name + " rank " + std::to_string(outs[n]->rank) + ", the most is " + std::to_string(ORR_MAX_RANK));
         if (const auto told = told_token_axis(port); told && token_axis(port, outs[n]->rank) < 0)
             throw Error(ORR_INVALID_ARGUMENT, where + ": " + op.id + ": " + port.name + " has rank " + std::to_string(outs[n]->rank) + ", its port tells axis " + std::to_string(*told) + " as that of tokens");
     }

@@ -85,6 +85,7 @@ INSTANTIATE_TEST_SUITE_P(Cases, Unopenable,
                                          Case{"build_silent", ORR_UNSUPPORTED, {"(memory)", "ORR_UNSUPPORTED", "no reason"}},
                                          Case{"infer_throws", ORR_INTERNAL, {"faulty.forward", "test.twice/1", "thrown by infer"}},
                                          Case{"infer_silent", ORR_UNSUPPORTED, {"faulty.forward", "test.twice/1", "ORR_UNSUPPORTED", "no reason"}},
+                                         Case{"infer_rank", ORR_INTERNAL, {"faulty.forward", "test.twice/1", "y rank 9", "the most is 8"}},
                                          Case{"infer_axis", ORR_INVALID_ARGUMENT, {"faulty.forward", "test.twice/1", "y has rank 2", "axis 2 as that of tokens"}}),
                          [](const auto& info) { return std::string(info.param.fault); });
 
