@@ -1,6 +1,7 @@
 #include "engine/graph/graph.hpp"
 
 #include "engine/registry/error_text.hpp"
+#include "engine/registry/token_axis.hpp"
 
 namespace orrery {
 
@@ -31,6 +32,8 @@ orr_value_info value_info(const ValueDef& v, const TypeInfo& type) {
 
 const orr_port& input_port(const orr_operator& op, size_t i) { return *op.inputs[i < op.n_inputs ? i : op.n_inputs - 1]; }
 
+const orr_port& output_port(const orr_operator& op, size_t i) { return *op.outputs[i < op.n_outputs ? i : op.n_outputs - 1]; }
+
 bool port_takes(const orr_port& port, std::string_view type) {
     const std::string types = std::string(" ") + port.types + " ";
     return types == " * " || types.find(" " + std::string(type) + " ") != std::string::npos;
@@ -60,8 +63,14 @@ void infer_node(const orr_host* host, const orr_operator& op, const NodeAttrs& a
     while (padded.size() < op.n_inputs) padded.push_back(nullptr);
     orr_infer i{ORR_HEADER(orr_infer), host, dims, attrs.table(), static_cast<uint32_t>(padded.size()), static_cast<uint32_t>(outs.size()), padded.data(), outs.data()};
     call_plugin([&] { return op.infer(&i); }, [&] { return where + ": " + op.id; });
-    for (const auto* o : outs)
-        if (o->type == 0) throw Error(ORR_INTERNAL, where + ": " + op.id + "'s shape function left an output without a type");
+    for (size_t n = 0; n < outs.size(); n++) {
+        if (outs[n]->type == 0) throw Error(ORR_INTERNAL, where + ": " + op.id + "'s shape function left an output without a type");
+        const orr_port& port = output_port(op, n);
+        if (outs[n]->rank < 0 || outs[n]->rank > ORR_MAX_RANK)
+            throw Error(ORR_INTERNAL, where + ": " + op.id + "'s shape function gives " + port.name + " rank " + std::to_string(outs[n]->rank) + ", the most is " + std::to_string(ORR_MAX_RANK));
+        if (const auto told = told_token_axis(port); told && token_axis(port, outs[n]->rank) < 0)
+            throw Error(ORR_INVALID_ARGUMENT, where + ": " + op.id + ": " + port.name + " has rank " + std::to_string(outs[n]->rank) + ", its port tells axis " + std::to_string(*told) + " as that of tokens");
+    }
 }
 
 }  // namespace orrery

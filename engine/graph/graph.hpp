@@ -96,6 +96,7 @@ void infer_node(const orr_host* host, const orr_operator& op, const NodeAttrs& a
 void check_arity(const orr_operator& op, const std::vector<bool>& present, size_t n_outs, const std::string& where);
 // The port of input i (the last one for variadic tails).
 const orr_port& input_port(const orr_operator& op, size_t i);
+const orr_port& output_port(const orr_operator& op, size_t i);
 bool port_takes(const orr_port& port, std::string_view type);
 
 // The text form: one line a thing, read back by parse_graph to an equal graph.

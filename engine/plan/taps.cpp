@@ -7,6 +7,7 @@
 
 #include "engine/graph/builder.hpp"
 #include "engine/registry/error_text.hpp"
+#include "engine/registry/token_axis.hpp"
 #include "engine/run/options.hpp"
 
 namespace orrery {
@@ -281,25 +282,11 @@ class Weaver {
         return fits(dims[1]) && !doubtful ? 1 : -1;
     }
 
-    // The axis T of an output whose port tells its shape so.
+    // The axis that the port of the operator's output tells.
     static int32_t told_axis(const Program& program, orr_value v) {
-        for (const NodeDef& n : program.nodes) {
-            const auto at = std::find(n.outs.begin(), n.outs.end(), v);
-            if (at == n.outs.end() || !n.op || n.op->n_outputs == 0) continue;
-            const orr_port& port = *n.op->outputs[std::min<size_t>(static_cast<size_t>(at - n.outs.begin()), n.op->n_outputs - 1)];
-            std::string_view doc = port.doc ? port.doc : "";
-            const size_t end = doc.find(']');
-            if (doc.empty() || doc[0] != '[' || end == std::string_view::npos) return -1;
-            doc = doc.substr(1, end - 1);
-            int32_t axis = -1, rank = 0;
-            for (;; rank++) {
-                const size_t comma = doc.find(", ");
-                if (doc.substr(0, comma) == "T") axis = rank;
-                if (comma == std::string_view::npos) break;
-                doc.remove_prefix(comma + 2);
-            }
-            return rank + 1 == static_cast<int32_t>(program.values[v].dims.size()) ? axis : -1;
-        }
+        for (const NodeDef& n : program.nodes)
+            if (const auto at = std::find(n.outs.begin(), n.outs.end(), v); n.op && at != n.outs.end())
+                return token_axis(output_port(*n.op, static_cast<size_t>(at - n.outs.begin())), static_cast<int32_t>(program.values[v].dims.size()));
         return -1;
     }
 

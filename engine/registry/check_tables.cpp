@@ -4,6 +4,7 @@
 
 #include "engine/registry/attr_range.hpp"
 #include "engine/registry/json_text.hpp"
+#include "engine/registry/token_axis.hpp"
 #include "orrery/plugin.hpp"
 #include "orrery/ext/expression.h"
 #include "orrery/ext/adapters.h"
@@ -50,6 +51,11 @@ void check_ports(const std::string& what, const char* kind, uint32_t count, cons
         need(who, ports[i]->name, "name");
         need(who, ports[i]->types, "types");
         need(who, ports[i]->doc, "doc");
+        const auto axis = told_token_axis(*ports[i]);
+        if (!axis) continue;
+        const std::string told = who + " (" + ports[i]->name + "): its token_axis tells axis " + std::to_string(*axis);
+        if (std::string(kind) == "input") throw Error(ORR_CORRUPT, told + ", of an input none is told");
+        if (*axis < -ORR_MAX_RANK || *axis >= ORR_MAX_RANK) throw Error(ORR_CORRUPT, told + ", which is outside [" + std::to_string(-ORR_MAX_RANK) + ", " + std::to_string(ORR_MAX_RANK - 1) + "]");
     }
 }
 

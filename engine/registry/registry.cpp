@@ -8,6 +8,7 @@
 #include "engine/platform/files.hpp"
 #include "engine/registry/attr_range.hpp"
 #include "engine/registry/error_text.hpp"
+#include "engine/registry/token_axis.hpp"
 
 namespace orrery {
 namespace {
@@ -341,7 +342,10 @@ nlohmann::ordered_json Registry::describe(const std::string& what) {
                 attrs.push_back({{"name", op.attrs[i]->name}, {"default", op.attrs[i]->default_json ? op.attrs[i]->default_json : ""}, {"range", AttrRange(*op.attrs[i]).text}, {"doc", op.attrs[i]->doc}});
             for (uint32_t i = 0; i < op.n_inputs; i++)
                 inputs.push_back({{"name", op.inputs[i]->name}, {"types", op.inputs[i]->types}, {"optional", (op.inputs[i]->flags & ORR_PORT_OPTIONAL) != 0}, {"doc", op.inputs[i]->doc}});
-            for (uint32_t i = 0; i < op.n_outputs; i++) outputs.push_back({{"name", op.outputs[i]->name}, {"doc", op.outputs[i]->doc}});
+            for (uint32_t i = 0; i < op.n_outputs; i++) {
+                outputs.push_back({{"name", op.outputs[i]->name}, {"doc", op.outputs[i]->doc}});
+                if (const auto axis = told_token_axis(*op.outputs[i])) outputs.back()["token_axis"] = *axis;
+            }
             for (uint32_t i = 0; i < op.n_kernels; i++) kernels.push_back({{"name", op.kernels[i]->name}, {"device", op.kernels[i]->device}});
             out.push_back({{"id", id}, {"plugin", file->id()}, {"summary", op.summary}, {"inputs", inputs}, {"outputs", outputs}, {"attributes", attrs}, {"kernels", kernels}});
         }

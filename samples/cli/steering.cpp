@@ -3,6 +3,7 @@
 #include <charconv>
 #include <deque>
 #include <filesystem>
+#include <map>
 #include <regex>
 
 #include "safetensors_io.hpp"
@@ -180,20 +181,22 @@ void add_steering(CLI::App& app, Steering& s) {
            "PATTERN=KIND[:ARGUMENT][@FIRST:END], repeatable: read, last, mean, norm, entropy, top_k:N, zero, scale:X, set:FILE, add:FILE[*X]; "
            "values read are outputs; FIRST:END are tokens")
         ->allow_extra_args(false);
-    app.add_option("--control", s.controls, "NAME=VALUE, repeatable: a control of the model (`orrery inspect MODEL controls`)")
+    app.add_option("--control", s.controls, "NAME=VALUE, repeatable, each name once: a control of the model (`orrery inspect MODEL controls`)")
         ->allow_extra_args(false);
     app.add_option("--lora", s.adapters, "FOLDER[:SCALE], repeatable: an adapter as PEFT writes it, added to the model's weights")
         ->allow_extra_args(false);
 }
 
 void steer(host::Session& session, const host::Model& model, const Steering& s, const char* entry) {
+    std::map<std::string, std::string> values;
     for (const std::string& given : s.controls) {
         const size_t equal = given.find('=');
         if (equal == std::string::npos || equal == 0) throw UsageError("--control " + given + ": wanted NAME=VALUE");
-        const std::string value = given.substr(equal + 1);
+        const std::string name = given.substr(0, equal), value = given.substr(equal + 1);
+        if (const auto [before, first] = values.emplace(name, value); !first) throw UsageError("--control " + name + " is given twice, as \"" + before->second + "\" and as \"" + value + "\"");
         // What is no JSON is a string.
         const json parsed = json::parse(value, nullptr, false);
-        session.set_control(given.substr(0, equal), parsed.is_discarded() ? json(value).dump() : value);
+        session.set_control(name, parsed.is_discarded() ? json(value).dump() : value);
     }
     add_adapters(session, model, s.adapters);
     if (s.taps.empty()) return;

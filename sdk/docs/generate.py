@@ -168,7 +168,8 @@ def operator_page(op, folder, root):
     out = [f"# {op['id']}", "", escape(op["summary"]), "", f"Plugin `{op['plugin']}`, folder `{folder.relative_to(root)}`.", ""]
     out += ["## Definition", "", readme_of(folder), "", "## Descriptor", ""]
     ports = [("input", p["name"] + (" (optional)" if p.get("optional") else ""), p.get("types", ""), p["doc"]) for p in op["inputs"]]
-    ports += [("output", p["name"], p.get("types", ""), p["doc"]) for p in op["outputs"]]
+    tokens = lambda p: f"; tokens lie along axis {p['token_axis']}" if "token_axis" in p else ""
+    ports += [("output", p["name"], p.get("types", ""), p["doc"] + tokens(p)) for p in op["outputs"]]
     out += table(("port", "name", "types", "shape and meaning"), ports)
     out += table(("attribute", "default", "range", "meaning"), [(a["name"], a["default"] or "required", a["range"], a["doc"]) for a in op["attributes"]])
     out += table(("kernel, best first", "device"), [(k["name"], k["device"]) for k in op["kernels"]])

@@ -177,6 +177,7 @@ int main(void) {
     AT(orr_port, types);
     AT(orr_port, doc);
     AT(orr_port, layouts);
+    AT(orr_port, token_axis);
     SIZE(orr_infer);
     AT(orr_infer, header);
     AT(orr_infer, host);

@@ -204,6 +204,14 @@ class Eval(Case):
         self.assertNotEqual(self.eval(self.llama, [3, 2, 1], *control, "--tap", f"layers.0#2.output=set:{path}")["logits"], other)
         self.bad(1, "eval", self.llama, "--inputs", self.path("in.safetensors"), "--outputs", self.path("o.safetensors"), *control, "--tap", f"layers.9.output=set:{path}", named="layers.9.output")
 
+    def test_a_control_is_given_once(self):
+        tiny.write_safetensors(self.path("in.safetensors"), tiny.ids_tensor([1, 2, 3]))
+        to = ("eval", self.llama, "--inputs", self.path("in.safetensors"), "--outputs", self.path("o.safetensors"), "--control", "layer_plan=0")
+        self.good(*to, "--control", "ffn_width=0.5")
+        for second in ("1", "0"):
+            self.bad(2, *to, "--control", "ffn_width=0.5", "--control", f"layer_plan={second}", named=f'--control layer_plan is given twice, as "0" and as "{second}"')
+        self.bad(1, *to[:-1], "layer_plan=1*0", named='"1*0" is to run 0 times, the least is 1')
+
     def test_files_without_an_end_are_refused(self):
         tiny.write_safetensors(self.path("in.safetensors"), tiny.ids_tensor([1, 2, 3]))
         to = ("--outputs", self.path("o.safetensors"))

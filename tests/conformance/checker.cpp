@@ -6,6 +6,9 @@
 #include <cstring>
 #include <sstream>
 
+#include "engine/graph/graph.hpp"
+#include "engine/registry/token_axis.hpp"
+
 namespace orrery::conformance {
 namespace {
 
@@ -134,14 +137,30 @@ std::optional<std::vector<Checker::Shape>> Checker::infer(const orr_operator& op
         return std::nullopt;
     }
     std::vector<Shape> shapes;
-    for (const orr_value_info& o : out) {
+    for (size_t n = 0; n < out.size(); n++) {
+        const orr_value_info& o = out[n];
         if (o.rank < 0 || o.rank > ORR_MAX_RANK) throw std::runtime_error("the shape function gives rank " + std::to_string(o.rank));
         Shape s{&types_.get(o.type), {o.dims, o.dims + o.rank}, o.layout ? o.layout : ""};
         for (const int64_t d : s.dims)
             if (d < 0) throw std::runtime_error("the shape function gives a symbolic or negative extent for bound shapes: " + shape_text(s.dims));
         shapes.push_back(std::move(s));
+        check_token_axis(op, n, o.rank);
     }
     return shapes;
+}
+
+// The axis of tokens that an output's port tells is there, and T where the documentation names its axes.
+void Checker::check_token_axis(const orr_operator& op, size_t output, int32_t rank) {
+    const orr_port& port = output_port(op, output);
+    const auto told = told_token_axis(port);
+    const int32_t axis = token_axis(port, rank), documented = axis_of(axis_names(port.doc, static_cast<size_t>(rank)), "T");
+    const std::string who = std::string(op.id) + ": output " + std::to_string(output) + " (" + port.name + ")", by = ", its port tells axis " + std::to_string(told.value_or(0)) + " as that of tokens";
+    if (told) {
+        expect("shape", axis >= 0, who + " has rank " + std::to_string(rank) + by);
+        expect("shape", axis < 0 || documented < 0 || axis == documented, who + ": its documentation has T on axis " + std::to_string(documented) + by);
+    } else if (documented >= 0) {
+        report_.notes.insert(who + ": its documentation has T on axis " + std::to_string(documented) + ", its port tells no token_axis, which taps go by");
+    }
 }
 
 Binding Checker::bind(const orr_operator& op, const std::vector<Value>& inputs, const std::vector<Shape>& shapes, Form form) const {

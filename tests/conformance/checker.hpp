@@ -113,6 +113,7 @@ class Checker {
 
     // ---- parts
     // Ports against inputs; empty when they fit.
+    void check_token_axis(const orr_operator& op, size_t output, int32_t rank);
     std::string check_ports(const orr_operator& op, const std::vector<Value>& inputs) const;
     std::optional<std::vector<Shape>> infer(const orr_operator& op, const AttrSet& attrs, const std::vector<Value>& inputs, size_t n_outputs,
                                             std::string* error);

@@ -14,6 +14,7 @@
 #include "engine/registry/check_tables.hpp"
 #include "engine/registry/manifest.hpp"
 #include "engine/registry/registry.hpp"
+#include "engine/registry/token_axis.hpp"
 #include "exports.hpp"
 #include "orrery/plugin.hpp"
 
@@ -208,7 +209,7 @@ std::string tables_text(const orr_plugin& plugin) {
         for (const auto& [count, ports] : {std::pair(op.n_inputs, op.inputs), std::pair(op.n_outputs, op.outputs)})
             for (uint32_t i = 0; i < count; i++) {
                 for (const char* text : {ports[i]->name, ports[i]->types, ports[i]->doc}) add(text);
-                out += std::to_string(ports[i]->flags) + "\n";
+                out += std::to_string(ports[i]->flags) + " " + std::to_string(told_token_axis(*ports[i]).value_or(ORR_MAX_RANK)) + "\n";
             }
         for (uint32_t i = 0; i < op.n_attrs; i++) {
             for (const char* text : {op.attrs[i]->name, op.attrs[i]->default_json, op.attrs[i]->doc}) add(text);

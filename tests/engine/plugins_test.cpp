@@ -116,9 +116,10 @@ TEST_F(Plugins, AFolderThatIsNotThere) {
     expect_failure([&] { check(orr_engine_scan(e.get(), nowhere.c_str())); }, ORR_NOT_FOUND, {nowhere});
 }
 
+bool mapped(const char* name) { return read_file("/proc/self/maps").find(std::string("/orrery/") + name + ".so") != std::string::npos; }
+
 // In a process of its own: what other tests loaded would be seen here.
 const RegisterChild mapped_child("mapped", [](const std::vector<std::string>&) {
-    const auto mapped = [](const char* name) { return read_file("/proc/self/maps").find(std::string("/orrery/") + name + ".so") != std::string::npos; };
     const Engine engine = make_engine();
     for (const char* name : {"core", "attention", "language", "formats", "ssm", "vision", "audio", "text"})
         if (mapped(name)) return 1;
@@ -132,6 +133,23 @@ const RegisterChild mapped_child("mapped", [](const std::vector<std::string>&) {
 });
 
 TEST(Mapped, OnlyWhatTheModelNeeds) { EXPECT_EQ(run_child("mapped", {}), 0); }
+
+// A child whose exit handler finds the shared engine's plugins ends with 3; so does this program.
+void use_shared_engine() {
+    open_golden("llama");
+    if (!mapped("language")) throw std::runtime_error("the model's plugin is not there");
+    std::atexit([] {
+        if (!mapped("language")) return;
+        std::fputs("an exit handler finds the shared engine's plugins loaded: tests release it too late\n", stderr);
+        std::_Exit(3);
+    });
+}
+const RegisterChild exit_child("exit", [](const std::vector<std::string>&) { return use_shared_engine(), 0; });
+
+TEST(SharedEngine, IsReleasedBeforeExitHandlersRun) {
+    use_shared_engine();
+    EXPECT_EQ(run_child("exit", {}), 0);
+}
 
 }  // namespace
 }  // namespace engine_tests

@@ -375,6 +375,7 @@ TEST(SteeringErrors, NameWhatIsWrong) {
     expect_failure([&] { set_control(s, "depth", "1"); }, ORR_NOT_FOUND, {"depth", "layer_plan", "bypass"});
     for (const char* bad : {"\"2\"", "\"0,,1\"", "\"0-\"", "\"-1\"", "\"0*x\"", "\"0|\"", "\"a\"", "\"0*99999999\"", "[0]", "true", "{"})
         expect_failure([&] { set_control(s, "layer_plan", bad); }, ORR_INVALID_ARGUMENT, {"layer_plan"});
+    for (const char* never : {"\"0*0\"", "\"0,1*0\"", "\"0-1*0\""}) expect_failure([&] { set_control(s, "layer_plan", never); }, ORR_INVALID_ARGUMENT, {"layer_plan", "*0\" is to run 0 times", "the least is 1"});
     expect_failure([&] { set_control(s, "bypass", "\"0.norm\""); }, ORR_INVALID_ARGUMENT, {"bypass", "0.norm"});
     // None of it was taken: the session runs as a plain one.
     EXPECT_EQ(feed(s, {1, 2, 3}).bytes, feed(make_session(model), {1, 2, 3}).bytes);

@@ -65,10 +65,11 @@ Engine make_engine(const ChangeEngine& change) {
     return Engine(engine);
 }
 
-orr_engine* shared_engine() {
-    static const Engine engine = make_engine();
-    return engine.get();
+namespace {
+SharedEngine* const shared = new SharedEngine([] { return make_engine(); });
 }
+
+orr_engine* shared_engine() { return shared->get(); }
 
 Checkpoint Checkpoint::golden(const std::string& name, const Json& change) {
     Checkpoint c;
@@ -263,7 +264,9 @@ Session GoldenOnDevice::session() const {
 
 int main(int argc, char** argv) {
     if (argc >= 3 && std::string(argv[1]) == "--child") try {
-            return engine_tests::children().at(argv[2])({argv + 3, argv + argc});
+            const int status = engine_tests::children().at(argv[2])({argv + 3, argv + argc});
+            engine_tests::shared->TearDown();
+            return status;
         } catch (const std::exception& e) {
             std::fprintf(stderr, "%s: %s\n", argv[2], e.what());
             return 99;

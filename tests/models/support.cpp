@@ -20,6 +20,12 @@ uint32_t type_of(const std::string& dtype) {
     return it->second;
 }
 
+SharedEngine* const shared = new SharedEngine([] {
+    orr_engine* made = nullptr;
+    check(orr_engine_create(nullptr, &made));
+    return Engine(made);
+});
+
 int64_t type_bytes(uint32_t type) {
     return type == ORR_TYPE_I64 ? 8 : type == ORR_TYPE_F32 || type == ORR_TYPE_I32 ? 4 : type == ORR_TYPE_BOOL ? 1 : 2;
 }
@@ -94,14 +100,18 @@ void check(orr_status status) {
     if (status != ORR_OK) throw Failure(status, orr_error_text());
 }
 
-orr_engine* engine() {
-    static const Engine shared = [] {
-        orr_engine* made = nullptr;
-        check(orr_engine_create(nullptr, &made));
-        return Engine(made);
-    }();
-    return shared.get();
+orr_engine* SharedEngine::get() {
+    const std::lock_guard lock(mutex_);
+    if (!engine_) engine_ = make_();
+    return engine_.get();
 }
+
+void SharedEngine::TearDown() {
+    const std::lock_guard lock(mutex_);
+    engine_.reset();
+}
+
+orr_engine* engine() { return shared->get(); }
 
 Model open_model(const std::string& folder) {
     orr_model_options options{};

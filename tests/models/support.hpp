@@ -1,9 +1,13 @@
 // What model tests share: safetensors files, and the host API with its failures as exceptions.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <string>
@@ -46,6 +50,20 @@ struct Release {
 using Engine = std::unique_ptr<orr_engine, Release>;
 using Model = std::unique_ptr<orr_model, Release>;
 using Session = std::unique_ptr<orr_session, Release>;
+
+// One for all tests of a program, made where it is first asked for and released behind the last of them: once exit handlers run, Vulkan's
+// drivers may be gone. Declare it at namespace scope, as a pointer: GoogleTest owns it.
+class SharedEngine : public testing::Environment {
+  public:
+    explicit SharedEngine(std::function<Engine()> make) : make_(std::move(make)) { testing::AddGlobalTestEnvironment(this); }
+    orr_engine* get();
+    void TearDown() override;
+
+  private:
+    std::function<Engine()> make_;
+    std::mutex mutex_;
+    Engine engine_;
+};
 
 orr_engine* engine();  // one for all tests
 Model open_model(const std::string& folder);

@@ -55,6 +55,9 @@ def missing(root, out):
             for name, values in re.findall(r'\.attr\("(\w+)", ORR_ATTR_\w+, (?:nullptr|"(?:[^"\\]|\\.)*"), "(?:[^"\\]|\\.)*", "([^"]+)"', source.read_text(encoding="utf-8") if kind == "operators" else ""):
                 if not re.search(rf"^\| {name} \| .* \| .*{re.escape(values.replace('|', chr(92) + '|'))} \| ", text, re.M):
                     yield f"{page}: attribute {name} lacks its range {values}"
+            for name, doc, axis in re.findall(r'\.output\("(\w+)", "([^"]+)"[^)]*\)\s*\.token_axis\((-?\d+)\)', source.read_text(encoding="utf-8") if kind == "operators" else ""):
+                if not re.search(rf"^\| output \| {name} \| .* \| {re.escape(doc)}; tokens lie along axis {axis} \|", text, re.M):
+                    yield f"{page}: output {name} lacks its axis of tokens {axis}"
             if "## Descriptor" not in text or (kind == "operators" and "## Cases" not in text):
                 yield f"{page}: lacks its descriptor or its cases"
 

@@ -25,13 +25,14 @@ case $language in
         ;;
     rust)
         command -v cargo > /dev/null || lacking "cargo is not installed"
-        export CARGO_TARGET_DIR=$work/target ORRERY_ABI_OFFSETS=$prefix/share/orrery/abi/offsets.txt
+        export CARGO_TARGET_DIR=$work/target
         cargo build --release --offline > "$work/build.log" 2>&1 || { cat "$work/build.log"; exit 1; }
         if grep -q '^warning' "$work/build.log"; then cat "$work/build.log"; exit 1; fi
-        cargo test --offline --test offsets > "$work/test.log" 2>&1 || { cat "$work/test.log"; exit 1; }
+        # With what the copy brings along.
+        cargo test --offline > "$work/test.log" 2>&1 || { cat "$work/test.log"; exit 1; }
         # A member that has moved is noticed.
-        sed 's/^  n_inputs 28$/  n_inputs 32/' "$ORRERY_ABI_OFFSETS" > "$work/moved.txt"
-        if cmp -s "$ORRERY_ABI_OFFSETS" "$work/moved.txt"; then echo "offsets.txt holds no \"n_inputs 28\" to move"; exit 1; fi
+        sed 's/^  n_inputs 28$/  n_inputs 32/' tests/offsets.txt > "$work/moved.txt"
+        if cmp -s tests/offsets.txt "$work/moved.txt"; then echo "offsets.txt holds no \"n_inputs 28\" to move"; exit 1; fi
         if ORRERY_ABI_OFFSETS=$work/moved.txt cargo test --offline --test offsets > "$work/test.log" 2>&1; then echo "a moved member was not noticed"; exit 1; fi
         mkdir orrery
         cp "$CARGO_TARGET_DIR/release/libdecay_sum.so" orrery/decay_sum.so

@@ -52,6 +52,7 @@ class Reader {
     void add(const std::string& item, std::vector<std::vector<int64_t>>& steps) const {
         const size_t star = item.find('*');
         const int64_t times = star == std::string::npos ? 1 : number(item, item.substr(star + 1), static_cast<int64_t>(kMostSteps));
+        if (times == 0) fail(item, "is to run 0 times, the least is 1: leave it out instead");
         const std::string what = item.substr(0, star);
         std::vector<std::vector<int64_t>> once;
         if (what.find('|') != std::string::npos) {
@@ -172,7 +173,7 @@ void declare_layer_controls(Summary& summary, int64_t layers, bool ffn, const st
                     {"default", layers > 1 ? "0-" + std::to_string(layers - 1) : "0"},
                     {"minimum", 0},
                     {"maximum", layers - 1},
-                    {"meaning", "layers that run, in order, separated by commas: 3, 2-5, 5-2, 3*2 (twice), 2|3|4 (side by side, results averaged)"}});
+                    {"meaning", "layers that run, in order, separated by commas: 3, 2-5, 5-2, 3*2 (twice; at least once), 2|3|4 (side by side, results averaged)"}});
     list.push_back({{"name", prefix + "bypass"},
                     {"type", "string"},
                     {"default", ""},

@@ -101,6 +101,8 @@ typedef struct orr_engine_options {
 
 /* options may be NULL. [any-thread] */
 ORR_API orr_status orr_engine_create(const orr_engine_options* options, orr_engine** engine);
+/* Where Vulkan is used, release the engine and all that was made with it before exit handlers and destructors of statics run, so hold none of
+ * them in a static: drivers tear themselves down there, NVIDIA's before the engine's last calls reach it, which ends in a crash. */
 ORR_API void orr_engine_release(orr_engine* engine);
 /* JSON about `what`: "plugins" (with licences), "operators", "formats", "models", "types", "tasks", "taps", "adapters", "tokenizers", "capabilities"
  * (processor, instruction sets, devices; those that nothing runs on yet are looked at, not opened), "devices" (opens each,

@@ -348,6 +348,7 @@ class Model {
     Handle<orr_model, orr_model_release> handle_;
 };
 
+// Not for a static where Vulkan is used, nor what is made with it: see orr_engine_release.
 class Engine {
   public:
     explicit Engine(const orr_engine_options* options = nullptr) {

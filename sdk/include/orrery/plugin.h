@@ -156,6 +156,9 @@ typedef struct orr_attr_desc {
     uint32_t least, most; /* elements of a list, both included; most 0: any number */
 } orr_attr_desc;
 
+/* An axis as descriptors tell it: k counts from 0, or from -1, the last, backwards. 0 stays free for "not told". */
+#define ORR_AXIS(k) ((k) < 0 ? (k) : (k) + 1)
+
 enum { ORR_PORT_OPTIONAL = 1, ORR_PORT_VARIADIC = 2, ORR_PORT_WEIGHT = 4 /* usually constant */ };
 
 typedef struct orr_port {
@@ -167,6 +170,9 @@ typedef struct orr_port {
     /* Layouts that the definition takes, space-separated, "plain" among them for ORR_LAYOUT_PLAIN: "paged", "plain paged". NULL: plain alone,
      * or of an operator written before this member, not told. */
     const char* layouts;
+    /* Of an output: the axis along which the tokens of a run lie, ORR_AXIS(2) of [B, H, T, S]; of a VARIADIC one, of each of its values. Taps at
+     * some positions, `last` and `mean` go along it. 0: not told, as always of inputs. An output that lacks the axis is refused. */
+    int32_t token_axis;
 } orr_port;
 
 /* What rewrites may know of an operator without knowing its id. */

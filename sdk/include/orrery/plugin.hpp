@@ -167,13 +167,15 @@ class Operator {
     Operator& operator=(const Operator&) = delete;
 
     Operator& input(const char* name, const char* types, const char* doc, uint32_t flags = 0, const char* layouts = nullptr) {
-        ports_in_.push_back({ORR_HEADER(orr_port), name, flags, types, doc, layouts});
+        ports_in_.push_back({ORR_HEADER(orr_port), name, flags, types, doc, layouts, 0});
         return *this;
     }
     Operator& output(const char* name, const char* doc, const char* types = "f32", uint32_t flags = 0, const char* layouts = nullptr) {
-        ports_out_.push_back({ORR_HEADER(orr_port), name, flags, types, doc, layouts});
+        ports_out_.push_back({ORR_HEADER(orr_port), name, flags, types, doc, layouts, 0});
         return *this;
     }
+    // Of the output told last: the axis of tokens, from 0, or from -1 backwards.
+    Operator& token_axis(int32_t axis) { return ports_out_.back().token_axis = ORR_AXIS(axis), *this; }
     // default_json NULL: required. range, least, most: see orr_attr_desc.
     Operator& attr(const char* name, uint32_t kind, const char* default_json, const char* doc, const char* range = nullptr, uint32_t least = 0, uint32_t most = 0) {
         attrs_.push_back({ORR_HEADER(orr_attr_desc), name, kind, default_json, doc, range, least, most});

@@ -11,7 +11,7 @@ namespace {
 
 using namespace orrery;
 
-enum class Fault { st_none, st_kept, st_past_kept, st_address, st_anew, st_first_row, st_beyond, st_in_place, st_page, st_range_text, st_narrow_range, st_default, st_alias, st_view };
+enum class Fault { st_none, st_kept, st_past_kept, st_address, st_anew, st_first_row, st_beyond, st_in_place, st_page, st_range_text, st_narrow_range, st_default, st_alias, st_view, st_axis_number, st_axis_rank, st_axis_other };
 constexpr Fault kFault = Fault::FAULT;
 constexpr bool has(Fault f) { return kFault == f; }
 
@@ -136,6 +136,7 @@ const orr_operator* trail_operator() {
                                    .input("state", "f32", "[B, C]", 0, "rows")
                                    .input("cache", "f32", "[B, S, 1, C]", 0, "paged")
                                    .output("y", "[B, T, C]")
+                                   .token_axis(has(Fault::st_axis_number) ? 8 : has(Fault::st_axis_rank) ? 3 : has(Fault::st_axis_other) ? 2 : 1)
                                    .output("new_state", "[B, C], may be the state", "f32", 0, "rows")
                                    .output("kept", "the cache", "f32", 0, "paged")
                                    .attr("decay", ORR_ATTR_FLOAT, "0.5", "what is kept of h", kDecayRange)

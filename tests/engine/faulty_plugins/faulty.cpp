@@ -26,7 +26,7 @@ orr_status infer(const orr_infer* i) {
     if (fault("infer_silent")) return ORR_UNSUPPORTED;
     orr_value_info& y = *i->outputs[0];
     y.type = ORR_TYPE_F32;
-    y.rank = i->inputs[0]->rank;
+    y.rank = fault("infer_rank") ? ORR_MAX_RANK + 1 : i->inputs[0]->rank;
     std::memcpy(y.dims, i->inputs[0]->dims, sizeof y.dims);
     return ORR_OK;
 }
@@ -71,7 +71,8 @@ orr_status run(const orr_run* run) {
     return ORR_OK;
 }
 
-const orr_port kX = {ORR_HEADER(orr_port), "x", 0, "f32", "any shape"}, kY = {ORR_HEADER(orr_port), "y", 0, "f32", "as x"};
+const orr_port kX = {ORR_HEADER(orr_port), "x", 0, "f32", "any shape", nullptr, fault("input_axis") ? ORR_AXIS(0) : 0};
+const orr_port kY = {ORR_HEADER(orr_port), "y", 0, "f32", "as x", nullptr, fault("output_axis") ? ORR_AXIS(8) : fault("output_axis_last") ? ORR_AXIS(-9) : fault("infer_axis") ? ORR_AXIS(2) : 0};
 const orr_port* const kIns[] = {&kX};
 const orr_port* const kOuts[] = {&kY};
 const orr_kernel kKernel = {{fault("kernel_small") ? 24u : static_cast<uint32_t>(sizeof(orr_kernel)), ORR_ABI_MAJOR, ORR_ABI_MINOR},

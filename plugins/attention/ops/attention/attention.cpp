@@ -68,6 +68,7 @@ const orr_operator* orr_op_attention() {
                                    .input("bias", "f32", "[Bb, H or 1, T, S], Bb divides B: sequence b takes bias b % Bb", ORR_PORT_OPTIONAL)
                                    .input("key_mask", "bool i32 i64 f32", "[B, S] or shorter, 0 hides a key; keys beyond its end are seen", ORR_PORT_OPTIONAL)
                                    .output("y", "[B, T, H, Dv]")
+                                   .token_axis(1)
                                    .attr("scale", ORR_ATTR_FLOAT, "0", "factor of the products; 0: 1 / sqrt(D)")
                                    .attr("causal", ORR_ATTR_BOOL, "false", "query t, at position S - T + t, sees no later key")
                                    .attr("window", ORR_ATTR_INT, "0", "tokens; causal: the last `window` keys up to its own; else keys at most `window` away; 0: all", "[0, inf)")

@@ -37,6 +37,7 @@ const orr_operator* orr_op_rope() {
                                    .input("inv_freq", "f32", "[R / 2], R <= D")
                                    .input("long_inv_freq", "f32", "[R / 2], for sequences longer than switch_length", ORR_PORT_OPTIONAL)
                                    .output("y", "[B, T, H, D]")
+                                   .token_axis(1)
                                    .attr("interleaved", ORR_ATTR_BOOL, "false", "pairs are (2i, 2i + 1); else (i, i + R / 2)")
                                    .attr("scale", ORR_ATTR_FLOAT, "1", "factor of cosines and sines")
                                    .attr("switch_length", ORR_ATTR_INT, "0", "tokens; a sequence whose largest position + 1 exceeds it takes the long table; 0: never", "[0, inf)")

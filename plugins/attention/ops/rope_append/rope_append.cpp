@@ -71,6 +71,7 @@ const orr_operator* orr_op_rope_append() {
                                    .input("inv_freq", "f32", "[R / 2], R <= D")
                                    .input("long_inv_freq", "f32", "[R / 2], for sequences longer than switch_length", ORR_PORT_OPTIONAL)
                                    .output("y", "[B, T, H, D]")
+                                   .token_axis(1)
                                    .output("k_value", "k_state, with the tokens in it", attention::kCacheTypes, 0, "paged")
                                    .output("v_value", "v_state, with the tokens in it", attention::kCacheTypes, 0, "paged")
                                    .attr("interleaved", ORR_ATTR_BOOL, "false", "pairs are (2i, 2i + 1); else (i, i + R / 2)")

@@ -43,6 +43,7 @@ const orr_operator* orr_op_causal_conv1d() {
                                    .input("bias", "f32 f16 bf16", "[C]", ORR_PORT_OPTIONAL | ORR_PORT_WEIGHT)
                                    .input("state", "f32", "[B, C, K - 1], the last inputs, oldest first; layout rows", 0, "rows")
                                    .output("y", "[B, T, C]")
+                                   .token_axis(1)
                                    .output("new_state", "[B, C, K - 1], layout rows; may be the state", "f32", 0, "rows")
                                    .attr("activation", ORR_ATTR_STRING, "\"none\"", "of the sum", "none|silu")
                                    .traits(ORR_TRAIT_STATEFUL)

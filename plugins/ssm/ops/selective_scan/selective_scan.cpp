@@ -62,6 +62,7 @@ const orr_operator* orr_op_selective_scan() {
                                    .input("delta_bias", "f32 f16 bf16", "[C]", ORR_PORT_OPTIONAL | ORR_PORT_WEIGHT)
                                    .input("state", "f32", "[B, C, N], layout rows", 0, "rows")
                                    .output("y", "[B, T, C]")
+                                   .token_axis(1)
                                    .output("new_state", "[B, C, N], layout rows; may be the state", "f32", 0, "rows")
                                    .attr("delta_softplus", ORR_ATTR_BOOL, "true", "d = softplus(delta + delta_bias), else the sum itself")
                                    .traits(ORR_TRAIT_STATEFUL)

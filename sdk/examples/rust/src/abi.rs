@@ -141,6 +141,7 @@ c_structs! {
         types: *const c_char,
         doc: *const c_char,
         layouts: *const c_char,
+        token_axis: i32,
     }
     "orr_infer" => Infer {
         header: Header,

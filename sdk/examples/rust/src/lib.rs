@@ -178,8 +178,8 @@ unsafe extern "C" fn flops(p: *const Prepare) -> u64 {
 
 // ---------------------------------------------------------------- tables
 
-static PORT_X: Port = Port { header: header::<Port>(), name: c!("x"), flags: 0, types: c!("f32"), doc: c!("[.., E]"), layouts: std::ptr::null() };
-static PORT_Y: Port = Port { header: header::<Port>(), name: c!("y"), flags: 0, types: c!("f32"), doc: c!("[.., E], as x"), layouts: std::ptr::null() };
+static PORT_X: Port = Port { header: header::<Port>(), name: c!("x"), flags: 0, types: c!("f32"), doc: c!("[.., E]"), layouts: std::ptr::null(), token_axis: 0 };
+static PORT_Y: Port = Port { header: header::<Port>(), name: c!("y"), flags: 0, types: c!("f32"), doc: c!("[.., E], as x"), layouts: std::ptr::null(), token_axis: 0 };
 static DECAY: AttrDesc = AttrDesc {
     header: header::<AttrDesc>(),
     name: c!("decay"),

@@ -1,14 +1,16 @@
-//! src/abi.rs against the layouts that the C compiler gave: share/orrery/abi/offsets.txt of an installed Orrery (the copy of this folder in its
-//! share/orrery/examples finds it), tests/abi/offsets.txt of the repository, or the file that ORRERY_ABI_OFFSETS names. A struct may have grown at its end since; what is mirrored must not have moved.
+//! src/abi.rs against the layouts that the C compiler gave: tests/offsets.txt of this folder, which the installed example brings along;
+//! in Orrery's repository, which keeps it elsewhere, tests/abi/offsets.txt; or the file that ORRERY_ABI_OFFSETS names. A struct may have grown at
+//! its end since; what is mirrored must not have moved.
 
 use std::collections::HashMap;
 
 type Layouts = HashMap<String, (usize, Vec<(String, usize)>)>;
 
 fn recorded() -> Layouts {
-    let installed = concat!(env!("CARGO_MANIFEST_DIR"), "/../../abi/offsets.txt");
-    let beside = if std::path::Path::new(installed).is_file() { installed } else { concat!(env!("CARGO_MANIFEST_DIR"), "/../../../tests/abi/offsets.txt") };
-    let path = std::env::var("ORRERY_ABI_OFFSETS").unwrap_or_else(|_| beside.into());
+    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/offsets.txt");
+    let repository = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../tests/abi/offsets.txt");
+    let found = if std::path::Path::new(own).is_file() { own } else { repository };
+    let path = std::env::var("ORRERY_ABI_OFFSETS").unwrap_or_else(|_| found.into());
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
     let mut layouts = Layouts::new();
     let mut current = String::new();

@@ -115,9 +115,9 @@ static orr_status run_cpu(const orr_run* run) {
 
 static uint64_t flops(const orr_prepare* p) { return 3 * (uint64_t)elements(p->outputs[0]); }
 
-static const orr_port kPortA = {ORR_HEADER(orr_port), "a", 0, "f32", "any shape", NULL};
-static const orr_port kPortB = {ORR_HEADER(orr_port), "b", 0, "f32", "as a", NULL};
-static const orr_port kPortY = {ORR_HEADER(orr_port), "y", 0, "f32", "as a", NULL};
+static const orr_port kPortA = {ORR_HEADER(orr_port), "a", 0, "f32", "any shape", NULL, 0};
+static const orr_port kPortB = {ORR_HEADER(orr_port), "b", 0, "f32", "as a", NULL, 0};
+static const orr_port kPortY = {ORR_HEADER(orr_port), "y", 0, "f32", "as a", NULL, 0};
 static const orr_port* const kInputs[] = {&kPortA, &kPortB};
 static const orr_port* const kOutputs[] = {&kPortY};
 
