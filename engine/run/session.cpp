@@ -547,9 +547,7 @@ bool Session::step(uint64_t budget_ns) {
     try {
         if (cancel_.load(std::memory_order_relaxed)) throw Error(ORR_CANCELLED, "the run was cancelled");
         if (!plan.on_device()) team_->begin();
-        size_t done = next_step_;
-        next_step_ = plan.run(next_step_, [&] {
-            done++;
+        next_step_ = plan.run(next_step_, [&](size_t done) {
             if (cancel_.load(std::memory_order_relaxed)) return false;
             if (paused_.load(std::memory_order_relaxed) && budget_ns) return false;
             if (options_.progress && !options_.progress(options_.progress_user, static_cast<double>(done) / static_cast<double>(total), "running")) {

@@ -359,6 +359,8 @@ int main(void) {
     AT(orr_builder, begin_if);
     AT(orr_builder, end_if);
     AT(orr_builder, file_tensor);
+    AT(orr_builder, begin_concurrent);
+    AT(orr_builder, end_concurrent);
     SIZE(orr_model_info);
     AT(orr_model_info, header);
     AT(orr_model_info, entries);
