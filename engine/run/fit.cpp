@@ -17,6 +17,13 @@ using Json = nlohmann::ordered_json;
 
 uint64_t now_ns() { return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count()); }
 
+std::vector<std::string> input_names(const Program& program) {
+    std::vector<std::string> names;
+    for (const InputDef& in : program.inputs)
+        if (!in.flags && !in.positions) names.push_back(in.name);
+    return names;
+}
+
 struct Limit {
     const char* name;
     uint64_t limit, taken;
@@ -24,26 +31,30 @@ struct Limit {
 
 }  // namespace
 
-uint64_t Session::memory_bytes() {
-    uint64_t bytes = model_->weights().resident_bytes() + arena_.size();
-    if (device_) bytes += model_->device_weights(device_).bytes() + (host_block_ ? host_block_->bytes() : 0) + (work_ ? work_->bytes() : 0);
+uint64_t Session::memory_bytes(const std::string& entry, int64_t tokens) {
+    uint64_t arena = 0, work = 0, bytes = 0;
+    for (const int64_t n : {tokens, std::min(options_.context, std::max(tokens, kChunkTokens))}) {
+        const Plan& plan = *plan_for(entry, n).plan;
+        arena = std::max(arena, plan.arena_bytes());
+        work = std::max(work, plan.work_bytes());
+        for (const PlanStep& step : plan.steps())
+            for (const Buffer& memory : step.memory) bytes += memory.size();
+    }
+    bytes += arena + work + model_->weights().resident_bytes();
+    if (device_) bytes += model_->device_weights(device_).bytes();
     for (const auto& [name, s] : states_)  // which take their pages with the first run
         bytes += static_cast<uint64_t>(SessionState::first_pages(s.def(), options_.context) * options_.batch) * PagePool::whole_bytes(SessionState::page_bytes_for(s.def(), s.type()));
-    for (const auto& e : plans_)
-        for (const PlanStep& step : e->plan->steps())
-            for (const Buffer& memory : step.memory) bytes += memory.size();
     return bytes;
 }
 
 Session::Taken Session::measure(const orr_fit& limits) {
     Taken taken;
     const int64_t tokens = limits.tokens ? limits.tokens : 1;
-    warm_up(limits.entry, tokens);
-    for (const Work& w : plans_.back()->work.regions) taken.weight_bytes += w.weight_bytes;
+    const std::string entry = model_->entry_name(limits.entry);
+    const std::shared_ptr<const Program> program = model_->program(entry, variant_);
+    std::vector<orr_named_tensor> tensors = required_inputs(*program, options_.batch, tokens);
+    for (const Work& w : plan_for(entry, tokens).work.regions) taken.weight_bytes += w.weight_bytes;
     if (limits.time_ns) {
-        const std::string entry = model_->entry_name(limits.entry);
-        const std::shared_ptr<const Program> program = model_->program(entry, variant_);
-        std::vector<orr_named_tensor> tensors = required_inputs(*program, options_.batch, tokens);
         std::vector<const orr_named_tensor*> pointers;
         std::vector<std::vector<char>> zeros;
         for (orr_named_tensor& t : tensors) {
@@ -63,10 +74,11 @@ Session::Taken Session::measure(const orr_fit& limits) {
         std::nth_element(times.begin(), times.begin() + kRuns / 2, times.end());
         taken.time_ns = times[kRuns / 2];
     }
-    if (limits.memory_bytes) {
-        warm_up(limits.entry, std::min(options_.context, std::max(tokens, kChunkTokens)));
-        taken.memory_bytes = memory_bytes();
-    }
+    if (!limits.memory_bytes) return taken;
+    taken.memory_bytes = memory_bytes(entry, tokens);
+    // Of entries that take the same inputs the one that needs least, as estimate_need() has it: others give rows that a task does not ask for.
+    for (const char* const* e = model_->info().entries; !limits.entry && *e; e++)
+        if (entry != *e && input_names(*model_->program(*e, variant_)) == input_names(*program)) taken.memory_bytes = std::min(taken.memory_bytes, memory_bytes(*e, tokens));
     return taken;
 }
 

@@ -873,20 +873,22 @@ std::vector<orr_named_tensor> required_inputs(const Program& program, int64_t ba
     return tensors;
 }
 
+Session::PlanEntry& Session::plan_for(const std::string& entry, int64_t tokens) {
+    members_.assign(1, this);
+    choose_variant();
+    const std::shared_ptr<const Program> program = model_->program(entry, variant_);
+    const std::vector<orr_named_tensor> tensors = required_inputs(*program, options_.batch, tokens);
+    std::vector<const orr_named_tensor*> pointers;
+    for (const auto& t : tensors) pointers.push_back(&t);
+    cancel_ = false;
+    return find_plan({entry.c_str(), static_cast<uint32_t>(pointers.size()), pointers.data(), 0, nullptr}, {}, options_.batch);
+}
+
 void Session::warm_up(const char* entry_or_null, int64_t tokens) {
     check_idle();
     if (tokens <= 0) throw Error(ORR_INVALID_ARGUMENT, "warm-up for " + std::to_string(tokens) + " tokens");
     if (tokens > options_.context) throw Error(ORR_LIMIT, "warm-up for " + std::to_string(tokens) + " tokens; the context holds " + std::to_string(options_.context));
-    const std::string entry = model_->entry_name(entry_or_null);
-    members_.assign(1, this);
-    choose_variant();
-    const std::shared_ptr<const Program> held = model_->program(entry, variant_);
-    const Program& program = *held;
-    const std::vector<orr_named_tensor> tensors = required_inputs(program, options_.batch, tokens);
-    std::vector<const orr_named_tensor*> pointers;
-    for (const auto& t : tensors) pointers.push_back(&t);
-    cancel_ = false;
-    PlanEntry& e = find_plan({entry.c_str(), static_cast<uint32_t>(pointers.size()), pointers.data(), 0, nullptr}, {}, options_.batch);
+    PlanEntry& e = plan_for(model_->entry_name(entry_or_null), tokens);
     place(e, std::vector<std::shared_ptr<DeviceBlock>>(e.plan->inputs().size()));
     if (!device_) std::memset(arena_.data(), 0, arena_.size());
 }

@@ -142,7 +142,8 @@ class Session : public std::enable_shared_from_this<Session> {
     // In a session like this one; false where the model cannot be built so.
     bool try_control(const std::string& name, const std::string& value, const orr_fit& limits, Taken& taken);
     Taken measure(const orr_fit& limits);
-    uint64_t memory_bytes();
+    uint64_t memory_bytes(const std::string& entry, int64_t tokens);  // of a prompt, and of runs of so many tokens
+    PlanEntry& plan_for(const std::string& entry, int64_t tokens);
     void choose_variant();  // of the run that begins
     void check_states() const;
     void make_room();

@@ -314,7 +314,7 @@ typedef struct orr_fit {
     uint64_t memory_bytes; /* the model's packed weights, and states, workspace and plans of this session: a prompt in chunks of at most 512 tokens */
     uint64_t weight_bytes; /* of weight matrices that one run reads, as stored */
     uint64_t time_ns;      /* one run, measured: the median of five, from position 0, inputs all zero */
-    const char* entry;     /* that is run; NULL: the default */
+    const char* entry;     /* that is run; NULL: the default, for memory_bytes the one of its inputs that needs least */
     int64_t tokens;        /* of a run, in each sequence; 0: 1 */
     /* Values to choose from, as JSON, each taking less than the one before. 0: the control's own, its "ladder" in orr_model_describe "controls". */
     uint32_t value_count;
