@@ -58,7 +58,7 @@ typedef struct orr_allocator {
 } orr_allocator;
 
 /* The host's threads. submit must arrange that job(arg) is called once, soon, on some thread; the engine never blocks
- * waiting for a job to *start*, so a busy pool costs speed only. */
+ * waiting for a job to *start*, so a busy pool costs speed only. A job that is called within submit helps nobody. */
 typedef struct orr_executor {
     orr_header header;
     void* user;
