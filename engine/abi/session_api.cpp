@@ -1,6 +1,7 @@
 #include "engine/abi/handles.hpp"
 #include "engine/registry/json_text.hpp"
 #include "engine/registry/error_text.hpp"
+#include "engine/run/options.hpp"
 
 using namespace orrery;
 
@@ -159,6 +160,15 @@ orr_status orr_session_set_control(orr_session* session, const char* name, const
     return boundary([&] {
         require(name, "name");
         of(session).set_control(name, value_json);
+    });
+}
+
+orr_status orr_session_fit_control(orr_session* session, const char* name, const orr_fit* limits, orr_text** report) {
+    return boundary([&] {
+        require(name, "name");
+        require(limits, "limits");
+        const auto told = of(session).fit_control(name, copy_options(limits, "orr_fit"));
+        if (report) *report = make_text(json_text(told));
     });
 }
 

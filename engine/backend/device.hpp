@@ -93,6 +93,8 @@ class DeviceProgram {
     virtual void start(size_t part) = 0;
     // A part took longer than a submission may: recording again would cut it in several.
     virtual bool wants_recording() const = 0;
+    // Of what was recorded: how often all that comes waits for all that was before.
+    virtual uint64_t barriers() const = 0;
     // Nanoseconds that each step took in the last run, where timed; empty otherwise.
     virtual const std::vector<uint64_t>& step_ns() const = 0;
     // Of what was collected last.

@@ -35,6 +35,7 @@ T GraphBuilder::step(T otherwise, Fn&& fn) noexcept {
 Program GraphBuilder::finish() {
     if (failed_) throw failure_ ? *failure_ : Error(ORR_OUT_OF_MEMORY, "out of memory while the graph was built");
     if (open_.size() != 1) throw Error(ORR_INVALID_ARGUMENT, graph_.model + "." + graph_.entry + ": begin_if without end_if");
+    if (concurrent_ != 0) throw Error(ORR_INVALID_ARGUMENT, graph_.model + "." + graph_.entry + ": begin_concurrent without end_concurrent");
     if (graph_.outputs.empty()) throw Error(ORR_INVALID_ARGUMENT, graph_.model + "." + graph_.entry + ": the model declares no output");
     for (const auto& s : graph_.states)
         if (s.kind == ORR_STATE_RECURRENT && s.next == 0) throw Error(ORR_INVALID_ARGUMENT, graph_.model + "." + graph_.entry + ": recurrent state " + s.name + " is never set");
@@ -153,6 +154,7 @@ std::vector<orr_value> GraphBuilder::node(const std::string& op_id, const std::s
     }
     const auto outs = node.outs;
     node.region = open_.back();
+    node.group = group_;
     graph_.nodes.push_back(std::move(node));
     return outs;
 }
@@ -169,6 +171,15 @@ void GraphBuilder::begin_if(orr_value flag, bool otherwise) {
 void GraphBuilder::end_if() {
     if (open_.size() < 2) throw Error(ORR_INVALID_ARGUMENT, graph_.model + "." + graph_.entry + ": end_if without begin_if");
     open_.pop_back();
+}
+
+void GraphBuilder::begin_concurrent() {
+    if (concurrent_++ == 0 && group_ == 0) group_ = ++graph_.groups;
+}
+
+void GraphBuilder::end_concurrent() {
+    if (concurrent_ == 0) throw Error(ORR_INVALID_ARGUMENT, graph_.model + "." + graph_.entry + ": end_concurrent without begin_concurrent");
+    if (--concurrent_ == 0) group_ = entered_;
 }
 
 void GraphBuilder::name(orr_value v, const std::string& path) {
@@ -257,6 +268,8 @@ void GraphBuilder::fill_table() {
     };
     t.begin_if = [](orr_builder* b, orr_value flag, bool otherwise) { of(b).step(0, [&] { return of(b).begin_if(flag, otherwise), 0; }); };
     t.end_if = [](orr_builder* b) { of(b).step(0, [&] { return of(b).end_if(), 0; }); };
+    t.begin_concurrent = [](orr_builder* b) { of(b).step(0, [&] { return of(b).begin_concurrent(), 0; }); };
+    t.end_concurrent = [](orr_builder* b) { of(b).step(0, [&] { return of(b).end_concurrent(), 0; }); };
     t.file_tensor = [](orr_builder* b, const char* path, const char* name, int32_t rank, const int64_t* shape) {
         return of(b).step<orr_value>(0, [&]() -> orr_value {
             if (!of(b).file_tensor_) throw Error(ORR_UNSUPPORTED, std::string(path) + ": no files beside the checkpoint can be read here");

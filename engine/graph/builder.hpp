@@ -26,10 +26,12 @@ class GraphBuilder {
     void set_file_tensors(FileTensor find) { file_tensor_ = std::move(find); }
     Program finish();
 
-    // Nodes that come belong to the region.
-    void enter(uint32_t region) { open_.assign(1, region); }
+    // Nodes that come belong to the region and the group.
+    void enter(uint32_t region, uint32_t group = 0) { open_.assign(1, region), group_ = entered_ = group; }
     void begin_if(orr_value flag, bool otherwise);
     void end_if();
+    void begin_concurrent();
+    void end_concurrent();
     orr_value input(const std::string& name, uint32_t type, const std::vector<orr_dim>& dims, uint32_t flags, bool positions);
     orr_value constant(std::shared_ptr<Constant> c, const std::string& name);
     orr_value state(const StateDef& def, orr_dim batch);
@@ -59,27 +61,28 @@ class GraphBuilder {
     const std::map<std::string, std::string>* controls_ = nullptr;
     FileTensor file_tensor_;
     std::vector<uint32_t> open_{0};  // regions, the innermost last
+    uint32_t group_ = 0, entered_ = 0, concurrent_ = 0;  // group now, outside of pairs; pairs that are open
     std::optional<Error> failure_;
     bool failed_ = false;
 };
 
-// Lets fn build nodes of a region in front of program.nodes[at].
+// Lets fn build nodes of a region and a group in front of program.nodes[at].
 template <class Fn>
-void insert_nodes(const orr_host* host, Registry& registry, Weights& weights, Program& program, size_t at, uint32_t region, Fn&& fn) {
+void insert_nodes(const orr_host* host, Registry& registry, Weights& weights, Program& program, size_t at, uint32_t region, uint32_t group, Fn&& fn) {
     std::vector<NodeDef> tail(program.nodes.begin() + static_cast<std::ptrdiff_t>(at), program.nodes.end());
     program.nodes.erase(program.nodes.begin() + static_cast<std::ptrdiff_t>(at), program.nodes.end());
     GraphBuilder b(host, registry, weights, program.model, program.entry);
     b.graph() = std::move(program);
     b.table()->dims = b.graph().dims->table();
-    b.enter(region);
+    b.enter(region, group);
     fn(b);
     program = b.finish();
     program.nodes.insert(program.nodes.end(), tail.begin(), tail.end());
 }
-// Of the region of the node before them.
+// Of the region and the group of the node before them.
 template <class Fn>
 void insert_nodes(const orr_host* host, Registry& registry, Weights& weights, Program& program, size_t at, Fn&& fn) {
-    insert_nodes(host, registry, weights, program, at, at ? program.nodes[at - 1].region : 0, fn);
+    insert_nodes(host, registry, weights, program, at, at ? program.nodes[at - 1].region : 0, at ? program.nodes[at - 1].group : 0, fn);
 }
 
 // Nodes from `from` on, outputs, states and flags of regions that read `was` read `is` instead.

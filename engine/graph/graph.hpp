@@ -53,6 +53,7 @@ struct NodeDef {
     NodeAttrs attrs;
     std::vector<orr_value> ins, outs;
     uint32_t region = 0;
+    uint32_t group = 0;  // above 0: may run together with others of the same number
 };
 
 // Nodes that run only where a value of one element is not zero (otherwise: is zero), and the region around them runs.
@@ -74,6 +75,7 @@ struct Program {
     std::vector<ValueDef> values{1};  // values[0]: none
     std::vector<NodeDef> nodes;       // in an order of execution
     std::vector<RegionDef> regions{1};  // regions[0]: what always runs; parents before children
+    uint32_t groups = 0;  // numbers of groups that were given so far
     std::vector<InputDef> inputs;
     std::vector<StateDef> states;
     std::vector<OutputDef> outputs;

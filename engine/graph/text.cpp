@@ -173,6 +173,7 @@ std::string graph_text(const Program& g, Registry& registry) {
                 }
                 out << "node ";
                 if (n.region) out << "[" << n.region << "] ";
+                if (n.group) out << "<" << n.group << "> ";
                 out << "(" << joined(n.outs, value_text) << ") = " << n.op->id << " (" << joined(n.ins, value_text) << ") " << n.attrs.text() << " : "
                     << joined(n.outs, [&](orr_value o) { return registry.type(g.values[o].type).id + " " + dims_text(g, g.values[o].dims); }) << "\n";
                 for (const orr_value o : n.outs)
@@ -281,7 +282,10 @@ Program parse_graph(const std::string& text, Registry& registry, const orr_host*
             int64_t region = 0;
             if (line.next_is('[')) region = pool.parse(line.inside('[', ']'));
             if (region < 0 || region >= static_cast<int64_t>(b->graph().regions.size())) line.fail("stands in a region that is not defined");
-            b->enter(static_cast<uint32_t>(region));
+            const int64_t group = line.next_is('<') ? pool.parse(line.inside('<', '>')) : 0;
+            if (group < 0 || group > UINT32_MAX) line.fail("is in no group");
+            b->enter(static_cast<uint32_t>(region), static_cast<uint32_t>(group));
+            b->graph().groups = std::max(b->graph().groups, static_cast<uint32_t>(group));
             const auto outs = split(line.inside('(', ')'));
             if (line.word() != "=") line.fail("wanted =");
             const std::string op = line.word();

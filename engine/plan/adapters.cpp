@@ -83,7 +83,7 @@ class Weaver {
                 const auto& sources = program_.values[in].constant->sources();
                 if (std::find(sources.begin(), sources.end(), tensor) == sources.end()) continue;
                 if (sources.size() > 1) throw Error(ORR_UNSUPPORTED, adapter.file + ": module " + r.module + ": " + tensor + " is one of a stack of weights, which is not replaced");
-                if (!made) insert_nodes(host_, registry_, weights_, program_, n, program_.nodes[n].region, [&](GraphBuilder& b) { made = b.constant(r.constant, r.constant->name()); });
+                if (!made) insert_nodes(host_, registry_, weights_, program_, n, program_.nodes[n].region, program_.nodes[n].group, [&](GraphBuilder& b) { made = b.constant(r.constant, r.constant->name()); });
                 program_.nodes[n].ins[i] = made;
                 if (used_) used_->insert(use_of(tensor, r.module));
             }

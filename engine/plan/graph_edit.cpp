@@ -135,7 +135,9 @@ bool GraphEdit::replace(const std::vector<uint32_t>& nodes, const char* op_id, c
                 if (program_.nodes[i].op && !removed(i) && std::find(program_.nodes[i].ins.begin(), program_.nodes[i].ins.end(), v) != program_.nodes[i].ins.end()) return false;
         }
     const orr_operator& op = registry_.find_operator(op_id);
-    NodeDef node{&op, NodeAttrs(op, attrs), ins, outs, program_.nodes[nodes[0]].region};
+    const uint32_t group = program_.nodes[nodes[0]].group;
+    const bool one_group = std::all_of(nodes.begin(), nodes.end(), [&](uint32_t n) { return program_.nodes[n].group == group; });
+    NodeDef node{&op, NodeAttrs(op, attrs), ins, outs, program_.nodes[nodes[0]].region, one_group ? group : 0};
     // The shape function must agree with what the outputs are.
     const std::vector<orr_value_info> results = infer(op, node.attrs, ins, outs.size());
     for (size_t i = 0; i < outs.size(); i++) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <exception>
 
 #include "engine/registry/error_text.hpp"
 
@@ -46,7 +47,7 @@ void run_copy(PlanStep& step) {
     const int64_t chunks = rows * n < kParallelElements ? 1 : std::min<int64_t>(rows, step.run.team->threads() * 4);
     if (chunks == 0) return;
     auto body = [&](int64_t c) { copy_strided(src, dst, rows * c / chunks, rows * (c + 1) / chunks); };
-    step.run.team->parallel_for(
+    step.run.parallel_for(
         chunks, [](void* arg, int64_t c, uint32_t) { (*static_cast<decltype(body)*>(arg))(c); }, &body);
 }
 
@@ -70,14 +71,14 @@ void run_chain(PlanStep& step) {
             }
         }
     };
-    step.run.team->parallel_for(
+    step.run.parallel_for(
         chunks, [](void* arg, int64_t c, uint32_t t) { (*static_cast<decltype(body)*>(arg))(c, t); }, &body);
 }
 
 }  // namespace
 
-void check_team(Team& team, const std::string& doing) {
-    if (const std::string what = team.take_failure(); !what.empty()) throw Error(ORR_INTERNAL, doing + ": the plugin threw an exception in parallel_for: " + what);
+void check_team(Team& team, const std::string& doing, uint32_t lane) {
+    if (const std::string what = team.take_failure(lane); !what.empty()) throw Error(ORR_INTERNAL, doing + ": the plugin threw an exception in parallel_for: " + what);
 }
 
 bool Plan::takes(uint32_t region) {
@@ -115,11 +116,38 @@ void Plan::run_step(PlanStep& step) {
         case PlanStep::Kind::upload:
         case PlanStep::Kind::download: break;  // recorded
     }
-    if (step.run.team->failed()) check_team(*step.run.team, doing());
+    if (step.run.team->failed(step.run.lane)) check_team(*step.run.team, doing(), step.run.lane);
     if (profile_) {
         step.time_ns += static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - started).count());
         step.runs++;
     }
+}
+
+// Each step by one thread, which others help. The first failure ends the run once all have ended.
+size_t Plan::run_wave(size_t first) {
+    struct Wave {
+        Plan& plan;
+        size_t first;
+        std::atomic<bool> failed{false};
+        std::exception_ptr failure;
+    } wave{*this, first, {}, {}};
+    size_t end = first + 1;
+    while (end < steps_.size() && steps_[end].wave == steps_[first].wave) end++;
+    team_->side_by_side(
+        static_cast<int64_t>(end - first),
+        [](void* arg, int64_t i, uint32_t thread) {
+            Wave& w = *static_cast<Wave*>(arg);
+            PlanStep& step = w.plan.steps_[w.first + static_cast<size_t>(i)];
+            step.run.lane = Team::lane_of(thread);
+            try {
+                w.plan.run_step(step);
+            } catch (...) {
+                if (!w.failed.exchange(true)) w.failure = std::current_exception();
+            }
+        },
+        &wave);
+    if (wave.failure) std::rethrow_exception(wave.failure);
+    return end - 1;
 }
 
 nlohmann::ordered_json Plan::describe() const {
@@ -132,6 +160,7 @@ nlohmann::ordered_json Plan::describe() const {
         j["op"] = s.kind == PlanStep::Kind::kernel ? s.op->id : kinds[static_cast<size_t>(s.kind)];
         if (device_) j["device"] = s.on_device ? device_->id() : "cpu";
         if (s.region) j["when"] = regions_[s.region].when;
+        if (s.wave) j["at_once"] = s.wave;
         if (s.kind == PlanStep::Kind::chain) j["fused"] = s.chain_ops;
         if (s.kernel) j["kernel"] = s.kernel->name;
         if (!s.variant.empty()) j["variant"] = s.variant;
@@ -149,7 +178,7 @@ nlohmann::ordered_json Plan::describe() const {
     uint64_t flops = 0, device_flops = 0;
     for (const PlanStep& s : steps_) flops += s.flops, device_flops += s.on_device ? s.flops : 0;
     nlohmann::ordered_json out = {{"steps", steps}};
-    if (device_) out.update({{"device", device_->id()}, {"device_flops_share", flops ? static_cast<double>(device_flops) / static_cast<double>(flops) : 1.0}, {"submissions", units()}, {"recorded", recorded_}, {"device_activation_bytes", work_bytes_}});
+    if (device_) out.update({{"device", device_->id()}, {"device_flops_share", flops ? static_cast<double>(device_flops) / static_cast<double>(flops) : 1.0}, {"submissions", units()}, {"barriers", recording_ ? recording_->program->barriers() : 0}, {"recorded", recorded_}, {"device_activation_bytes", work_bytes_}});
     out.update({
             {"activation_bytes", activation_bytes_},
             {"activation_bytes_without_reuse", unshared_bytes_},

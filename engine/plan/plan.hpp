@@ -52,6 +52,8 @@ struct PlanStep {
     enum class Kind { kernel, copy, chain, upload, download } kind = Kind::kernel;
     bool on_device = false;  // recorded; else run by the host
     uint32_t region = 0;     // of the plan's
+    uint32_t group = 0;      // of its node
+    uint32_t wave = 0;       // above 0: steps of this number, which stand together, run at once
     const orr_operator* op = nullptr;
     const orr_kernel* kernel = nullptr;
     std::string label, variant;  // label: path of the first named output
@@ -63,12 +65,14 @@ struct PlanStep {
     std::shared_ptr<NodeAttrs> attrs;
     std::vector<Buffer> memory;  // plan_memory
     uint64_t workspace_bytes = 0, flops = 0;
-    uint64_t workspace_offset = 0;   // on the device
+    uint64_t workspace_offset = 0;   // in the device's memory, or in the plan's workspace
     std::vector<std::shared_ptr<DeviceBlock>> blocks;  // constants on the device
     uint64_t time_ns = 0, runs = 0;
     struct Run {
         orr_run base;
         Team* team;
+        uint32_t lane = 0;  // of the team
+        void parallel_for(int64_t chunks, orr_chunk_fn fn, void* arg) const { team->parallel_for(chunks, fn, arg, lane); }
     } run{};
 };
 
@@ -137,7 +141,7 @@ class Plan {
     // Offset of a tensor of the host's in the block that was placed for it.
     uint64_t host_offset(const orr_tensor& t) const { return static_cast<uint64_t>(static_cast<const char*>(t.data) - static_cast<const char*>(arena_)); }
     bool placed_at(const void* arena, const DeviceBlock* work) const { return arena_ == arena && work_.get() == work; }
-    // Runs units [from, units()) until `proceed` says no (asked between them): steps, or submissions of many steps on a
+    // Runs units [from, units()) until `proceed` says no (asked between them, told how many are done): steps, or submissions of many steps on a
     // device. Returns the next one. Throws the failure of a step.
     template <class Proceed>
     size_t run(size_t from, Proceed&& proceed) {
@@ -145,7 +149,7 @@ class Plan {
         if (from == 0)
             for (PlanRegion& r : regions_) r.taken = PlanRegion::Taken::unknown;
         for (; i < units(); i++) {
-            if (i != from && !proceed()) break;
+            if (i != from && !proceed(i)) break;
             i = run_unit(i);
         }
         return i;
@@ -200,6 +204,7 @@ class Plan {
     size_t run_unit(size_t unit);  // and those that go with it; the last of them
     bool goes_with(size_t first, size_t unit, size_t& next);
     void run_step(PlanStep& step);
+    size_t run_wave(size_t first);  // the last of its steps
     bool takes(uint32_t region);  // asks the flag the first time
     void record(Recording& recording);
     void record_step(PlanStep& step);
@@ -233,7 +238,7 @@ class Plan {
 };
 
 // Throws what a chunk threw on one of the team's threads.
-void check_team(Team& team, const std::string& doing);
+void check_team(Team& team, const std::string& doing, uint32_t lane = 0);
 
 // What a plan is made for.
 struct Binding {

@@ -26,7 +26,7 @@ void Plan::place(void* arena, std::shared_ptr<DeviceBlock> host, std::shared_ptr
     arena_ = arena;
     for (const Placed& p : placed_) p.tensor->data = static_cast<char*>(arena) + p.offset;
     for (PlanStep& s : steps_)
-        if (!s.on_device) s.run.base.workspace = static_cast<char*>(arena) + workspace_offset_;
+        if (!s.on_device) s.run.base.workspace = static_cast<char*>(arena) + workspace_offset_ + s.workspace_offset;
     if (!device_) return;
     host_block_ = std::move(host);
     work_ = std::move(work);
@@ -213,7 +213,9 @@ bool Plan::goes_with(size_t first, size_t unit, size_t& next) {
 
 size_t Plan::run_unit(size_t unit) {
     if (!device_) {
-        if (takes(steps_[unit].region)) run_step(steps_[unit]);
+        if (!takes(steps_[unit].region)) return unit;
+        if (steps_[unit].wave) return run_wave(unit);
+        run_step(steps_[unit]);
         return unit;
     }
     if (!takes(recording_->units[unit].region)) return unit;

@@ -19,7 +19,9 @@ std::unique_ptr<Plan> Planner::make() {
         if (!live_[n]) continue;
         node_ = n;
         tell(0);
+        const size_t first = plan_->steps_.size();
         plan_node(n);
+        for (size_t i = first; i < plan_->steps_.size(); i++) plan_->steps_[i].group = g_.nodes[n].group;
         if (cancelled()) throw_cancelled();
     }
     region_ = 0;
@@ -41,6 +43,7 @@ std::unique_ptr<Plan> Planner::make() {
         touch_last(t, kEnd);
         plan_->outputs_.push_back({name, t, stays, region});
     }
+    if (g_.groups) form_waves();
     place_memory();
     finish_runs();
     return std::move(plan_);

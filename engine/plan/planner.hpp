@@ -118,6 +118,10 @@ class Planner {
     bool can_join(size_t n) const;
     bool has_formula(const NodeDef& node) const;
     bool plan_device_chain(const std::vector<size_t>& members);
+    // ---- what runs at once
+    void form_waves();
+    void form_waves(size_t begin, size_t end);  // of these steps
+    std::pair<size_t, size_t> wave_of(size_t step) const;  // its first and last step
     void place_memory();
     void finish_runs();
     const orr_host* host_;

@@ -165,7 +165,10 @@ void Planner::place_memory() {
         of[s.on_device].push_back(i);
     }
     for (size_t i = 0; i < plan_->steps_.size(); i++)
-        if (plan_->steps_[i].on_device && plan_->steps_[i].workspace_bytes) items[1].push_back({plan_->steps_[i].workspace_bytes, i, i, 0});
+        if (plan_->steps_[i].on_device && plan_->steps_[i].workspace_bytes) {
+            const auto [first, last] = wave_of(i);
+            items[1].push_back({plan_->steps_[i].workspace_bytes, first, last, 0});
+        }
     plan_->activation_bytes_ = lay_out(items[0]);
     plan_->work_bytes_ = lay_out(items[1]);
     for (const bool on_device : {false, true}) {
@@ -225,7 +228,7 @@ void Planner::finish_runs() {
         r.threads = plan_->team_->threads();
         r.device = nullptr;
         if (s.on_device) continue;  // the rest when it is recorded
-        r.parallel_for = [](const orr_run* run, int64_t chunks, orr_chunk_fn fn, void* arg) { reinterpret_cast<const PlanStep::Run*>(run)->team->parallel_for(chunks, fn, arg); };
+        r.parallel_for = [](const orr_run* run, int64_t chunks, orr_chunk_fn fn, void* arg) { reinterpret_cast<const PlanStep::Run*>(run)->parallel_for(chunks, fn, arg); };
         s.run.team = plan_->team_.get();
     }
 }

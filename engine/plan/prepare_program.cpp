@@ -60,7 +60,7 @@ uint32_t expand(const orr_host* host, Registry& registry, Weights& weights, Prog
         const auto place = static_cast<size_t>(at - program.nodes.begin());
         program.nodes.erase(at);
         std::vector<orr_value> outs(node.outs.size(), 0);
-        insert_nodes(host, registry, weights, program, place, node.region, [&](GraphBuilder& b) {
+        insert_nodes(host, registry, weights, program, place, node.region, node.group, [&](GraphBuilder& b) {
             call_plugin([&] { return node.op->decompose(b.table(), node.attrs.table(), static_cast<uint32_t>(node.ins.size()), node.ins.data(), outs.data()); },
                         [&] { return std::string("decomposing ") + node.op->id; });
         });

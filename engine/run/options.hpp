@@ -40,6 +40,7 @@ ORR_MEMBERS(orr_session_options, profile, ORR_MEMBER(context), ORR_MEMBER(batch)
             ORR_MEMBER(progress_user), ORR_MEMBER(priority), ORR_MEMBER(reference_kernels), ORR_MEMBER(no_rewrites), ORR_MEMBER(profile))
 ORR_MEMBERS(orr_tap, end_run, ORR_MEMBER(path), ORR_MEMBER(kind), ORR_MEMBER(factor), ORR_MEMBER(count), ORR_MEMBER(operand), ORR_MEMBER(first_position), ORR_MEMBER(end_position), ORR_MEMBER(first_run),
             ORR_MEMBER(end_run))
+ORR_MEMBERS(orr_fit, values, ORR_MEMBER(memory_bytes), ORR_MEMBER(weight_bytes), ORR_MEMBER(time_ns), ORR_MEMBER(entry), ORR_MEMBER(tokens), ORR_MEMBER(value_count), ORR_MEMBER(values))
 ORR_MEMBERS(orr_vulkan_host, user, ORR_MEMBER(get_instance_proc_addr), ORR_MEMBER(instance), ORR_MEMBER(physical_device), ORR_MEMBER(device), ORR_MEMBER(queue), ORR_MEMBER(queue_family),
             ORR_MEMBER(api_version), ORR_MEMBER(extensions), ORR_MEMBER(features), ORR_MEMBER(lock_queue), ORR_MEMBER(unlock_queue), ORR_MEMBER(user))
 ORR_MEMBERS(orr_vulkan_buffer, usage, ORR_MEMBER(handle), ORR_MEMBER(offset), ORR_MEMBER(address), ORR_MEMBER(bytes), ORR_MEMBER(usage))

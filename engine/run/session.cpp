@@ -547,9 +547,7 @@ bool Session::step(uint64_t budget_ns) {
     try {
         if (cancel_.load(std::memory_order_relaxed)) throw Error(ORR_CANCELLED, "the run was cancelled");
         if (!plan.on_device()) team_->begin();
-        size_t done = next_step_;
-        next_step_ = plan.run(next_step_, [&] {
-            done++;
+        next_step_ = plan.run(next_step_, [&](size_t done) {
             if (cancel_.load(std::memory_order_relaxed)) return false;
             if (paused_.load(std::memory_order_relaxed) && budget_ns) return false;
             if (options_.progress && !options_.progress(options_.progress_user, static_cast<double>(done) / static_cast<double>(total), "running")) {
@@ -859,16 +857,7 @@ void Session::trim() {
     lent_.reset();
 }
 
-void Session::warm_up(const char* entry_or_null, int64_t tokens) {
-    check_idle();
-    if (tokens <= 0) throw Error(ORR_INVALID_ARGUMENT, "warm-up for " + std::to_string(tokens) + " tokens");
-    if (tokens > options_.context) throw Error(ORR_LIMIT, "warm-up for " + std::to_string(tokens) + " tokens; the context holds " + std::to_string(options_.context));
-    const std::string entry = model_->entry_name(entry_or_null);
-    members_.assign(1, this);
-    choose_variant();
-    const std::shared_ptr<const Program> held = model_->program(entry, variant_);
-    const Program& program = *held;
-    // Required inputs with B sequences of T tokens; entries that take something else cannot be guessed.
+std::vector<orr_named_tensor> required_inputs(const Program& program, int64_t batch, int64_t tokens) {
     std::vector<orr_named_tensor> tensors;
     for (const InputDef& in : program.inputs) {
         if (in.flags || in.positions) continue;
@@ -878,13 +867,28 @@ void Session::warm_up(const char* entry_or_null, int64_t tokens) {
         t.type = program.values[in.value].type;
         t.rank = static_cast<int32_t>(program.values[in.value].dims.size());
         for (int32_t k = 0; k < t.rank; k++)
-            t.shape[k] = program.dims->evaluate(program.values[in.value].dims[static_cast<size_t>(k)], {{"B", options_.batch}, {"T", tokens}});
+            t.shape[k] = program.dims->evaluate(program.values[in.value].dims[static_cast<size_t>(k)], {{"B", batch}, {"T", tokens}});
         tensors.push_back(t);
     }
+    return tensors;
+}
+
+Session::PlanEntry& Session::plan_for(const std::string& entry, int64_t tokens) {
+    members_.assign(1, this);
+    choose_variant();
+    const std::shared_ptr<const Program> program = model_->program(entry, variant_);
+    const std::vector<orr_named_tensor> tensors = required_inputs(*program, options_.batch, tokens);
     std::vector<const orr_named_tensor*> pointers;
     for (const auto& t : tensors) pointers.push_back(&t);
     cancel_ = false;
-    PlanEntry& e = find_plan({entry.c_str(), static_cast<uint32_t>(pointers.size()), pointers.data(), 0, nullptr}, {}, options_.batch);
+    return find_plan({entry.c_str(), static_cast<uint32_t>(pointers.size()), pointers.data(), 0, nullptr}, {}, options_.batch);
+}
+
+void Session::warm_up(const char* entry_or_null, int64_t tokens) {
+    check_idle();
+    if (tokens <= 0) throw Error(ORR_INVALID_ARGUMENT, "warm-up for " + std::to_string(tokens) + " tokens");
+    if (tokens > options_.context) throw Error(ORR_LIMIT, "warm-up for " + std::to_string(tokens) + " tokens; the context holds " + std::to_string(options_.context));
+    PlanEntry& e = plan_for(model_->entry_name(entry_or_null), tokens);
     place(e, std::vector<std::shared_ptr<DeviceBlock>>(e.plan->inputs().size()));
     if (!device_) std::memset(arena_.data(), 0, arena_.size());
 }

@@ -37,6 +37,9 @@ struct RunRequest {
     const char* const* outputs;
 };
 
+// Required inputs with B sequences of T tokens, without data; entries that take something else cannot be guessed. Names are the program's.
+std::vector<orr_named_tensor> required_inputs(const Program& program, int64_t batch, int64_t tokens);
+
 class Session : public std::enable_shared_from_this<Session> {
   public:
     Session(std::shared_ptr<Model> model, const orr_session_options* options);
@@ -70,6 +73,8 @@ class Session : public std::enable_shared_from_this<Session> {
 
     void set_taps(uint32_t count, const orr_tap* const* taps);
     void set_control(const char* name, const char* value_json);
+    // Of the values that a control may take the first within the limits; see orr_session_fit_control.
+    nlohmann::ordered_json fit_control(const std::string& name, const orr_fit& limits);
     void set_adapters(std::vector<std::shared_ptr<const AdapterTensors>> adapters, const std::vector<double>& scales, uint32_t flags);
     const std::string* control(const std::string& name) const;  // what it was set to; NULL: neutral
     void share(const orr_vulkan_share* share);
@@ -131,6 +136,14 @@ class Session : public std::enable_shared_from_this<Session> {
     void keep_on_host(const StateDef& def);
     uint64_t first_bytes(const StateDef& def) const;  // that a state takes at first
     void leave_states_that_do_not_fit(const Program& program);
+    struct Taken {  // with a value of a control
+        uint64_t memory_bytes = 0, weight_bytes = 0, time_ns = 0;
+    };
+    // In a session like this one; false where the model cannot be built so.
+    bool try_control(const std::string& name, const std::string& value, const orr_fit& limits, Taken& taken);
+    Taken measure(const orr_fit& limits);
+    uint64_t memory_bytes(const std::string& entry, int64_t tokens);  // of a prompt, and of runs of so many tokens
+    PlanEntry& plan_for(const std::string& entry, int64_t tokens);
     void choose_variant();  // of the run that begins
     void check_states() const;
     void make_room();

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <regex>
+#include <sstream>
 
 #include "safetensors_io.hpp"
 
@@ -168,6 +169,50 @@ void add_adapters(host::Session& session, const host::Model& model, const std::v
     if (!raw.empty()) session.set_adapters(raw, scales);  // which holds them from now on
 }
 
+// "memory=300MB,time=20ms"
+orr_fit limits_of(const std::string& given, const std::string& text, const char* entry) {
+    struct Unit {
+        const char* name;
+        double factor;
+    };
+    static constexpr Unit kBytes[] = {{"", 1}, {"B", 1}, {"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0}};
+    static constexpr Unit kTimes[] = {{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}};
+    orr_fit fit = host::options<orr_fit>();
+    fit.entry = entry;
+    std::istringstream parts(text);
+    for (std::string part; std::getline(parts, part, ',');) {
+        const size_t equal = part.find('=');
+        const std::string what = part.substr(0, equal), amount = equal == std::string::npos ? "" : part.substr(equal + 1);
+        const auto in = [&](const auto& units) {
+            double value = 0;
+            const auto [end, failed] = std::from_chars(amount.data(), amount.data() + amount.size(), value);
+            for (const Unit& u : units)
+                if (failed == std::errc() && value * u.factor >= 1 && value * u.factor < 1e18 && std::string_view(end, amount.data() + amount.size()) == u.name) return static_cast<uint64_t>(value * u.factor);
+            throw UsageError("--control " + given + ": \"" + amount + "\" is no " + (what == "time" ? "time: 20ms" : "number of bytes: 300MB"));
+        };
+        if (what == "memory")
+            fit.memory_bytes = in(kBytes);
+        else if (what == "weights")
+            fit.weight_bytes = in(kBytes);
+        else if (what == "time")
+            fit.time_ns = in(kTimes);
+        else
+            throw UsageError("--control " + given + ": \"" + part + "\" is no limit: memory=BYTES, weights=BYTES or time=TIME, separated by commas");
+    }
+    return fit;
+}
+
+void fit_control(host::Session& session, const std::string& given, const std::string& name, const std::string& text, const char* entry) {
+    const json report = json::parse(session.fit_control(name, limits_of(given, text, entry)));
+    std::string line = name + ": " + (report["value"].is_string() ? report["value"].get<std::string>() : report["value"].dump());
+    char part[80];
+    std::snprintf(part, sizeof part, ", reads %.1f MB of weights a run", report["weight_bytes"].get<double>() / 1e6);
+    line += part;
+    if (report.contains("memory_bytes")) std::snprintf(part, sizeof part, ", takes %.1f MB", report["memory_bytes"].get<double>() / 1e6), line += part;
+    if (report.contains("time_ns")) std::snprintf(part, sizeof part, ", %.3g ms", report["time_ns"].get<double>() / 1e6), line += part;
+    std::fprintf(stderr, "%s (%zu values were tried)\n", line.c_str(), report["tried"].size());
+}
+
 }  // namespace
 
 bool path_fits(const std::string& path, const std::string& pattern) {
@@ -181,7 +226,8 @@ void add_steering(CLI::App& app, Steering& s) {
            "PATTERN=KIND[:ARGUMENT][@FIRST:END], repeatable: read, last, mean, norm, entropy, top_k:N, zero, scale:X, set:FILE, add:FILE[*X]; "
            "values read are outputs; FIRST:END are tokens")
         ->allow_extra_args(false);
-    app.add_option("--control", s.controls, "NAME=VALUE, repeatable, each name once: a control of the model (`orrery inspect MODEL controls`)")
+    app.add_option("--control", s.controls,
+                   "NAME=VALUE, repeatable, each name once: a control of the model (`orrery inspect MODEL controls`); NAME=fit:LIMITS chooses a value: memory=300MB, weights=40MB (that a step reads), time=20ms (of a step), separated by commas")
         ->allow_extra_args(false);
     app.add_option("--lora", s.adapters, "FOLDER[:SCALE], repeatable: an adapter as PEFT writes it, added to the model's weights")
         ->allow_extra_args(false);
@@ -194,6 +240,10 @@ void steer(host::Session& session, const host::Model& model, const Steering& s, 
         if (equal == std::string::npos || equal == 0) throw UsageError("--control " + given + ": wanted NAME=VALUE");
         const std::string name = given.substr(0, equal), value = given.substr(equal + 1);
         if (const auto [before, first] = values.emplace(name, value); !first) throw UsageError("--control " + name + " is given twice, as \"" + before->second + "\" and as \"" + value + "\"");
+        if (value.rfind("fit:", 0) == 0) {
+            fit_control(session, given, name, value.substr(4), entry);
+            continue;
+        }
         // What is no JSON is a string.
         const json parsed = json::parse(value, nullptr, false);
         session.set_control(name, parsed.is_discarded() ? json(value).dump() : value);

@@ -360,6 +360,8 @@ int main(void) {
     AT(orr_builder, begin_if);
     AT(orr_builder, end_if);
     AT(orr_builder, file_tensor);
+    AT(orr_builder, begin_concurrent);
+    AT(orr_builder, end_concurrent);
     SIZE(orr_model_info);
     AT(orr_model_info, header);
     AT(orr_model_info, entries);
@@ -573,6 +575,15 @@ int main(void) {
     AT(orr_vulkan_share, signals);
     AT(orr_vulkan_share, output_count);
     AT(orr_vulkan_share, outputs);
+    SIZE(orr_fit);
+    AT(orr_fit, header);
+    AT(orr_fit, memory_bytes);
+    AT(orr_fit, weight_bytes);
+    AT(orr_fit, time_ns);
+    AT(orr_fit, entry);
+    AT(orr_fit, tokens);
+    AT(orr_fit, value_count);
+    AT(orr_fit, values);
     SIZE(orr_tap);
     AT(orr_tap, header);
     AT(orr_tap, path);

@@ -3,7 +3,7 @@
 usage: cli_test.py ORRERY [unittest arguments]       ORRERY: the built command
 Values are checked against what `eval` gives: greedy ids, perplexity and pooling are worked out again here.
 With ORRERY_GEMMA set to the Gemma 3 270M GGUF, that model is asked too."""
-import json, math, os, resource, shutil, signal, struct, subprocess, sys, tempfile, time, unittest
+import json, math, os, re, resource, shutil, signal, struct, subprocess, sys, tempfile, time, unittest
 
 import tiny_models as tiny
 
@@ -211,6 +211,24 @@ class Eval(Case):
         for second in ("1", "0"):
             self.bad(2, *to, "--control", "ffn_width=0.5", "--control", f"layer_plan={second}", named=f'--control layer_plan is given twice, as "0" and as "{second}"')
         self.bad(1, *to[:-1], "layer_plan=1*0", named='"1*0" is to run 0 times, the least is 1')
+
+    def test_width_that_fits(self):
+        def chosen(limits, **more):
+            r = run("bench", self.llama, "--prompt-tokens", 4, "--generate-tokens", 2, "--repeat", 1, "--control", f"ffn_width=fit:{limits}", **more)
+            self.assertEqual(r.returncode, 0, r.stderr)
+            lines = [line for line in r.stderr.splitlines() if line.startswith("ffn_width: ")]
+            self.assertEqual(len(lines), 1, r.stderr)
+            return lines[0]
+
+        whole = chosen("memory=1GB,weights=1GiB,time=3600s")
+        self.assertRegex(whole, r"^ffn_width: 1, reads [0-9.]+ MB of weights a run, takes [0-9.]+ MB, [0-9.e+-]+ ms \(\d values were tried\)$")
+        self.bad(1, "bench", self.llama, "--control", "ffn_width=fit:weights=10B", named="weight_bytes is")
+        least = int(re.search(r"with \"0.125\" weight_bytes is (\d+), the limit 10", run("bench", self.llama, "--control", "ffn_width=fit:weights=10B").stderr)[1])
+        self.assertIn("ffn_width: 0.125, ", chosen(f"weights={least}"))
+        self.assertNotIn("ffn_width: 0.125, ", chosen(f"weights={2 * least}"))
+        for limits in ("", "weights", "weights=", "weights=ten", "weights=5ms", "time=5MB", "memory=-3MB", "memory=0", "speed=4", "time=1ms;memory=4"):
+            self.bad(1 if limits == "" else 2, "bench", self.llama, "--control", f"ffn_width=fit:{limits}", named="weight_bytes" if limits == "" else "ffn_width")
+        self.bad(1, "bench", self.llama, "--control", "layer_plan=fit:time=1s", named="ladder")
 
     def test_files_without_an_end_are_refused(self):
         tiny.write_safetensors(self.path("in.safetensors"), tiny.ids_tensor([1, 2, 3]))

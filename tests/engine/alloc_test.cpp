@@ -127,32 +127,35 @@ class SteadyDecode : public testing::TestWithParam<std::tuple<const char*, uint3
 };
 
 TEST_P(SteadyDecode, TakesNothing) {
-    HostMemory memory;
-    {
-        const Decoder decoder(memory, GetParam(), ORR_NUMERICS_DEFAULT);
-        const Session& s = decoder.session;
-        feed(s, some_ids(100, kVocabulary));
-        int32_t id = 3;
-        const Tensor tensor = ids_tensor({id});
-        orr_named_tensor in = named("input_ids", tensor), out{};
-        in.data = &id;
-        out.header = ORR_HEADER(orr_named_tensor);
-        const orr_named_tensor* ins[] = {&in};
-        const auto step = [&] {
-            if (orr_session_run(s.get(), "next", 1, ins, 0, nullptr) != ORR_OK || orr_session_output(s.get(), "logits", &out) != ORR_OK) return false;
-            id = (id * 7 + 1) % kVocabulary;
-            return true;
-        };
-        for (int i = 0; i < 100; i++) ASSERT_TRUE(step());
-        taken = 0;
-        watching = true;
-        bool good = true;
-        for (int i = 0; i < 300 && good; i++) good = step();  // over four page edges
-        watching = false;
-        EXPECT_TRUE(good) << orr_error_text();
-        EXPECT_EQ(taken, 0u) << "allocations in 300 steps";
+    for (const char* plan : {static_cast<const char*>(nullptr), "\"0|1\""}) {
+        HostMemory memory;
+        {
+            const Decoder decoder(memory, GetParam(), ORR_NUMERICS_DEFAULT);
+            const Session& s = decoder.session;
+            check(orr_session_set_control(s.get(), "layer_plan", plan));
+            feed(s, some_ids(100, kVocabulary));
+            int32_t id = 3;
+            const Tensor tensor = ids_tensor({id});
+            orr_named_tensor in = named("input_ids", tensor), out{};
+            in.data = &id;
+            out.header = ORR_HEADER(orr_named_tensor);
+            const orr_named_tensor* ins[] = {&in};
+            const auto step = [&] {
+                if (orr_session_run(s.get(), "next", 1, ins, 0, nullptr) != ORR_OK || orr_session_output(s.get(), "logits", &out) != ORR_OK) return false;
+                id = (id * 7 + 1) % kVocabulary;
+                return true;
+            };
+            for (int i = 0; i < 100; i++) ASSERT_TRUE(step());
+            taken = 0;
+            watching = true;
+            bool good = true;
+            for (int i = 0; i < 300 && good; i++) good = step();  // over four page edges
+            watching = false;
+            EXPECT_TRUE(good) << orr_error_text();
+            EXPECT_EQ(taken, 0u) << "allocations in 300 steps" << (plan ? " with layers side by side" : "");
+        }
+        EXPECT_EQ(memory.live, 0);
     }
-    EXPECT_EQ(memory.live, 0);
 }
 
 // A whole answer: sampling, stop texts, penalties and the tokeniser's stream between the runs. Counted from the first

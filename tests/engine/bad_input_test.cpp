@@ -190,6 +190,12 @@ TEST_F(BadInput, StructSizes) {
     expect_failure([&] { check(orr_model_open(shared_engine(), &model, &made)); }, ORR_ABI_MISMATCH, {"orr_blob", "20", "32"});
 }
 
+TEST_F(BadInput, StructSizesOfLimits) {
+    orr_fit fit = {ORR_HEADER(orr_fit)};
+    fit.weight_bytes = UINT64_MAX;
+    at_every_size<orr_fit>(fit, sizeof(orr_fit), "orr_fit", [&](const orr_fit* f) { return orr_session_fit_control(session_.get(), "ffn_width", f, nullptr); });
+}
+
 TEST_F(BadInput, StructSizesOfTensorsAndTaps) {
     orr_tap tap = {ORR_HEADER(orr_tap), "layers.0.output", "read", 1, 0, nullptr, 0, 0, 0, 0};
     at_every_size<orr_tap>(tap, sizeof(orr_tap), "orr_tap", [&](const orr_tap* t) { return orr_session_set_taps(session_.get(), 1, &t); });

@@ -49,7 +49,7 @@ class Recorder : public DeviceProgram {
     Trust trust() const override { return parts_.trust.of(wanted_); }
     bool judge(const std::string& why, uint64_t ns) override { return parts_.trust.judge(wanted_, why, ns); }
     void lost_in_test() override { parts_.trust.lose(wanted_); }
-    uint64_t barriers() const { return barriers_; }
+    uint64_t barriers() const override { return barriers_; }
 
   private:
     struct Table {

@@ -181,13 +181,27 @@ void declare_layer_controls(Summary& summary, int64_t layers, bool ffn, const st
     summary.controls_json = json_text(list);
 }
 
+// Mix'n'Match, with the granularities that MatFormers are trained with: two neighbouring ones at most, the smaller in the first layers
+// ("least slope"). Devvrit et al. 2023, arXiv:2310.07707v2, sections 3.1 and 3.3.
+static nlohmann::json ffn_width_ladder(int64_t layers) {
+    static constexpr const char* kShares[] = {"1", "0.5", "0.25", "0.125"};
+    const auto of = [&](int64_t first, int64_t last, const char* share) { return std::to_string(first) + (last > first ? "-" + std::to_string(last) : "") + ":" + share; };
+    nlohmann::json ladder = {"1"};
+    for (size_t g = 1; g < std::size(kShares); g++) {
+        for (int64_t small = 1; small < layers; small++) ladder.push_back(of(0, small - 1, kShares[g]) + (g > 1 ? "," + of(small, layers - 1, kShares[g - 1]) : ""));
+        ladder.push_back(kShares[g]);
+    }
+    return ladder;
+}
+
 void declare_ffn_width(Summary& summary, int64_t layers, const std::string& prefix) {
     nlohmann::json list = parse_json(summary.controls_json);
     list.push_back({{"name", prefix + "ffn_width"},
                     {"type", "string"},
                     {"default", "1"},
                     {"meaning", "of each feed-forward, the first hidden units that take part: 0.5 (a share) or 256 (units) in every layer, one a layer (" + std::to_string(layers) +
-                                    " of them, separated by commas), or some: 2-5:0.5,7:256"}});
+                                    " of them, separated by commas), or some: 2-5:0.5,7:256"},
+                    {"ladder", ffn_width_ladder(layers)}});
     summary.controls_json = json_text(list);
 }
 

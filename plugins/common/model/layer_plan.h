@@ -64,14 +64,16 @@ class LayerPlan {
     const std::vector<std::vector<LayerStep>>& steps() const { return steps_; }
     template <class Block>
     static Value run(Graph& g, const std::vector<LayerStep>& side_by_side, Value x, Block&& block) {
+        if (!x) return x;
+        if (side_by_side.size() == 1) return block(side_by_side[0], x);
         Value sum;
-        for (const LayerStep& step : side_by_side) {
-            if (!x) return x;
-            const Value y = block(step, x);
-            sum = sum ? g.op("orr.add/1", {sum, y}) : y;
-        }
-        const auto n = static_cast<double>(side_by_side.size());
-        return n > 1 ? g.op("orr.affine/1", {sum}, Attrs().set("scale", 1 / n)) : sum;
+        g.concurrently([&] {
+            for (const LayerStep& step : side_by_side) {
+                const Value y = block(step, x);
+                sum = sum ? g.op("orr.add/1", {sum, y}) : y;
+            }
+        });
+        return g.op("orr.affine/1", {sum}, Attrs().set("scale", 1 / static_cast<double>(side_by_side.size())));
     }
 
   private:

@@ -58,7 +58,7 @@ typedef struct orr_allocator {
 } orr_allocator;
 
 /* The host's threads. submit must arrange that job(arg) is called once, soon, on some thread; the engine never blocks
- * waiting for a job to *start*, so a busy pool costs speed only. */
+ * waiting for a job to *start*, so a busy pool costs speed only. A job that is called within submit helps nobody. */
 typedef struct orr_executor {
     orr_header header;
     void* user;
@@ -309,6 +309,25 @@ ORR_API orr_status orr_session_set_taps(orr_session* session, uint32_t count, co
  * with it; nothing is loaded again. States of layers that earlier runs of this sequence left out lack these tokens: using them
  * needs a rollback or a reset (ORR_INVALID_ARGUMENT says so). Forks inherit controls. [session-thread] */
 ORR_API orr_status orr_session_set_control(orr_session* session, const char* name, const char* value_json);
+/* What a control's value may take. */
+typedef struct orr_fit {
+    orr_header header;
+    /* At most; 0: any. At least one is wanted. */
+    uint64_t memory_bytes; /* the model's packed weights, and states, workspace and plans of this session: a prompt in chunks of at most 512 tokens */
+    uint64_t weight_bytes; /* of weight matrices that one run reads, as stored */
+    uint64_t time_ns;      /* one run, measured: the median of five, from position 0, inputs all zero */
+    const char* entry;     /* that is run; NULL: the default, for memory_bytes the one of its inputs that needs least */
+    int64_t tokens;        /* of a run, in each sequence; 0: 1 */
+    /* Values to choose from, as JSON, each taking less than the one before. 0: the control's own, its "ladder" in orr_model_describe "controls". */
+    uint32_t value_count;
+    const char* const* values;
+} orr_fit;
+/* Sets a control to the first of its values with which the session stays within all limits, found by bisection: each that is tried is planned,
+ * and run where a time is wanted, in a session of its own. *report, where wanted, is JSON: "control", "value", what it takes ("memory_bytes",
+ * "weight_bytes", "time_ns", where they were looked at), "tried" (the same of each, and whether it "fits") and "refused" (values of the ladder that
+ * the model cannot be built with). ORR_LIMIT where none fits, with what the last one takes: the control stays as it was. orr_session_cancel ends it.
+ * [session-thread] */
+ORR_API orr_status orr_session_fit_control(orr_session* session, const char* name, const orr_fit* limits, orr_text** report);
 /* JSON about `what`: "plan" (node, kernel, variant, refusals of better ones), "memory" (peak, states, weights),
  * "rewrites", "profile", "states", "work" (what ran: see taps_and_controls.md). [session-thread] */
 ORR_API orr_status orr_session_describe(orr_session* session, const char* what, const char* entry, orr_text** json);

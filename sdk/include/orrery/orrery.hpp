@@ -210,6 +210,12 @@ class Session {
     void set_control(const std::string& name, const std::string& value_json) {
         check(orr_session_set_control(raw(), name.c_str(), value_json.c_str()));
     }
+    // The report of orr_session_fit_control.
+    std::string fit_control(const std::string& name, const orr_fit& limits) {
+        orr_text* text = nullptr;
+        check(orr_session_fit_control(raw(), name.c_str(), &limits, &text));
+        return take(text);
+    }
     // scales empty: 1 each. flags: ORR_ADAPTERS_*.
     void set_adapters(const std::vector<orr_adapter*>& adapters, const std::vector<double>& scales = {}, uint32_t flags = 0) {
         if (!scales.empty() && scales.size() != adapters.size())

@@ -2,8 +2,9 @@
  * through tables. It keeps no reference to a host outside the call or object that brought it: two engines in one
  * process share the plugin's code and statics. See base.h for the rules of the ABI.
  *
- * Threads. Descriptors are immutable and read from any thread. orr_kernel.prepare and .run are called by one thread at
- * a time for one plan, and by several threads at once for different plans. */
+ * Threads. Descriptors are immutable and read from any thread. orr_kernel.prepare is called by one thread at a time for
+ * one plan, .run by one thread at a time for one node of a plan; by several threads at once for different plans, and .run
+ * also for nodes of one plan that are concurrent (orr_builder.begin_concurrent). */
 #ifndef ORRERY_PLUGIN_H
 #define ORRERY_PLUGIN_H
 
@@ -488,6 +489,10 @@ struct orr_builder {
     /* A tensor of a file beside the checkpoint, as f32 constant: `path` is what a control of the model holds (routers, adapters). shape as for
      * weight. 0, and no failure, where the file has no such tensor. */
     orr_value (*file_tensor)(orr_builder* b, const char* path, const char* name, int32_t rank, const int64_t* shape);
+    /* Nodes built from here to end_concurrent may run at the same time where none reads what another gives: branches that are worth it, such as
+     * layers side by side. What they give is the same. Pairs inside one another are one. */
+    void (*begin_concurrent)(orr_builder* b);
+    void (*end_concurrent)(orr_builder* b);
 };
 
 /* What a model says of itself once configured; strings live until destroy. */

@@ -350,6 +350,14 @@ class Graph {
         fn();
         b_->end_if(b_);
     }
+    // What fn builds may run at the same time, as far as none reads what another gives; one after the other in engines that cannot.
+    template <class Fn>
+    void concurrently(Fn&& fn) {
+        const bool can = ORR_HAS(b_, orr_builder, begin_concurrent);
+        if (can) b_->begin_concurrent(b_);
+        fn();
+        if (can) b_->end_concurrent(b_);
+    }
     // Of a file beside the checkpoint; 0 where it has no such tensor.
     Value file_tensor(const std::string& path, const std::string& name, const std::vector<int64_t>& shape) {
         if (!ORR_HAS(b_, orr_builder, file_tensor)) return fail(ORR_UNSUPPORTED, "this engine reads no files beside the checkpoint"), Value{};

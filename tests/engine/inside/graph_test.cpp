@@ -95,11 +95,11 @@ TEST_P(GraphText, ReadsBackWhatItWrites) {
     m.header = ORR_HEADER(orr_model_options);
     m.path = path.c_str();
     const auto model = std::make_shared<orrery::Model>(engine, m, orrery::Purpose::run);
-    // Beside the plain graph one with nodes that may be left out.
+    // Beside the plain graph one with nodes that may be left out, and with layers side by side.
     const auto controls = model->describe("controls", nullptr);
     const bool exits = std::any_of(controls.begin(), controls.end(), [](const auto& c) { return c["name"] == "exit_similarity"; });
     std::vector<orrery::Variant> variants(exits ? 2 : 1);
-    if (exits) variants[1].controls = model->with_control(model->with_control(nullptr, "layer_plan", "\"0*3\""), "exit_similarity", "0.5");
+    if (exits) variants[1].controls = model->with_control(model->with_control(nullptr, "layer_plan", "\"0*2,0|0\""), "exit_similarity", "0.5");
     for (orrery::Variant& v : variants) v.make_key();
     std::vector<std::pair<std::string, const orrery::Variant*>> programs;
     for (const char* const* entry = model->info().entries; *entry; entry++)
@@ -108,6 +108,7 @@ TEST_P(GraphText, ReadsBackWhatItWrites) {
         SCOPED_TRACE(entry + variant->key);
         const std::string text = orrery::graph_text(*model->program(entry, *variant), engine->registry());
         EXPECT_EQ(text.find("\nregion ") != std::string::npos, variant->controls != nullptr);
+        EXPECT_EQ(text.find("] <1> (") != std::string::npos, variant->controls != nullptr);
         const orrery::Program again = orrery::parse_graph(text, engine->registry(), engine->host(), model->weights());
         EXPECT_TRUE(orrery::graph_text(again, engine->registry()) == text);
         // A text that lost a piece is refused, never misread into a crash.
@@ -198,6 +199,70 @@ TEST(Team, EveryChunkOnce) {
             }
             team.end();
         }
+    }
+}
+
+// Tasks side by side have chunks of their own, at which whoever is free helps; each thread has one number in all of it.
+TEST(Team, TasksWithChunks) {
+    Pool pool(3);
+    const std::shared_ptr<orrery::Executor> executor = orrery::make_host_executor(*pool.table());
+    struct Work {
+        orrery::Team* team;
+        std::atomic<int> seen[7] = {};
+        std::atomic<int> inside[4] = {};  // tasks or chunks of a thread, one in the other
+        std::atomic<int> wrong{0};
+    };
+    struct Task {
+        Work& work;
+        int64_t number;
+    };
+    for (const uint32_t threads : {1u, 2u, 4u}) {
+        orrery::Team team(executor, threads);
+        for (int round = 0; round < 200; round++) {
+            Work work{&team};
+            team.begin();
+            team.side_by_side(
+                round % 8,
+                [](void* arg, int64_t number, uint32_t thread) {
+                    Task task{*static_cast<Work*>(arg), number};
+                    for (int job = 0; job < 5; job++)
+                        task.work.team->parallel_for(
+                            11,
+                            [](void* t, int64_t chunk, uint32_t index) {
+                                const auto& of = *static_cast<Task*>(t);
+                                if (of.work.inside[index].fetch_add(1)) of.work.wrong++;
+                                if (of.number == 3 && chunk == 5) {
+                                    of.work.inside[index]--;
+                                    throw std::runtime_error("thrown by task 3");
+                                }
+                                of.work.seen[of.number]++;
+                                of.work.inside[index]--;
+                            },
+                            &task, orrery::Team::lane_of(thread));
+                    if (task.work.team->take_failure(orrery::Team::lane_of(thread)) != (number == 3 ? "thrown by task 3" : "")) task.work.wrong++;
+                },
+                &work);
+            team.parallel_for(3, [](void* arg, int64_t, uint32_t) { static_cast<Work*>(arg)->seen[0]++; }, &work);
+            team.end();
+            for (int i = 0; i < 7; i++) ASSERT_EQ(work.seen[i], (i < round % 8 ? i == 3 ? 50 : 55 : 0) + (i == 0 ? 3 : 0)) << i;
+            ASSERT_EQ(work.wrong, 0);
+            ASSERT_FALSE(team.failed());
+        }
+    }
+}
+
+// An executor that has no threads of its own, and runs a job where it is submitted.
+TEST(Team, HelpersMayRunAtOnce) {
+    const orr_executor host = {ORR_HEADER(orr_executor), nullptr, 3, [](void*, void (*job)(void*), void* arg) { job(arg); }};
+    orrery::Team team(orrery::make_host_executor(host), 4);
+    for (int round = 0; round < 3; round++) {
+        std::atomic<int> count{0};
+        const auto add = [](void* arg, int64_t, uint32_t) { (*static_cast<std::atomic<int>*>(arg))++; };
+        team.begin();
+        team.parallel_for(100, add, &count);
+        team.side_by_side(5, add, &count);
+        team.end();
+        EXPECT_EQ(count, 105);
     }
 }
 
