@@ -34,7 +34,7 @@ void set_control(const Session& session, const char* name, const char* json) { c
 // All of it but how a device's steps were cut into submissions, which follows how fast it was.
 std::string plan_text(const Session& session) {
     Json plan = Json::parse(describe(session, "plan"));
-    plan.erase("submissions");
+    for (const char* cut : {"submissions", "barriers"}) plan.erase(cut);
     return plan.dump();
 }
 
