@@ -19,7 +19,7 @@ case ${1:-release} in
         exit 2
         ;;
 esac
-need_packages "${build_packages[@]}" ccache clang make git cargo rustc python3 python3-numpy python3-pip abigail-tools mesa-vulkan-drivers vulkan-validationlayers spirv-tools || exit 1
+need_packages "${build_packages[@]}" ccache clang libclang-rt-14-dev make git cargo rustc python3 python3-numpy python3-pip abigail-tools mesa-vulkan-drivers vulkan-validationlayers spirv-tools || exit 1
 
 glslang=$(bash samples/lib/newer_glslang.sh)  # "": shaders that need it are left out
 jobs=$(nproc)
