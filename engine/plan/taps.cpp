@@ -162,6 +162,7 @@ class Weaver {
         program_.dims = program_.dims->clone();
         for (const InputDef& in : program_.inputs)
             if (in.positions) batch_ = program_.values[in.value].dims[0], tokens_ = program_.values[in.value].dims[1];
+        for (const StateDef& s : program_.states) batch_ = program_.values[s.value].dims[0];  // models without positions
         if (program_.advance) tokens_ = program_.advance;
     }
 
