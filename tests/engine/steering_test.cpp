@@ -222,9 +222,12 @@ TEST_P(SteeredDecoding, AverageOfOneLayerWithItselfIsThatLayer) {
     EXPECT_LE(difference(feed(s, ids_), feed(plain, ids_)), 1e-6);
 }
 
-TEST_P(SteeredDecoding, TapsWithNotANumberAreTheSame) {
+TEST_P(SteeredDecoding, OperandsWithNotANumberAreTheSame) {
     const Session a = make_session(model_), b = make_session(model_);
-    for (const Session* s : {&a, &b}) set_taps(*s, {{"layers.0.output", "scale", NAN}});
+    Tensor steering{ORR_TYPE_F32, {24}, std::vector<char>(96)};
+    const float none = NAN;
+    std::memcpy(steering.bytes.data(), &none, sizeof none);
+    for (const Session* s : {&a, &b}) set_taps(*s, {{"layers.0.output", "add", 1, 0, 0, 0, 0, 0, &steering}});
     Tensor ids{ORR_TYPE_I32, {2, 1}, std::vector<char>(8)};
     const orr_named_tensor input = named("input_ids", ids);
     const orr_named_tensor* inputs[] = {&input};
@@ -405,6 +408,9 @@ TEST(SteeringErrors, NameWhatIsWrong) {
     expect_failure([&] { set_taps(s, {{"logits", "top_k"}}); }, ORR_INVALID_ARGUMENT, {"top_k", "count 0"});
     expect_failure([&] { set_taps(s, {{"logits", "top_k", 1, 4000}}); }, ORR_INVALID_ARGUMENT, {"logits", "4000", "41"});
     expect_failure([&] { set_taps(s, {{"logits", "set"}}); }, ORR_INVALID_ARGUMENT, {"set", "no operand"});
+    for (const auto& [factor, text] : std::map<double, std::string>{{-INFINITY, "-inf"}, {INFINITY, "inf"}, {1e39, "999999999999999"}})
+        for (const char* kind : {"scale", "add"}) expect_failure([&] { set_taps(s, {{"layers.0.output", kind, factor}}); }, ORR_INVALID_ARGUMENT, {kind, "layers.0.output", "factor " + text, "f32"});
+    expect_failure([&] { set_taps(s, {{"layers.0.output", "scale", NAN}}); }, ORR_INVALID_ARGUMENT, {"scale", "layers.0.output", "factor nan"});
     expect_failure([&] { set_taps(s, {{"layers.0.output", "add", 1, 0, 0, 0, 0, 0, &wide}}); }, ORR_INVALID_ARGUMENT, {"layers.0.output", "[3]", "24"});
     expect_failure([&] { set_taps(s, {{"layers.0.output", "add", 1, 0, 0, 0, 0, 0, &deep}}); }, ORR_INVALID_ARGUMENT, {"[1, 1, 1, 24]"});
     expect_failure([&] { set_taps(s, {{"layers.0.output", "add", 1, 0, 0, 0, 0, 0, &whole}}); }, ORR_INVALID_ARGUMENT, {"i32", "f32"});
