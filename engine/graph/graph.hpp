@@ -61,6 +61,7 @@ struct RegionDef {
     orr_value flag = 0;
     bool otherwise = false;
     uint32_t parent = 0;
+    orr_value rows = 0;  // where something in it is an output: f32 [B, 1 …] that the flag is made of, each by the same rule its row's own flag
 };
 
 struct OutputDef {

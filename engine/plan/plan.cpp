@@ -99,8 +99,19 @@ bool Plan::takes(uint32_t region) {
 }
 
 void Plan::clear_outputs_left_out() {
-    for (const PlanOutput& o : outputs_)
-        if (!took(o.region)) std::memset(o.tensor->data, 0, o.tensor->size_bytes);
+    for (const PlanOutput& o : outputs_) {
+        auto* bytes = static_cast<char*>(o.tensor->data);
+        if (!took(o.region)) {
+            std::memset(bytes, 0, o.tensor->size_bytes);
+            continue;
+        }
+        for (const PlanRows& rows : o.rows) {
+            const auto* ran = static_cast<const float*>(rows.tensor->data);
+            const auto n = static_cast<size_t>(elements(*rows.tensor)), each = static_cast<size_t>(o.tensor->size_bytes) / n;
+            for (size_t b = 0; b < n; b++)
+                if ((ran[b] == 0) != rows.otherwise) std::memset(bytes + b * each, 0, each);
+        }
+    }
 }
 
 void Plan::run_step(PlanStep& step) {

@@ -99,11 +99,18 @@ struct PlanState {
     int64_t most_pages = 0;
 };
 
+// f32 in the host's memory, one number for each row: it was run for where that is not zero (otherwise: is zero).
+struct PlanRows {
+    const orr_tensor* tensor = nullptr;
+    bool otherwise = false;
+};
+
 struct PlanOutput {
     std::string name;
     const orr_tensor* tensor = nullptr;
     bool on_device = false;  // and stays there
     uint32_t region = 0;     // that makes it; where it did not run, the output is zeros
+    std::vector<PlanRows> rows;  // of the region and those around it; where one was not run for a row, that is zeros
 };
 
 // Steps that a run may leave out. [0]: those that it always does.

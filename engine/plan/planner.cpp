@@ -41,12 +41,29 @@ std::unique_ptr<Plan> Planner::make() {
         if (stays && constants_.count(t)) throw Error(ORR_UNSUPPORTED, "output " + name + " is a constant: it cannot stay on the device");
         t = const_cast<orr_tensor*>(on_side(t, stays, name));
         touch_last(t, kEnd);
-        plan_->outputs_.push_back({name, t, stays, region});
+        plan_->outputs_.push_back({name, t, stays, region, rows_left_out(v, region)});
     }
     if (g_.groups) form_waves();
     place_memory();
     finish_runs();
     return std::move(plan_);
+}
+
+// What tells, of an output with a row for each sequence, which of them its regions run for.
+std::vector<PlanRows> Planner::rows_left_out(orr_value v, uint32_t region) {
+    std::vector<PlanRows> found;
+    for (uint32_t r = region; r; r = g_.regions[r].parent) {
+        const orr_value rows = g_.regions[r].rows;
+        const std::vector<orr_dim>& dims = g_.values[v].dims;
+        if (!rows || dims.empty() || dims[0] != g_.values[rows].dims[0] || g_.values[rows].kind != ValueKind::node) continue;
+        const orr_tensor* t = values_[rows].tensor;
+        if (!t) throw Error(ORR_INTERNAL, where() + ": no tensor holds the rows of what runs " + plan_->regions_[r].when);
+        if (!is_contiguous(*t)) t = add_copy(t, "rows");
+        t = on_side(t, false, "rows");
+        touch_last(t, kEnd);
+        found.push_back({t, g_.regions[r].otherwise});
+    }
+    return found;
 }
 
 void Planner::find_present() {
@@ -194,7 +211,7 @@ void Planner::group_chains() {
         if (live_[n])
             for (const orr_value v : g_.nodes[n].ins) uses[v]++;
     for (const auto& [name, v] : wanted_) uses[v] += 2;
-    for (const auto& r : g_.regions) uses[r.flag] += 2;
+    for (const auto& r : g_.regions) uses[r.flag] += 2, uses[r.rows] += 2;
     for (const auto& s : g_.states)
         if (s.next) uses[s.next] += 2;
     std::vector<size_t> producer(g_.values.size(), SIZE_MAX);

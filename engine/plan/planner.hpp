@@ -61,6 +61,7 @@ class Planner {
     }
     [[noreturn]] void throw_cancelled() const { throw Error(ORR_CANCELLED, where() + ": the run was cancelled while its plan was made"); }
 
+    std::vector<PlanRows> rows_left_out(orr_value v, uint32_t region);
     void find_present();
     void find_wanted();
     void find_live();

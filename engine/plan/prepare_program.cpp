@@ -44,6 +44,29 @@ void drop_unread(Program& program, const std::set<orr_value>& kept) {
     remove_gaps(program);
 }
 
+// Follows a flag back through nodes of one input to one number for each sequence, where it is made of such.
+orr_value rows_of(const Program& program, orr_value flag) {
+    for (orr_value v = flag;;) {
+        const auto made = std::find_if(program.nodes.begin(), program.nodes.end(), [&](const NodeDef& n) { return std::count(n.outs.begin(), n.outs.end(), v) != 0; });
+        if (made == program.nodes.end()) return 0;
+        const ValueDef& d = program.values[v];
+        if (d.type == ORR_TYPE_F32 && !*d.layout && !d.dims.empty() && d.dims[0] < 0 && std::all_of(d.dims.begin() + 1, d.dims.end(), [](orr_dim n) { return n == 1; })) return v;
+        if (made->ins.size() != 1 || !made->ins[0]) return 0;
+        v = made->ins[0];
+    }
+}
+
+// What of the outputs is a sequence's that left the region's nodes to others must be known behind the run: see clear_outputs_left_out.
+void keep_rows(Program& program, std::set<orr_value>& kept) {
+    std::set<orr_value> read = kept;
+    for (const OutputDef& o : program.outputs) read.insert(o.value);
+    for (const NodeDef& n : program.nodes) {
+        if (!n.region || std::none_of(n.outs.begin(), n.outs.end(), [&](orr_value v) { return read.count(v) != 0; })) continue;
+        for (uint32_t r = n.region; r; r = program.regions[r].parent)
+            if (const orr_value rows = program.regions[r].rows = rows_of(program, program.regions[r].flag)) kept.insert(rows);
+    }
+}
+
 // Replaces operators that have no kernel for the device, but a decomposition, by smaller ones.
 uint32_t expand(const orr_host* host, Registry& registry, Weights& weights, Program& program, const std::string& device) {
     uint32_t count = 0;
@@ -297,13 +320,14 @@ uint32_t fold(const Folding& folding, Program& program) {
 }  // namespace
 
 PreparedProgram prepare_program(const orr_host* host, Registry& registry, const std::shared_ptr<Memory>& memory, Weights& weights, const Program& source,
-                                const std::set<orr_value>& kept, bool rewrites, uint32_t numerics, const std::string& device) {
+                                std::set<orr_value> kept, bool rewrites, uint32_t numerics, const std::string& device) {
     PreparedProgram out;
     out.program = source;
     out.program.dims = source.dims->clone();  // others may be reading the source's
     Program& program = out.program;
     const Folding folding{host, registry, memory, weights};
     drop_unread(program, kept);
+    keep_rows(program, kept);
     out.expanded = expand(host, registry, weights, program, device);
     out.folded = fold(folding, program);
     remove_gaps(program);

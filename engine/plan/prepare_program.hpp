@@ -32,6 +32,6 @@ bool fold_node(const Folding& folding, Program& program, const NodeDef& node);
 
 // `kept`: values that must survive as they are (outputs and taps). Rewrites treat them as used elsewhere.
 PreparedProgram prepare_program(const orr_host* host, Registry& registry, const std::shared_ptr<Memory>& memory, Weights& weights, const Program& source,
-                                const std::set<orr_value>& kept, bool rewrites, uint32_t numerics, const std::string& device);
+                                std::set<orr_value> kept, bool rewrites, uint32_t numerics, const std::string& device);
 
 }  // namespace orrery

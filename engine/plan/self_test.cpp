@@ -19,6 +19,7 @@ namespace {
 
 constexpr uint64_t kAlignment = 256;
 constexpr int32_t kPageTokens = 64;
+constexpr size_t kMostTests = 64;  // of one kernel for one node
 uint64_t aligned(uint64_t n) { return (n + kAlignment - 1) / kAlignment * kAlignment; }
 
 using Clock = std::chrono::steady_clock;
@@ -505,14 +506,20 @@ SelfTestResult make(const SelfTestTools& tools, Test& test, const std::string& t
 
 SelfTestResult self_test(const SelfTestTools& tools, const orr_operator& op, const orr_kernel& kernel, const NodeAttrs& attrs, const orr_prepare& node) {
     if (!ORR_HAS(&kernel, orr_kernel, self_test) || !kernel.self_test || !has_definition(op) || !tools.device->self_testing()) return {};
-    for (uint32_t i = 0;; i++) {
-        Test test(tools, op, kernel, attrs, node);
-        if (!test.ask(i)) return {};
-        const std::string text = test.text();
+    std::deque<Test> tests;
+    while (tests.emplace_back(tools, op, kernel, attrs, node).ask(static_cast<uint32_t>(tests.size() - 1)))
+        if (tests.size() > kMostTests) {
+            const std::string why = "asks for more than " + std::to_string(kMostTests) + " self-tests";
+            tools.host->log(tools.host, ORR_LOG_WARNING, (tools.device->id() + ": " + op.id + ", kernel " + kernel.name + ", " + why + ": its shaders are out of use").c_str());
+            return {why, false};
+        }
+    for (tests.pop_back(); !tests.empty(); tests.pop_front()) {  // each is gone before the next takes memory
+        const std::string text = tests.front().text();
         if (tools.device->knows_test(text)) continue;
-        const SelfTestResult result = make(tools, test, text, op.id);
+        const SelfTestResult result = make(tools, tests.front(), text, op.id);
         if (!result.why.empty()) return result;
     }
+    return {};
 }
 
 }  // namespace orrery

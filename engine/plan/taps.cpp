@@ -1,6 +1,7 @@
 #include "engine/plan/taps.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <map>
 #include <string_view>
@@ -26,6 +27,7 @@ Tap read_tap(Registry& registry, const orr_tap* given) {
     tap.factor = static_cast<float>(t.factor);
     if (tap.kind->flags & ORR_TAP_NEEDS_COUNT && t.count <= 0) throw Error(ORR_INVALID_ARGUMENT, title(tap) + " has count " + std::to_string(t.count) + ", wanted 1 or more");
     tap.count = t.count;
+    if (tap.kind->flags & ORR_TAP_NEEDS_FACTOR && !std::isfinite(tap.factor)) throw Error(ORR_INVALID_ARGUMENT, title(tap) + " has factor " + std::to_string(t.factor) + ", wanted a finite f32");
     if (tap.kind->flags & ORR_TAP_NEEDS_OPERAND) {
         if (!t.operand) throw Error(ORR_INVALID_ARGUMENT, title(tap) + " has no operand");
         const orr_named_tensor v = copy_options(t.operand, "orr_tap.operand");
@@ -162,6 +164,7 @@ class Weaver {
         program_.dims = program_.dims->clone();
         for (const InputDef& in : program_.inputs)
             if (in.positions) batch_ = program_.values[in.value].dims[0], tokens_ = program_.values[in.value].dims[1];
+        for (const StateDef& s : program_.states) batch_ = program_.values[s.value].dims[0];  // models without positions
         if (program_.advance) tokens_ = program_.advance;
     }
 

@@ -1,4 +1,5 @@
 // orrery eval: one entry point on named tensors, every declared output and what taps read written in fp32.
+#include <filesystem>
 #include <memory>
 
 #include "common.hpp"
@@ -16,6 +17,7 @@ struct Options {
 };
 
 int eval(const Common& common, const Options& o) {
+    if (std::error_code none; std::filesystem::equivalent(o.inputs, o.outputs, none)) throw UsageError("--outputs " + o.outputs + " is the file of --inputs " + o.inputs + ", which it would overwrite");
     const std::vector<host::Tensor> inputs = parse_safetensors(read_file(o.inputs), o.inputs);
     const host::Engine engine = make_engine(common);
     const host::Model model = open_model(engine, o.model, common);

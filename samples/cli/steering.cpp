@@ -1,5 +1,6 @@
 #include "steering.hpp"
 
+#include <cctype>
 #include <charconv>
 #include <deque>
 #include <filesystem>
@@ -63,7 +64,7 @@ class Taps {
         if (what.empty() || colon == 0) refuse(given, "names no kind");
         if (what.substr(0, colon).find('@') != std::string::npos) refuse(given, "wanted @FIRST:END, whole numbers; END may be left out");
         std::string kind = what.substr(0, colon), argument = colon == std::string::npos ? "" : what.substr(colon + 1);
-        if (kind == "read" && !argument.empty()) {  // read:mean, read:top_k:5
+        if (kind == "read" && !argument.empty() && std::isalpha(static_cast<unsigned char>(argument[0]))) {  // read:mean, read:top_k:5
             const size_t next = argument.find(':');
             kind = argument.substr(0, next);
             argument = next == std::string::npos ? "" : argument.substr(next + 1);

@@ -187,6 +187,14 @@ class Eval(Case):
             f.write(b"before")
         os.symlink(target, link)
         self.good("eval", self.llama, "--inputs", inputs, "--outputs", link)
+        again = self.path("again.safetensors")
+        os.symlink(inputs, again)
+        with open(inputs, "rb") as f:
+            before = f.read()
+        for same in (inputs, again, os.path.join(self.folder.name, ".", "w.safetensors")):
+            self.bad(2, "eval", self.llama, "--inputs", inputs, "--outputs", same, named="--outputs " + same + " is the file of --inputs")
+        with open(inputs, "rb") as f:
+            self.assertEqual(f.read(), before)
         self.assertTrue(os.path.islink(link))
         self.assertIn("logits", tiny.read_safetensors(target))
         self.assertFalse([name for name in os.listdir(self.folder.name) if name.endswith(".partial")])
@@ -229,6 +237,16 @@ class Eval(Case):
         for limits in ("", "weights", "weights=", "weights=ten", "weights=5ms", "time=5MB", "memory=-3MB", "memory=0", "speed=4", "time=1ms;memory=4"):
             self.bad(1 if limits == "" else 2, "bench", self.llama, "--control", f"ffn_width=fit:{limits}", named="weight_bytes" if limits == "" else "ffn_width")
         self.bad(1, "bench", self.llama, "--control", "layer_plan=fit:time=1s", named="ladder")
+
+    def test_taps_and_widths_that_are_none(self):
+        tiny.write_safetensors(self.path("in.safetensors"), tiny.ids_tensor([1, 2, 3]))
+        to = ("eval", self.llama, "--inputs", self.path("in.safetensors"), "--outputs", self.path("o.safetensors"))
+        for kind, argument in (("zero", "1"), ("read", "3"), ("read", "3:4"), ("norm", "mean")):
+            self.bad(2, *to, "--tap", f"layers.0.output={kind}:{argument}", named=f'"{kind}" takes no "{argument}"')
+        for factor in ("nan", "inf", "-inf"):
+            self.bad(1, *to, "--tap", f"layers.0.output=scale:{factor}", named=f'tap "scale" of layers.0.output has factor {factor}')
+        self.bad(1, *to, "--control", "ffn_width=1e-9", named="a share of 1e-09 of")
+        self.good(*to, "--tap", "layers.0.output=read:top_k:2", "--tap", "layers.0.output=scale:-1e3")
 
     def test_files_without_an_end_are_refused(self):
         tiny.write_safetensors(self.path("in.safetensors"), tiny.ids_tensor([1, 2, 3]))

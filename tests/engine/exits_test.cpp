@@ -236,6 +236,58 @@ TEST_P(LeavingOut, ReadsAsZeros) {
     }
 }
 
+// What is read of a sequence behind its exit, or in an attention that its router passes by, is what it is alone, whoever else is in the batch.
+TEST_P(LeavingOut, ReadsAsZerosInABatchToo) {
+    const auto close = [](const Tensors& all, const Tensors& one, int64_t b, const std::string& context, int* zeros) {
+        ASSERT_EQ(all.size(), one.size());
+        for (const auto& [name, alone] : one) {
+            Tensor row = all.at(name).cut(0, b, b + 1);
+            EXPECT_SAME_BITS(row, alone) << context << name << " of sequence " << b;
+            if (row.type != ORR_TYPE_F32 || name == "exit.depth" || name.ends_with(".exit")) continue;
+            const auto numbers = row.floats();
+            *zeros += std::all_of(numbers.begin(), numbers.end(), [](float x) { return x == 0; });
+        }
+    };
+    std::deque<std::string> paths;
+    std::deque<orr_tap> taps;
+    std::vector<const orr_tap*> list;
+    for (const char* path : {"layers.*.output", "layers.*.mixer.output", "layers.*.ffn.output", "layers.*.mixer.k", "layers.*.mixer.probabilities"})
+        for (const char* kind : {"read", "norm", "mean", "last", "entropy", "top_k"}) {
+            taps.push_back({ORR_HEADER(orr_tap), path, kind, 1, std::string_view(kind) == "top_k" ? 1 : 0, nullptr, 0, 0, 0, 0});
+            list.push_back(&taps.back());
+        }
+    const auto compare = [&](const Model& model, const std::vector<std::pair<std::string, Json>>& controls, const std::string& context) {
+        constexpr int64_t kBatch = 6, kTokens = 5;
+        Tensor ids = ids_tensor(some_ids(kBatch * kTokens, 41));
+        ids.shape = {kBatch, kTokens};
+        const auto prepared = [&](int64_t batch) {
+            Session s = make_session(model, [&](orr_session_options& o) { o.batch = batch; });
+            for (const auto& [name, value] : controls) set_control(s, name, value);
+            check(orr_session_set_taps(s.get(), static_cast<uint32_t>(list.size()), list.data()));
+            return s;
+        };
+        const Tensors all = run(prepared(kBatch), {{"input_ids", ids}}, "next");
+        int zeros = 0;
+        for (int64_t b = 0; b < kBatch; b++) {
+            const Tensors one = run(prepared(1), {{"input_ids", {ORR_TYPE_I32, {1, kTokens}, ids.cut(0, b, b + 1).bytes}}}, "next");
+            close(all, one, b, context + ": ", &zeros);
+        }
+        const auto depths = all.count("exit.depth") ? all.at("exit.depth").floats() : std::vector<float>{0, 1};
+        return zeros > 0 && std::adjacent_find(depths.begin(), depths.end(), std::not_equal_to<>()) != depths.end();
+    };
+    // Thresholds between what the sequences have, so that some leave behind layer 0 and others do not.
+    for (const char* name : {"llama", "gpt2"}) {
+        const Model model = open_golden(name, nullptr, GetParam());
+        bool apart = false;
+        for (const double threshold : {0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95}) {
+            const std::string context = std::string(name) + ", exit_similarity " + std::to_string(threshold);
+            apart = compare(model, {{"exit_similarity", threshold}}, context) || apart;
+        }
+        EXPECT_TRUE(apart) << name;
+    }
+    EXPECT_TRUE(compare(model_, {{"mindskip", golden_folder("llama") + "/routers.safetensors"}}, "mindskip"));
+}
+
 TEST_P(LeavingOut, TokensThatLeftEarlyAreSeenByLaterOnes) {
     // A full run behind early exits: no state lacks a token, and what the layers left out keep of them is not what they would have made.
     const Session s = make_session(model_), plain = make_session(model_), again = make_session(model_);

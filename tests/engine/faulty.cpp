@@ -45,7 +45,7 @@ Engine FaultyPlugin::engine(const ChangeEngine& change) const {
     });
 }
 
-Model FaultyPlugin::open(orr_engine* engine) const { return checkpoint_.open(engine); }
+Model FaultyPlugin::open(orr_engine* engine, const char* device) const { return checkpoint_.open(engine, device); }
 
 Tensor FaultyPlugin::twice(const Session& session, float start) {
     Tensor x{ORR_TYPE_F32, {16, 4}, std::vector<char>(64 * sizeof(float))};

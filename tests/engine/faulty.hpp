@@ -11,7 +11,7 @@ class FaultyPlugin {
     Json manifest() const;
     void write(const Json& manifest, const std::string& name) const;
     Engine engine(const ChangeEngine& change = {}) const;  // with this folder behind that of this build
-    Model open(orr_engine* engine) const;
+    Model open(orr_engine* engine, const char* device = nullptr) const;
     // y of x = start · (1, 2 … 64), as [16, 4].
     static Tensor twice(const Session& session, float start);
 

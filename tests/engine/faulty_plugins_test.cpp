@@ -132,6 +132,40 @@ INSTANTIATE_TEST_SUITE_P(Cases, Unrunnable,
                                          Case{"chunk_throws_7", ORR_INTERNAL, {"test.twice/1, kernel plain", "parallel_for"}}),
                          [](const auto& info) { return std::string(info.param.fault); });
 
+// ---------------------------------------------------------------- met before a device is trusted
+
+TEST(FaultySelfTest, WithoutEndIsToldAndTheProcessorDoesIt) {
+    if (!usable("vulkan")) GTEST_SKIP() << "no Vulkan device";
+    const FaultyPlugin plugin("self_test_endless");
+    std::string log;
+    const Engine engine = plugin.engine([&](orr_engine_options& o) {
+        o.log_user = &log, o.log_level = ORR_LOG_WARNING;
+        o.log = [](void* to, int32_t level, const char* text) {
+            if (level == ORR_LOG_WARNING) static_cast<std::string*>(to)->append(text).append("\n");
+        };
+    });
+    const Model model = plugin.open(engine.get(), "vulkan");
+    for (int again = 0; again < 2; again++) {
+        const Session session = make_session(model);
+        EXPECT_EQ(FaultyPlugin::twice(session, 1).floats()[5], 12);
+        EXPECT_NE(describe(session, "plan").find("asks for more than 64 self-tests"), std::string::npos) << describe(session, "plan");
+    }
+    for (const char* part : {"test.twice/1", "kernel tried", "asks for more than 64 self-tests", "out of use"}) EXPECT_NE(log.find(part), std::string::npos) << part << " in " << log;
+    expect_usable(engine.get());
+}
+
+TEST(FaultySelfTest, ThatThrowsIsToldAndTheSessionLives) {
+    if (!usable("vulkan")) GTEST_SKIP() << "no Vulkan device";
+    for (const auto& [fault, text] : std::map<std::string, std::string>{{"self_test_throws", "thrown by self_test"}, {"self_test_throws_7", "no std::exception"}}) {
+        const FaultyPlugin plugin(fault);
+        const Engine engine = plugin.engine();
+        const Model model = plugin.open(engine.get(), "vulkan");
+        const Session session = make_session(model);
+        for (int again = 0; again < 2; again++) expect_failure([&] { FaultyPlugin::twice(session, 1); }, ORR_INTERNAL, {"test.twice/1 for a self-test", text});
+        expect_usable(engine.get());
+    }
+}
+
 // ---------------------------------------------------------------- manifests
 
 TEST(FaultyManifest, WithoutAFault) {

@@ -70,6 +70,8 @@ TEST(FfnWidthValues, ThatCannotBe) {
     refused("1.5", {"ffn_width", "1.5"});
     refused("-3", {"ffn_width", "-3"});
     refused("0.001", {"ffn_width", "0.001", "36"});
+    refused("1e-9", {"ffn_width", "a share of 1e-09 of 36", "from 1/36 to 1"});
+    refused("1e3", {"ffn_width", "1000.0", "no share above 0 up to 1"});
     refused("\"2:0.5\"", {"ffn_width", "2:0.5", "the most is 1"});
     refused("\"1-0:0.5\"", {"ffn_width", "1-0:0.5"});
     refused("\"0-1:0.5,1:0.25\"", {"ffn_width", "0-1:0.5", "1:0.25", "layer 1"});

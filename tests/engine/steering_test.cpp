@@ -222,9 +222,12 @@ TEST_P(SteeredDecoding, AverageOfOneLayerWithItselfIsThatLayer) {
     EXPECT_LE(difference(feed(s, ids_), feed(plain, ids_)), 1e-6);
 }
 
-TEST_P(SteeredDecoding, TapsWithNotANumberAreTheSame) {
+TEST_P(SteeredDecoding, OperandsWithNotANumberAreTheSame) {
     const Session a = make_session(model_), b = make_session(model_);
-    for (const Session* s : {&a, &b}) set_taps(*s, {{"layers.0.output", "scale", NAN}});
+    Tensor steering{ORR_TYPE_F32, {24}, std::vector<char>(96)};
+    const float none = NAN;
+    std::memcpy(steering.bytes.data(), &none, sizeof none);
+    for (const Session* s : {&a, &b}) set_taps(*s, {{"layers.0.output", "add", 1, 0, 0, 0, 0, 0, &steering}});
     Tensor ids{ORR_TYPE_I32, {2, 1}, std::vector<char>(8)};
     const orr_named_tensor input = named("input_ids", ids);
     const orr_named_tensor* inputs[] = {&input};
@@ -253,6 +256,46 @@ TEST_P(SteeredDecoding, ABatchOfSessionsHasOneSetOfTaps) {
     EXPECT_EQ(std::memcmp(logits.data, want.data(), want.size() * sizeof(float)), 0);
     set_taps(b, {{"layers.0.output", "scale", -3, 0, 2, 4}, {"layers.1.output", "last"}});
     expect_failure([&] { check(orr_session_run_batch(2, sessions, "next", 1, inputs, 0, nullptr)); }, ORR_INVALID_ARGUMENT, {"same controls and taps", "session 1"});
+}
+
+// Of states that count tokens, and of those that do not.
+class SteeredTogether : public testing::TestWithParam<std::tuple<const char*, const char*>> {
+  protected:
+    void SetUp() override {
+        if (!usable(std::get<1>(GetParam()))) GTEST_SKIP() << "no Vulkan device";
+    }
+};
+INSTANTIATE_TEST_SUITE_P(Models, SteeredTogether, testing::Combine(testing::Values("mamba", "llama"), testing::Values("cpu", "vulkan")),
+                         [](const auto& info) { return std::string(std::get<0>(info.param)) + "_" + std::get<1>(info.param); });
+
+TEST_P(SteeredTogether, PositionsAreEachSessionsOwn) {
+    const Model model = open_golden(std::get<0>(GetParam()), nullptr, std::get<1>(GetParam()));
+    const std::vector<int32_t> ids = some_ids(12, 41);
+    std::vector<Session> alone, together;
+    std::vector<orr_session*> raw;
+    Tensor next{ORR_TYPE_I32, {3, 1}, std::vector<char>(12)};
+    for (size_t i = 0; i < 3; i++) {
+        const Session plain = make_session(model);
+        feed(plain, part(ids, 0, 4 + i));
+        for (std::vector<Session>* list : {&alone, &together}) set_taps(list->emplace_back(fork(plain)), {{"layers.0.output", "scale", -2, 0, 5, 6}, {"layers.*.output"}});
+        raw.push_back(together.back().get());
+        std::memcpy(&next.bytes[4 * i], &ids[4 + i], 4);
+        EXPECT_EQ(feed(fork(plain), {ids[4 + i]}).bytes != feed(fork(alone[i]), {ids[4 + i]}).bytes, i == 1);  // whose next token is position 5
+    }
+    const orr_named_tensor input = named("input_ids", next);
+    const orr_named_tensor* inputs[] = {&input};
+    check(orr_session_run_batch(3, raw.data(), "next", 1, inputs, 0, nullptr));
+    for (size_t i = 0; i < 3; i++) {
+        const Tensors want = run(alone[i], {{"input_ids", ids_tensor({ids[4 + i]})}}, "next");
+        for (const char* name : {"layers.0.output", "layers.1.output", "logits"}) {
+            orr_named_tensor got{};
+            got.header = ORR_HEADER(orr_named_tensor);
+            check(orr_session_output(raw[0], name, &got));
+            const Tensor& own = want.at(name);
+            ASSERT_EQ(got.size_bytes, 3 * own.bytes.size());
+            EXPECT_EQ(std::memcmp(static_cast<const char*>(got.data) + i * own.bytes.size(), own.bytes.data(), own.bytes.size()), 0) << name << " of session " << i;
+        }
+    }
 }
 
 // Of architectures whose norms stand before their sub-layers: passing one by is silencing what it hands on.
@@ -365,6 +408,9 @@ TEST(SteeringErrors, NameWhatIsWrong) {
     expect_failure([&] { set_taps(s, {{"logits", "top_k"}}); }, ORR_INVALID_ARGUMENT, {"top_k", "count 0"});
     expect_failure([&] { set_taps(s, {{"logits", "top_k", 1, 4000}}); }, ORR_INVALID_ARGUMENT, {"logits", "4000", "41"});
     expect_failure([&] { set_taps(s, {{"logits", "set"}}); }, ORR_INVALID_ARGUMENT, {"set", "no operand"});
+    for (const auto& [factor, text] : std::map<double, std::string>{{-INFINITY, "-inf"}, {INFINITY, "inf"}, {1e39, "999999999999999"}})
+        for (const char* kind : {"scale", "add"}) expect_failure([&] { set_taps(s, {{"layers.0.output", kind, factor}}); }, ORR_INVALID_ARGUMENT, {kind, "layers.0.output", "factor " + text, "f32"});
+    expect_failure([&] { set_taps(s, {{"layers.0.output", "scale", NAN}}); }, ORR_INVALID_ARGUMENT, {"scale", "layers.0.output", "factor nan"});
     expect_failure([&] { set_taps(s, {{"layers.0.output", "add", 1, 0, 0, 0, 0, 0, &wide}}); }, ORR_INVALID_ARGUMENT, {"layers.0.output", "[3]", "24"});
     expect_failure([&] { set_taps(s, {{"layers.0.output", "add", 1, 0, 0, 0, 0, 0, &deep}}); }, ORR_INVALID_ARGUMENT, {"[1, 1, 1, 24]"});
     expect_failure([&] { set_taps(s, {{"layers.0.output", "add", 1, 0, 0, 0, 0, 0, &whole}}); }, ORR_INVALID_ARGUMENT, {"i32", "f32"});

@@ -96,10 +96,10 @@ std::string Checkpoint::safetensors() const {
     return out;
 }
 
-Model Checkpoint::open(orr_engine* engine) {
+Model Checkpoint::open(orr_engine* engine, const char* device) {
     const std::string& text = kept_.emplace_back(config.dump());
     const std::string& file = kept_.emplace_back(safetensors());
-    return open_blobs(engine ? engine : shared_engine(), {blob_of("config.json", text), blob_of("model.safetensors", file)}, allow_extra_tensors);
+    return open_blobs(engine ? engine : shared_engine(), {blob_of("config.json", text), blob_of("model.safetensors", file)}, allow_extra_tensors, device);
 }
 
 Model open_golden(const std::string& name, orr_engine* engine, const char* device) {

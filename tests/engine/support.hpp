@@ -64,7 +64,7 @@ struct Checkpoint {
     static Checkpoint golden(const std::string& name, const Json& change = Json::object());
     std::string safetensors() const;
     bool allow_extra_tensors = false;
-    Model open(orr_engine* engine = nullptr);  // shared_engine() when null
+    Model open(orr_engine* engine = nullptr, const char* device = nullptr);  // shared_engine() when null
 
   private:
     std::deque<std::string> kept_;

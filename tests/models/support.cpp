@@ -125,7 +125,7 @@ Model open_model(const std::string& folder) {
 
 orr_blob blob_of(const char* name, const std::string& bytes) { return {ORR_HEADER(orr_blob), name, bytes.data(), bytes.size()}; }
 
-Model open_blobs(orr_engine* owner, const std::vector<orr_blob>& blobs, bool allow_extra_tensors) {
+Model open_blobs(orr_engine* owner, const std::vector<orr_blob>& blobs, bool allow_extra_tensors, const char* device) {
     std::vector<const orr_blob*> pointers;
     for (const orr_blob& blob : blobs) pointers.push_back(&blob);
     orr_model_options options{};
@@ -133,6 +133,7 @@ Model open_blobs(orr_engine* owner, const std::vector<orr_blob>& blobs, bool all
     options.blobs = pointers.data();
     options.blob_count = static_cast<uint32_t>(pointers.size());
     options.allow_extra_tensors = allow_extra_tensors;
+    options.device = device;
     orr_model* model = nullptr;
     check(orr_model_open(owner, &options, &model));
     return Model(model);

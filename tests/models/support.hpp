@@ -68,7 +68,7 @@ class SharedEngine : public testing::Environment {
 orr_engine* engine();  // one for all tests
 Model open_model(const std::string& folder);
 // Of files in memory, which must outlive it.
-Model open_blobs(orr_engine* owner, const std::vector<orr_blob>& blobs, bool allow_extra_tensors = false);
+Model open_blobs(orr_engine* owner, const std::vector<orr_blob>& blobs, bool allow_extra_tensors = false, const char* device = nullptr);
 orr_blob blob_of(const char* name, const std::string& bytes);
 // The folder's checkpoint with another config.json, from memory.
 Model open_changed(const std::string& folder, const Json& config);

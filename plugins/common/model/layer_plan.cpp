@@ -74,7 +74,7 @@ class Reader {
     // "0.5": a share; "1": all; "256": units.
     FfnWidth width(const std::string& item, const std::string& text) const {
         FfnWidth w;
-        const bool share = text.find('.') != std::string::npos || text == "1";
+        const bool share = text.find_first_of(".eE") != std::string::npos || text == "1";
         const char* end = text.data() + text.size();
         const auto [at, failed] = share ? std::from_chars(text.data(), end, w.share) : std::from_chars(text.data(), end, w.units);
         if (text.empty() || failed != std::errc() || at != end) fail(item, "is no number");
@@ -124,7 +124,7 @@ int64_t FfnWidth::of(int64_t whole) const {
     if (units > whole) throw Error(ORR_INVALID_ARGUMENT, "control ffn_width: " + std::to_string(units) + " hidden units were asked for, the layer has " + std::to_string(whole));
     if (units > 0) return units;
     const auto n = static_cast<int64_t>(std::floor(share * static_cast<double>(whole) + 1e-6));
-    if (n < 1) throw Error(ORR_INVALID_ARGUMENT, "control ffn_width: a share of " + std::to_string(share) + " of " + std::to_string(whole) + " hidden units is none");
+    if (n < 1) throw Error(ORR_INVALID_ARGUMENT, "control ffn_width: a share of " + nlohmann::json(share).dump() + " of " + std::to_string(whole) + " hidden units is none, wanted one from 1/" + std::to_string(whole) + " to 1");
     return n;
 }
 

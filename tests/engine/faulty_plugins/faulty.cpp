@@ -71,16 +71,28 @@ orr_status run(const orr_run* run) {
     return ORR_OK;
 }
 
+// Of the device's kernel: no test of it is ever made, as it takes the real node alone.
+bool device_supports(const orr_prepare* p, char*, size_t) { return p->inputs[0]->shape[0] == 16; }
+
+bool self_test(const orr_prepare*, uint32_t i, orr_self_test* test) {
+    if (fault("self_test_throws")) throw std::runtime_error("thrown by self_test");
+    if (fault("self_test_throws_7")) throw 7;
+    test->inputs[0]->shape[0] = 17 + i;
+    return true;  // however many were asked for
+}
+
 const orr_port kX = {ORR_HEADER(orr_port), "x", 0, "f32", "any shape", nullptr, fault("input_axis") ? ORR_AXIS(0) : 0};
 const orr_port kY = {ORR_HEADER(orr_port), "y", 0, "f32", "as x", nullptr, fault("output_axis") ? ORR_AXIS(8) : fault("output_axis_last") ? ORR_AXIS(-9) : fault("infer_axis") ? ORR_AXIS(2) : 0};
 const orr_port* const kIns[] = {&kX};
 const orr_port* const kOuts[] = {&kY};
+const bool kForDevices = fault("self_test_endless") || fault("self_test_throws") || fault("self_test_throws_7");
 const orr_kernel kKernel = {{fault("kernel_small") ? 24u : static_cast<uint32_t>(sizeof(orr_kernel)), ORR_ABI_MAJOR, ORR_ABI_MINOR},
-                            "plain", "cpu", 0, supports, prepare, fault("kernel_no_run") ? nullptr : run};
-const orr_kernel* const kKernels[] = {fault("kernel_null") ? nullptr : &kKernel};
+                            "plain", "cpu", kForDevices ? static_cast<uint32_t>(ORR_KERNEL_REFERENCE) : 0, supports, prepare, fault("kernel_no_run") ? nullptr : run};
+const orr_kernel kDeviceKernel = {ORR_HEADER(orr_kernel), "tried", "vulkan", 0, device_supports, nullptr, run, self_test};
+const orr_kernel* const kKernels[] = {fault("kernel_null") ? nullptr : kForDevices ? &kDeviceKernel : &kKernel, &kKernel};
 const orr_operator kOperator = {
     {fault("operator_small") ? 40u : static_cast<uint32_t>(sizeof(orr_operator)), static_cast<uint16_t>(fault("operator_major") ? 9 : ORR_ABI_MAJOR), ORR_ABI_MINOR},
-    fault("operator_other") ? "test.thrice/1" : "test.twice/1", "y = 2 x", 0, 1, fault("operator_no_output") ? 0u : 1u, 0, fault("operator_no_kernel") ? 0u : 1u,
+    fault("operator_other") ? "test.thrice/1" : "test.twice/1", "y = 2 x", 0, 1, fault("operator_no_output") ? 0u : 1u, 0, fault("operator_no_kernel") ? 0u : kForDevices ? 2u : 1u,
     fault("ports_null") ? nullptr : kIns, kOuts, nullptr, fault("kernels_null") ? nullptr : kKernels, fault("operator_no_infer") ? nullptr : infer, nullptr, nullptr, nullptr, nullptr};
 const orr_operator* const kOperatorItems[] = {fault("operator_null") ? nullptr : &kOperator};
 const orr_operators kOperators = {ORR_HEADER(orr_operators), 1, fault("operators_null") ? nullptr : kOperatorItems};
