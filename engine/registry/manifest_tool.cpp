@@ -1,13 +1,16 @@
-// orrery-manifest PLUGIN: opens a plugin file and writes <plugin>.orrery.json beside it, so that the engine knows what
-// is inside without loading it. Run by the build (sdk/cmake/OrreryPlugin.cmake).
+// orrery-manifest [--timeout SECONDS] PLUGIN: opens a plugin file and writes <plugin>.orrery.json beside it, so that the engine knows what
+// is inside without loading it. Run by the build (sdk/cmake/OrreryPlugin.cmake), which a plugin that never comes back must not hold up.
 #include <dlfcn.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
+#include <string>
 
 #include "engine/registry/check_tables.hpp"
 #include "engine/registry/manifest.hpp"
@@ -24,14 +27,34 @@ orr_status host_fail(const orr_host*, orr_status code, const char* text) {
     return code;
 }
 
+std::string late;  // said when the time is over
+void too_late(int) {
+    (void)!write(STDERR_FILENO, late.data(), late.size());
+    _exit(1);
+}
+
+// 0: wrong usage.
+unsigned seconds_of(int argc, char** argv) {
+    constexpr unsigned kUsual = 120, kMost = 1'000'000;
+    if (argc == 2) return kUsual;
+    if (argc != 4 || std::string(argv[1]) != "--timeout") return 0;
+    char* end = nullptr;
+    const long seconds = std::strtol(argv[2], &end, 10);
+    return *end == 0 && seconds > 0 && seconds <= kMost ? static_cast<unsigned>(seconds) : 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 2) {
-        std::fprintf(stderr, "usage: orrery-manifest PLUGIN\n");
+    const unsigned seconds = seconds_of(argc, argv);
+    if (seconds == 0) {
+        std::fprintf(stderr, "usage: orrery-manifest [--timeout SECONDS] PLUGIN\n");
         return 2;
     }
-    const std::filesystem::path file = std::filesystem::absolute(argv[1]);
+    const std::filesystem::path file = std::filesystem::absolute(argv[argc - 1]);
+    late = "orrery-manifest: " + file.string() + ": its loading or its tables did not come to an end within " + std::to_string(seconds) + " s\n";
+    std::signal(SIGALRM, too_late);
+    alarm(seconds);
     void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (!library) {
         std::fprintf(stderr, "orrery-manifest: %s\n", dlerror());

@@ -217,6 +217,8 @@ std::optional<Checker::Outputs> Checker::run_once(const orr_operator& op, const 
             expect("supports", may_fail_ || !(k.flags & ORR_KERNEL_REFERENCE), "the reference refuses: " + reason);
             return std::nullopt;
         }
+        check_flops(op, plan);
+        if (s.device && ORR_HAS(&k, orr_kernel, self_test) && k.self_test) check_self_test(op, k, attrs, inputs, shapes.size(), plan);
         host_.take_error();
         for (const bool running : {false, true}) {
             if ((running ? plan.run() : plan.prepare()) == ORR_OK) continue;

@@ -63,6 +63,8 @@ class Checker {
     using Outputs = std::vector<std::vector<uint8_t>>;
     // Of every element of every output: what may be missing beyond the tolerance.
     using Slack = std::vector<std::vector<double>>;
+    // Holds what a run gave against what it should give.
+    using Compare = std::function<void(const char* check, const Outputs& got)>;
 
     // ---- one case
     void check_case(const orr_operator& op, const Case& c);
@@ -70,7 +72,8 @@ class Checker {
     void check_shapes(const orr_operator& op, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes);
     void check_symbolic(const orr_operator& op, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes);
     void check_kernel(const orr_operator& op, const orr_kernel& k, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes);
-    void check_forms(const orr_operator& op, const orr_kernel& k, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes, Setting s);
+    void check_forms(const orr_operator& op, const orr_kernel& k, const std::vector<Value>& inputs, const AttrSet& attrs, const std::vector<Shape>& shapes, Setting s,
+                     const Compare& compare);
     void check_refusals(const orr_operator& op, const orr_kernel& k, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes, Setting s);
     void check_batch(const orr_operator& op, const orr_kernel& k, const Case& c, const AttrSet& attrs, const Outputs& whole, Setting s);
     void check_in_place(const orr_operator& op, const orr_kernel& k, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes, Setting s);
@@ -85,19 +88,23 @@ class Checker {
                            const std::function<Slack()>& slack = {});
     static bool beyond_measure(const std::vector<Shape>& shapes, const Outputs& outputs);
     // False where the definition does not take them, or nothing can be compared.
-    bool check_against_reference(const orr_operator& op, const Case& c, const nlohmann::json& attr_values, const std::vector<Value>& inputs);
+    // every_form: strided inputs and every way of a device's kernel too; the ways once for each such text. "": not.
+    bool check_against_reference(const orr_operator& op, const Case& c, const nlohmann::json& attr_values, const std::vector<Value>& inputs, const std::string& every_form = "");
     // ---- conditioning.cpp
     // What f32's rounding may do on these inputs.
     Slack slack_of(const orr_operator& op, const Case& c, const AttrSet& attrs, const std::vector<Value>& inputs, const std::vector<Shape>& shapes, const Outputs& want,
                    uint32_t numerics);
     // ---- special.cpp
     void check_special(const orr_operator& op, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes);
-    void check_empty(const orr_operator& op, const Case& c);
+    void check_zero_and_one(const orr_operator& op, const Case& c);
     void check_at_once(const orr_operator& op, const orr_kernel& k, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes, const Outputs& alone, Setting s);
     void check_leak(const orr_operator& op, const orr_kernel& k, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes, Setting s);
-    // plain: what stood between in the run that gave `one`.
-    void check_shaders(const orr_operator& op, const orr_kernel& k, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes, Setting s, const StandIn& plain,
-                       const Outputs& one);
+    // plain: what stood between in the run that gave `one`. once: names what is special of the inputs; usual ways are looked at in few cases, or in one of each such text.
+    void check_shaders(const orr_operator& op, const orr_kernel& k, const std::vector<Value>& inputs, const AttrSet& attrs, const std::vector<Shape>& shapes, Setting s,
+                       const StandIn& plain, const Outputs& one, const Compare& compare, const std::string& once = "");
+    // ---- asked.cpp
+    void check_flops(const orr_operator& op, const Plan& plan);
+    void check_self_test(const orr_operator& op, const orr_kernel& k, const AttrSet& attrs, const std::vector<Value>& inputs, size_t n_outputs, const Plan& plan);
     // ---- decomposition.cpp
     std::optional<Outputs> decomposed(const orr_operator& op, const AttrSet& attrs, const std::vector<Value>& inputs, const std::vector<Shape>& shapes);
     void check_decomposition(const orr_operator& op, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes);

@@ -55,6 +55,23 @@ Derived derive(const Case& c, const std::vector<int64_t>& drawn, std::mt19937_64
     return d;
 }
 
+// As the case has it.
+int64_t own_size(const Case& c, const Free& f) {
+    if (!f.dims.empty()) return c.inputs[static_cast<size_t>(f.dims[0].first)].shape[static_cast<size_t>(f.dims[0].second)];
+    if (f.attrs.empty()) return 1;
+    const auto& [name, element] = f.attrs[0];
+    const nlohmann::json* value = c.attrs.contains(name) ? &c.attrs[name] : nullptr;
+    if (value && element >= 0) value = &value->at(static_cast<size_t>(element));
+    return value && value->is_number_integer() ? value->get<int64_t>() : f.values[0];
+}
+
+// Which dimension that is among those of other cases.
+std::string place_of(const Case& c, const Free& f) {
+    if (f.dims.empty()) return f.attrs.empty() ? "" : f.attrs[0].first;
+    const auto [input, axis] = f.dims[0];
+    return "input " + std::to_string(input) + ", axis " + std::to_string(axis) + " of " + std::to_string(c.inputs[static_cast<size_t>(input)].shape.size());
+}
+
 // All combinations when there are few, else the first and last of each list together and random ones.
 std::vector<std::vector<int64_t>> combinations(const Case& c, int most, std::mt19937_64& random) {
     int64_t total = 1;
@@ -142,7 +159,7 @@ void Checker::compare_reference(const char* check, const Case& c, const std::vec
 }
 
 // Every chosen kernel on these inputs against the definition.
-bool Checker::check_against_reference(const orr_operator& op, const Case& c, const nlohmann::json& attr_values, const std::vector<Value>& inputs) {
+bool Checker::check_against_reference(const orr_operator& op, const Case& c, const nlohmann::json& attr_values, const std::vector<Value>& inputs, const std::string& every_form) {
     const AttrSet attrs(op, attr_values);
     std::string error;
     const auto shapes = infer(op, attrs, inputs, c.outputs.size(), &error);
@@ -156,13 +173,23 @@ bool Checker::check_against_reference(const orr_operator& op, const Case& c, con
         if (!chosen(k) || k.flags & ORR_KERNEL_REFERENCE) continue;
         for (const uint32_t isa : isas()) {
             for (const uint32_t numerics : c.numerics) {
-                const auto one = run_once(op, k, attrs, inputs, *shapes, Form::contiguous, {isa, 1, numerics, options_.device});
+                Setting s{isa, 1, numerics, options_.device};
+                StandIn plain({}, false, false);
+                if (s.device && !every_form.empty()) s.stand_in = &plain;
+                const auto one = run_once(op, k, attrs, inputs, *shapes, Form::contiguous, s);
+                s.stand_in = nullptr;
                 if (!one) continue;
                 if (!options_.device) {
                     const auto three = run_once(op, k, attrs, inputs, *shapes, Form::contiguous, {isa, 3, numerics});
                     if (three) expect("threads", *three == *one, "the number of threads changes the bits");
                 }
-                compare_reference("reference", c, *shapes, *one, *want, numerics, [&] { return slack_of(op, c, attrs, inputs, *shapes, *want, numerics); });
+                const Compare compare = [&](const char* check, const Outputs& got) {
+                    compare_reference(check, c, *shapes, got, *want, numerics, [&] { return slack_of(op, c, attrs, inputs, *shapes, *want, numerics); });
+                };
+                compare("reference", *one);
+                if (every_form.empty()) continue;
+                check_forms(op, k, inputs, attrs, *shapes, s, compare);
+                if (s.device) check_shaders(op, k, inputs, attrs, *shapes, s, plain, *one, compare, every_form);
             }
         }
     }
@@ -180,22 +207,24 @@ void Checker::check_derived(const orr_operator& op, const Case& c) {
     case_ = case_text;
 }
 
-// Each free dimension 0 in turn: the shape function may refuse, with a reason; what it takes must run, and give what the definition gives.
-void Checker::check_empty(const orr_operator& op, const Case& c) {
+// Each free dimension 0 and then 1, the others as the case has them: the shape function may refuse, with a reason; what it takes must run, and give what the definition gives.
+void Checker::check_zero_and_one(const orr_operator& op, const Case& c) {
     const std::string case_text = case_;
-    for (size_t f = 0; f < c.sizes.size(); f++) {
-        std::vector<int64_t> drawn;
-        for (const Free& other : c.sizes) drawn.push_back(*std::min_element(other.values.begin(), other.values.end()));
-        drawn[f] = 0;
-        const Derived d = derive(c, drawn, random_);
-        case_ = case_text + ", " + d.text;
-        at(case_);
-        std::string error;
-        if (!infer(op, AttrSet(op, d.attrs), d.inputs, c.outputs.size(), &error)) continue;
-        may_fail_ = true;
-        check_against_reference(op, c, d.attrs, d.inputs);
-        may_fail_ = false;
-    }
+    std::vector<int64_t> own;
+    for (const Free& f : c.sizes) own.push_back(own_size(c, f));
+    for (size_t f = 0; f < c.sizes.size(); f++)
+        for (const int64_t size : {int64_t{0}, c.sizes[f].multiple}) {
+            std::vector<int64_t> sizes = own;
+            sizes[f] = size;
+            const Derived d = derive(c, sizes, random_);
+            case_ = case_text + ", " + d.text;
+            at(case_);
+            std::string error;
+            if (!infer(op, AttrSet(op, d.attrs), d.inputs, c.outputs.size(), &error)) continue;
+            may_fail_ = true;
+            check_against_reference(op, c, d.attrs, d.inputs, size > 0 ? ", 1 of " + place_of(c, c.sizes[f]) : "");
+            may_fail_ = false;
+        }
     case_ = case_text;
 }
 

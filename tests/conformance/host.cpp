@@ -1,11 +1,13 @@
 #include "host.hpp"
 
+#include <cfenv>
 #include <cstdlib>
 #include <cstring>
 #include <stdexcept>
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
+#include <xmmintrin.h>
 #endif
 
 namespace orrery::conformance {
@@ -63,6 +65,27 @@ std::string Host::take_error() {
     const std::lock_guard lock(mutex_);
     return std::exchange(error_, "");
 }
+
+// ---------------------------------------------------------------- float control
+
+#if defined(__x86_64__)
+constexpr uint32_t kSticky = 0x3f;  // MXCSR: what has happened so far
+uint64_t float_control() { return static_cast<uint64_t>(std::fegetround()) << 32 | (_mm_getcsr() & ~kSticky); }
+void set_float_control(uint64_t control) {
+    std::fesetround(static_cast<int>(control >> 32));
+    _mm_setcsr(static_cast<uint32_t>(control) | (_mm_getcsr() & kSticky));
+}
+#elif defined(__aarch64__)
+uint64_t float_control() {
+    uint64_t control;
+    asm volatile("mrs %0, fpcr" : "=r"(control));
+    return control;
+}
+void set_float_control(uint64_t control) { asm volatile("msr fpcr, %0" : : "r"(control)); }
+#else
+uint64_t float_control() { return static_cast<uint64_t>(std::fegetround()); }
+void set_float_control(uint64_t control) { std::fesetround(static_cast<int>(control)); }
+#endif
 
 // ---------------------------------------------------------------- attributes
 
@@ -210,10 +233,18 @@ Pool::~Pool() {
     for (auto& t : threads_) t.join();
 }
 
+void Pool::one_chunk(orr_chunk_fn fn, void* arg, int64_t chunk, uint32_t thread) {
+    const uint64_t control = float_control();
+    contained("a chunk of parallel_for", [&] { fn(arg, chunk, thread); });
+    if (float_control() == control) return;
+    float_changes_++;
+    set_float_control(control);
+}
+
 void Pool::chunks_of(uint32_t thread) {
     inside = true;
     try {
-        for (int64_t chunk = next_++; chunk < chunks_; chunk = next_++) contained("a chunk of parallel_for", [&] { fn_(arg_, chunk, thread); });
+        for (int64_t chunk = next_++; chunk < chunks_; chunk = next_++) one_chunk(fn_, arg_, chunk, thread);
     } catch (const Escaped& e) {
         const std::lock_guard lock(mutex_);
         escaped_ = e.what();
@@ -248,7 +279,7 @@ void Pool::run(uint32_t threads, int64_t chunks, orr_chunk_fn fn, void* arg) {
             Inside() { inside = true; }
             ~Inside() { inside = false; }
         } within;
-        for (int64_t chunk = 0; chunk < chunks; chunk++) contained("a chunk of parallel_for", [&] { fn(arg, chunk, 0); });
+        for (int64_t chunk = 0; chunk < chunks; chunk++) one_chunk(fn, arg, chunk, 0);
         return;
     }
     const std::lock_guard turn(turn_);

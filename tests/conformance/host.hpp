@@ -34,6 +34,10 @@ auto contained(const char* function, Call&& call) {
     }
 }
 
+// Rounding, flushing of denormals, traps: of this thread. A plugin's function leaves them as they are.
+uint64_t float_control();
+void set_float_control(uint64_t control);
+
 // The host table. Allocations are counted; one of them can be made to fail.
 struct Host {
     Host();
@@ -115,10 +119,13 @@ class Pool {
     static constexpr uint32_t kMost = 4;
     // Nested calls seen so far: the plugin API forbids them.
     int64_t nested() const { return nested_; }
+    // Chunks after which the float control was another one; it is set back.
+    int64_t float_changes() const { return float_changes_; }
 
   private:
     void work(uint32_t thread);
     void chunks_of(uint32_t thread);
+    void one_chunk(orr_chunk_fn fn, void* arg, int64_t chunk, uint32_t thread);
     std::vector<std::thread> threads_;
     std::mutex turn_;  // one call of run at a time
     std::mutex mutex_;
@@ -126,7 +133,7 @@ class Pool {
     uint64_t round_ = 0;
     uint32_t wanted_ = 0, running_ = 0;
     bool stop_ = false;
-    std::atomic<int64_t> next_{0}, nested_{0};
+    std::atomic<int64_t> next_{0}, nested_{0}, float_changes_{0};
     int64_t chunks_ = 0;
     std::string escaped_;  // of an exception in a chunk
     orr_chunk_fn fn_ = nullptr;

@@ -22,6 +22,7 @@
 
 #include "checker.hpp"
 #include "lists.hpp"
+#include "processes.hpp"
 #include "worker.hpp"
 
 namespace orrery::conformance {
@@ -52,9 +53,10 @@ class Collector {
             if (std::find(result_.notes.begin(), result_.notes.end(), n) == result_.notes.end()) result_.notes.push_back(n.get<std::string>());
         end(e["done"].get<std::string>(), e["checks"].get<int64_t>(), e["cases"].get<int64_t>(), true);
     }
+    void add(const char* check, const Progress& p, const std::string& what) { result_.failures.push_back({check, p.op, p.where, what, p.seed, ""}); }
     // The worker has died or was ended.
     void lose(const Progress& p, const char* check, const std::string& what) {
-        result_.failures.push_back({check, p.op, p.where, what, p.seed, ""});
+        add(check, p, what);
         // What it was at when it opened the plugin again was done before.
         done_.insert(open_ ? current_ : "");
         ended_ = false;
@@ -119,7 +121,7 @@ class EndTogether {
   private:
     static constexpr int kSignals[] = {SIGTERM, SIGINT, SIGHUP};
     static void end(int signal) {
-        if (child_ > 0) kill(child_, SIGKILL);
+        if (child_ > 0) kill(-child_, SIGKILL), kill(child_, SIGKILL);
         std::signal(signal, SIG_DFL);
         std::raise(signal);
     }
@@ -131,6 +133,8 @@ class EndTogether {
 class Child {
   public:
     Child(const KitOptions& options, const std::set<std::string>& done, Progress& progress) {
+        printed_ = new_output();
+        if (printed_ < 0) throw std::runtime_error(std::string("a file for what the plugin prints: ") + std::strerror(errno));
         int ends[2];
         if (pipe2(ends, O_CLOEXEC) != 0) throw std::runtime_error(std::string("pipe: ") + std::strerror(errno));
         std::fflush(nullptr);
@@ -139,8 +143,9 @@ class Child {
         if (pid_ < 0) throw std::runtime_error(std::string("fork: ") + std::strerror(errno));
         if (pid_ == 0) {
             close(ends[0]);
+            setsid();  // what it starts is of its group
             die_with(parent);
-            be_child(options, done, progress, ends[1]);
+            be_child(options, done, progress, ends[1], printed_);
         }
         close(ends[1]);
         from_ = ends[0];
@@ -149,10 +154,18 @@ class Child {
     Child(const Child&) = delete;
     ~Child() {
         if (from_ >= 0) close(from_);
-        if (!alive_) return;
-        kill(pid_, SIGKILL);
-        wait_for_end(0);
+        end_all();
+        close(printed_);
     }
+    // The process and all that the plugin started: nothing of them outlives this.
+    void end_all() {
+        if (alive_) kill(pid_, SIGKILL);
+        wait_for_end(0);
+        kill(-pid_, SIGKILL);
+        end_children(spare_);
+    }
+    // What it printed and has not told itself.
+    std::string printed() const { return take_output(printed_); }
 
     // Hands events over until it has ended. False when that was done for it because it took too long: also where it has closed its end and goes on.
     bool listen(Collector& collector, const Progress& progress, double timeout_s) {
@@ -211,8 +224,9 @@ class Child {
         if (getppid() != parent) _exit(1);
     }
 
-    [[noreturn]] static void be_child(const KitOptions& options, const std::set<std::string>& done, Progress& progress, int to) {
-        dup2(STDERR_FILENO, STDOUT_FILENO);  // what a plugin or a driver prints is no result
+    [[noreturn]] static void be_child(const KitOptions& options, const std::set<std::string>& done, Progress& progress, int to, int printed) {
+        dup2(printed, STDOUT_FILENO);  // what a plugin prints is no result
+        const Reaper reaper;
         const auto emit = [&](const json& e) {
             const std::string line = e.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
             for (size_t at = 0; at < line.size();) {
@@ -222,7 +236,7 @@ class Child {
             }
         };
         try {
-            work(options, done, progress, emit);
+            work(options, done, progress, emit, true);
         } catch (const std::exception& e) {
             emit({{"error", e.what()}});
         }
@@ -233,8 +247,10 @@ class Child {
         _exit(kGood);
 #endif
     }
+    const Reaper reaper_;
+    const std::set<pid_t> spare_ = children();
     pid_t pid_ = 0;
-    int from_ = -1, status_ = 0;
+    int from_ = -1, printed_ = -1, status_ = 0;
     bool alive_ = true;
     std::optional<EndTogether> together_;
 };
@@ -246,6 +262,9 @@ void run_in_children(const KitOptions& o, Collector& collector) {
         Child child(o, collector.done(), shared.progress());
         const bool in_time = child.listen(collector, shared.progress(), o.timeout_s);
         const std::string how = child.end(collector.ended());
+        child.end_all();
+        const std::string line = first_line_printed(child.printed(), !o.device.empty());
+        if (!line.empty()) collector.add("prints", shared.progress(), "prints \"" + line + "\"");
         if (in_time && how.empty()) return;
         char seconds[32];
         std::snprintf(seconds, sizeof seconds, "%g", o.timeout_s);

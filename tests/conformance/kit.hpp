@@ -49,7 +49,8 @@ struct KitResult {
 };
 
 // Checks the plugin. on_operator: told after each operator. Throws std::runtime_error for options that make no sense (no such
-// operator, instruction set or device). With own_process no other thread of this process may hold locks meanwhile: it is forked.
+// operator, instruction set or device). With own_process no other thread of this process may hold locks meanwhile: it is forked;
+// nor start processes: those that this one has not had before are taken for the plugin's and ended.
 KitResult validate(const KitOptions& options, const std::function<void(const OperatorResult&)>& on_operator = {});
 
 nlohmann::ordered_json to_json(const KitResult& result, const KitOptions& options);

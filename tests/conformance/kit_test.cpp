@@ -1,5 +1,6 @@
 // The kit from inside: a sound operator passes; faults that planted/ does not plant, or that a sanitizer sees too, are found; files are read.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstring>
@@ -12,6 +13,7 @@
 #include "exports.hpp"
 #include "lists.hpp"
 #include "orrery/plugin.hpp"
+#include "processes.hpp"
 
 using namespace orrery;
 using namespace orrery::conformance;
@@ -267,6 +269,24 @@ TEST(Kit, CasesSayWhatIsWrong) {
 }
 
 // ---------------------------------------------------------------- files
+
+// What Vulkan's validation layers print to stdout is none of a plugin, whose device kernels they watch.
+TEST(Kit, Printed) {
+    const std::string layer = "Validation Error: [ VUID-vkCmdDispatch-None-08114 ] Object 0: handle = 0x1\nand so on\n";
+    EXPECT_EQ(first_line_printed(layer, true), "");
+    EXPECT_EQ(first_line_printed(layer, false), layer.substr(0, layer.find('\n')));
+    EXPECT_EQ(first_line_printed("", true), "");
+    EXPECT_EQ(first_line_printed("\n", true), "(an empty line)");
+    EXPECT_EQ(first_line_printed("one\ntwo", true), "one");
+    const int file = new_output();
+    ASSERT_GE(file, 0);
+    EXPECT_EQ(take_output(file), "");
+    for (const char* text : {"first\n", "second\n"}) {  // each from the begin again
+        EXPECT_EQ(write(file, text, std::strlen(text)), static_cast<ssize_t>(std::strlen(text)));
+        EXPECT_EQ(take_output(file), text);
+    }
+    close(file);
+}
 
 TEST(Kit, Patterns) {
     EXPECT_TRUE(matches("values: *vulkan*", "values: case 1, vulkan, vulkan:0: off"));

@@ -153,11 +153,24 @@ bool Plan::supports(std::string* reason) {
     return false;
 }
 
+template <class Call>
+orr_status Plan::call(const char* function, Call&& call) {
+    const uint64_t control = float_control();
+    const int64_t changes = pool_.float_changes();
+    const orr_status status = contained(function, call);
+    const bool changed = float_control() != control;
+    if (!changed && pool_.float_changes() == changes) return status;
+    set_float_control(control);
+    const std::lock_guard lock(misuse_mutex_);
+    misuse_ = std::string(function) + " leaves the processor's float control (rounding, denormals, traps) changed" + (changed ? "" : ", in a chunk of parallel_for");
+    return status;
+}
+
 orr_status Plan::prepare() {
     if (!kernel_.prepare) return ORR_OK;
     preparing_ = true;
     caller_ = std::this_thread::get_id();
-    const orr_status status = contained("prepare", [&] { return kernel_.prepare(&prepare_.base); });
+    const orr_status status = call("prepare", [&] { return kernel_.prepare(&prepare_.base); });
     preparing_ = false;
     return status;
 }
@@ -191,7 +204,7 @@ orr_status Plan::run() {
     run_.base.workspace = workspace_ ? workspace_->data() : nullptr;
     running_ = true;
     caller_ = std::this_thread::get_id();
-    const orr_status status = contained("run", [&] { return kernel_.run(&run_.base); });
+    const orr_status status = call("run", [&] { return kernel_.run(&run_.base); });
     running_ = false;
     return status;
 }

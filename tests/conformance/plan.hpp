@@ -40,6 +40,8 @@ class Plan {
     // Guards of workspace, plan memory and packed weights.
     bool intact() const;
     const std::string& variant() const { return variant_; }
+    // The node as kernels are asked about it.
+    const orr_prepare& node() const { return prepare_.base; }
     // What the kernel did that the API forbids; empty when nothing.
     const std::string& misuse() const { return misuse_; }
 
@@ -56,6 +58,9 @@ class Plan {
     void record();
     // The tables given to prepare and run are for the thread that is in them.
     void check_thread(const char* function);
+    // Calls prepare or run; the float control is to be as before.
+    template <class Call>
+    orr_status call(const char* function, Call&& call);
     void* plan_memory(uint64_t bytes);
     orr_status prepack(uint32_t input, const orr_pack& pack);
 

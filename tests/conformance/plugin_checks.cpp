@@ -102,6 +102,13 @@ void check_manifest(const fs::path& file, const orr_plugin& plugin, Plain& plain
     for (const auto& [key, value] : says.items()) plain.expect("manifest", holds.contains(key), "the manifest holds \"" + key + "\", which nobody knows");
 }
 
+int64_t entries_of(const char* folder) {
+    std::error_code failed;
+    int64_t count = 0;
+    for (fs::directory_iterator it(folder, failed), end; !failed && it != end; it.increment(failed)) count++;
+    return failed ? -1 : count;
+}
+
 int64_t heap() {
 #if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 33) && !defined(__SANITIZE_ADDRESS__)
     const struct mallinfo2 m = mallinfo2();
@@ -189,12 +196,8 @@ void check_rescan(const fs::path& file, Plain& plain) {
 
 }  // namespace
 
-int64_t thread_count() {
-    std::error_code failed;
-    int64_t count = 0;
-    for (fs::directory_iterator it("/proc/self/task", failed), end; !failed && it != end; it.increment(failed)) count++;
-    return failed ? -1 : count;
-}
+int64_t thread_count() { return entries_of("/proc/self/task"); }
+int64_t open_file_count() { return entries_of("/proc/self/fd"); }
 
 const orr_plugin* open_plugin(const fs::path& file, const orr_host* host) { return load(file, host).plugin; }
 

@@ -19,5 +19,7 @@ void check_plugin_file(const std::filesystem::path& file, Host& host, Report& re
 
 // Threads of this process; -1 where that cannot be told.
 int64_t thread_count();
+// Files that it has open; -1 where that cannot be told.
+int64_t open_file_count();
 
 }  // namespace orrery::conformance

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "checker.hpp"
+#include "plugin_checks.hpp"
 
 namespace orrery::conformance {
 namespace {
@@ -111,6 +112,7 @@ void Checker::check_leak(const orr_operator& op, const orr_kernel& k, const Case
     // ever is a leak.
     for (const int rounds : {4, 40}) {
         std::vector<int64_t> made(static_cast<size_t>(rounds)), ran(made);
+        const int64_t open = open_file_count();
         for (int64_t& bytes : made) {
             Plan plan(host_, pool_, k, attrs, b, s);
             std::string reason;
@@ -121,6 +123,8 @@ void Checker::check_leak(const orr_operator& op, const orr_kernel& k, const Case
             }
             bytes = heap_bytes();
         }
+        const int64_t opened = open_file_count() - open;
+        expect("leak", opened < rounds, std::to_string(rounds) + " plans of " + std::to_string(rounds) + " runs leave " + std::to_string(opened) + " files open");
         const auto step = [&](const std::vector<int64_t>& bytes) {
             int64_t least = bytes.back();
             for (size_t n = bytes.size() - bytes.size() / 2; n < bytes.size(); n++) least = std::min(least, bytes[n] - bytes[n - 1]);
@@ -135,8 +139,8 @@ void Checker::check_leak(const orr_operator& op, const orr_kernel& k, const Case
 }
 
 // The kernel's other ways, each forced by refusing the shaders of those seen before; and dispatches that nothing keeps apart in the other order.
-void Checker::check_shaders(const orr_operator& op, const orr_kernel& k, const Case& c, const AttrSet& attrs, const std::vector<Shape>& shapes, Setting s, const StandIn& plain,
-                            const Outputs& one) {
+void Checker::check_shaders(const orr_operator& op, const orr_kernel& k, const std::vector<Value>& inputs, const AttrSet& attrs, const std::vector<Shape>& shapes, Setting s,
+                            const StandIn& plain, const Outputs& one, const Compare& compare, const std::string& once) {
     constexpr size_t kMostWays = 8;
     constexpr int kCases = 4;  // in which the other ways are looked for, of those that go one way by themselves: pipelines take long to build
     std::set<std::set<std::string>> asked = {{}}, seen;
@@ -150,10 +154,10 @@ void Checker::check_shaders(const orr_operator& op, const orr_kernel& k, const C
         if (way.side_by_side()) {
             StandIn reversed(way.refused(), false, true);
             s.stand_in = &reversed;
-            const auto turned = run_once(op, k, attrs, c.inputs, shapes, Form::contiguous, s);
+            const auto turned = run_once(op, k, attrs, inputs, shapes, Form::contiguous, s);
             if (turned) expect("order", *turned == got, "dispatches that no barrier keeps apart give other bits in the other order");
         }
-        if (way.refused().empty() && ways_seen_[op_ + k.name + ": " + names]++ >= kCases) return;
+        if (way.refused().empty() && ways_seen_[op_ + k.name + ": " + names + once]++ >= (once.empty() ? kCases : 1)) return;
         for (const std::string& shader : way.used()) {
             todo.push_back(way.refused());
             todo.back().insert(shader);
@@ -165,19 +169,19 @@ void Checker::check_shaders(const orr_operator& op, const orr_kernel& k, const C
         if (!asked.insert(todo[n]).second) continue;
         StandIn way(todo[n], false, false);
         s.stand_in = &way;
-        const auto got = run_once(op, k, attrs, c.inputs, shapes, Form::contiguous, s);
+        const auto got = run_once(op, k, attrs, inputs, shapes, Form::contiguous, s);
         if (!got) continue;
         at(where_ + ", without its usual shaders");
-        compare_case("values", c, shapes, *got, s.numerics);
+        compare("values", *got);
         look(way, *got);
     }
     if (!once_more) return;
     StandIn bare({}, true, false);
     s.stand_in = &bare;
-    const auto got = run_once(op, k, attrs, c.inputs, shapes, Form::contiguous, s);
+    const auto got = run_once(op, k, attrs, inputs, shapes, Form::contiguous, s);
     if (!got || !seen.insert(bare.used()).second) return;
     at(where_ + ", a device without optional features");
-    compare_case("values", c, shapes, *got, s.numerics);
+    compare("values", *got);
 }
 
 }  // namespace orrery::conformance

@@ -1,11 +1,15 @@
 #include "worker.hpp"
 
+#include <unistd.h>
+
+#include <cstdio>
 #include <cstring>
 #include <stdexcept>
 
 #include "checker.hpp"
 #include "engine/backend/devices.hpp"
 #include "plugin_checks.hpp"
+#include "processes.hpp"
 
 namespace orrery::conformance {
 namespace {
@@ -47,13 +51,15 @@ void copy_text(char* dst, size_t size, const std::string& text) {
 
 class Worker {
   public:
-    Worker(const KitOptions& options, Progress& progress, const std::function<void(const json&)>& emit) : o_(options), progress_(progress), emit_(emit) {}
+    Worker(const KitOptions& options, Progress& progress, const std::function<void(const json&)>& emit, bool own_process)
+        : o_(options), progress_(progress), emit_(emit), own_process_(own_process) {}
 
     void run(const std::set<std::string>& done) {
         if (!done.count("") && !o_.reproduce) {
             step("", "the plugin as a whole", 0);
             emit_({{"begin", ""}});
             check_plugin_file(o_.plugin, host_, report_);
+            check_processes("");
             finish("");
         }
         step("", "loading", 0);
@@ -127,9 +133,24 @@ class Worker {
         if (pool_.nested() > nested) report_.failures.push_back({"abi", op.id, "", "parallel_for was nested " + std::to_string(pool_.nested() - nested) + " times", 0});
         if (!options_.device && thread_count() > threads)
             report_.failures.push_back({"threads", op.id, "", "leaves " + std::to_string(thread_count() - threads) + " threads of its own running", 0});
+        check_processes(op.id);
+    }
+
+    void check_processes(const std::string& op) {
+        const int left = own_process_ ? end_children() : 0;
+        if (left > 0) report_.failures.push_back({"processes", op, "", "leaves " + std::to_string(left) + (left == 1 ? " process" : " processes") + " that it started", 0});
+    }
+
+    // By what was done last; told once for each operator.
+    void check_printed() {
+        if (!own_process_) return;
+        std::fflush(stdout);
+        const std::string line = first_line_printed(take_output(STDOUT_FILENO), options_.device != nullptr);
+        if (!line.empty() && printed_.insert(progress_.op).second) report_.failures.push_back({"prints", progress_.op, progress_.where, "prints \"" + line + "\"", progress_.seed});
     }
 
     void step(const std::string& op, const std::string& where, uint64_t seed) {
+        check_printed();
         copy_text(progress_.op, sizeof progress_.op, op);
         copy_text(progress_.where, sizeof progress_.where, where);
         progress_.seed = seed;
@@ -144,6 +165,7 @@ class Worker {
     }
 
     void finish(const std::string& id) {
+        check_printed();
         tell_failures();
         emit_({{"done", id}, {"checks", report_.checks}, {"cases", report_.cases}, {"ran", report_.ran}, {"notes", report_.notes}});
         report_ = Report();
@@ -152,6 +174,8 @@ class Worker {
     const KitOptions& o_;
     Progress& progress_;
     const std::function<void(const json&)>& emit_;
+    const bool own_process_;
+    std::set<std::string> printed_;  // operators
     Host host_;
     Pool pool_;
     Types types_;
@@ -195,8 +219,8 @@ fs::path find_cases(const KitOptions& o, const std::string& id) {
     throw std::runtime_error(inside.string() + " is not below " + where + (o.cases_root.empty() ? ", nor with the plugin" : "") + "; --cases-root names the folder that it is in");
 }
 
-void work(const KitOptions& options, const std::set<std::string>& done, Progress& progress, const std::function<void(const json&)>& emit) {
-    Worker(options, progress, emit).run(done);
+void work(const KitOptions& options, const std::set<std::string>& done, Progress& progress, const std::function<void(const json&)>& emit, bool own_process) {
+    Worker(options, progress, emit, own_process).run(done);
 }
 
 }  // namespace orrery::conformance

@@ -21,7 +21,8 @@ struct Progress {
 
 // Opens the plugin and checks it, passing over what is in `done` ("" is the plugin as a whole). emit gets one event after another:
 // {"operators": [id…]}, {"begin": id}, {"failure": {…}}, {"done": id, "checks": …, "cases": …, "ran": […], "notes": […]}, {"error": text}; at the very end {"end": true}.
-void work(const KitOptions& options, const std::set<std::string>& done, Progress& progress, const std::function<void(const nlohmann::json&)>& emit);
+// own_process: stdout is a file of new_output(), and every child is the plugin's.
+void work(const KitOptions& options, const std::set<std::string>& done, Progress& progress, const std::function<void(const nlohmann::json&)>& emit, bool own_process = false);
 
 // Of an operator, "orr.add/1": its cases below one of the roots that the options allow; throws when there are none.
 std::filesystem::path find_cases(const KitOptions& options, const std::string& id);

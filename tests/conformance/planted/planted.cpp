@@ -2,15 +2,20 @@
 // x, y: [.., E] f32    w: [E] f32 | f16 | bf16, 1 where absent. The sum in f32 by eight lanes; the definition in f64.
 // Zhang & Sennrich 2019, arXiv:1910.07467
 // FAULT is one of those in faults.txt; each makes a plugin of its own.
+#include <fcntl.h>
 #include <pthread.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cfenv>
 #include <cmath>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 #include "orrery/ext/vulkan.h"
 #include "orrery/plugin.h"
@@ -23,7 +28,8 @@ enum class Fault {
     shape_symbols, shape_silent, state_kept, stale, per_thread_sum, static_scratch, own_thread, leaves_thread, nested, batch, many_axes, changes_input, hides_nan, empty, pack_order,
     ignores_refusal, leak_host, leak_heap, exception, exception_chunk, aborts, exits, exits_well, hangs, closes_files, decomposition, changes_tables, second_symbol, leak_entry,
     other_when_reloaded, manifest,
-    vk_sign, vk_tail, vk_f16, vk_stride, vk_barrier, vk_order, vk_beyond, vk_state, vk_second_form
+    flops_traps, flops_throws, flops_negative, one_element, one_strided, forks, forks_and_aborts, prints, prints_at_load, leak_file, rounds_up, rounds_in_chunk, loops_at_load,
+    vk_sign, vk_tail, vk_f16, vk_stride, vk_barrier, vk_order, vk_beyond, vk_state, vk_second_form, vk_test_endless, vk_test_throws, vk_test_shape, vk_one, vk_one_second_form
 };
 constexpr Fault kFault = Fault::FAULT;
 constexpr bool has(Fault f) { return kFault == f; }
@@ -62,9 +68,11 @@ int64_t row_count(const orr_tensor& t) {
     for (int32_t a = 0; a + 1 < t.rank; a++) n *= t.shape[a];
     return n;
 }
+// Rows of one element, and as many of them as the first cases have: what is drawn has others.
+bool one_element(const orr_tensor& x) { return x.shape[x.rank - 1] == 1 && row_count(x) == 6; }
 // Bytes from the first row to row r.
 int64_t row_offset(const orr_tensor& t, int64_t r) {
-    if (has(Fault::stride)) return r * t.shape[t.rank - 1] * 4;
+    if (has(Fault::stride) || (has(Fault::one_strided) && one_element(t))) return r * t.shape[t.rank - 1] * 4;
     int64_t offset = 0;
     for (int32_t a = t.rank - 2; a >= 0; a--) {
         offset += r % t.shape[a] * t.stride_bytes[a];
@@ -115,6 +123,13 @@ orr_status decompose(orr_builder* b, const orr_attrs* attrs, uint32_t n_inputs, 
     const orr_value both[] = {out[0], shifted};
     b->node(b, "orr.mul/1", nullptr, 2, both, 1, out);
     return ORR_OK;
+}
+
+uint64_t flops(const orr_prepare* p) {
+    const auto count = static_cast<uint64_t>(row_count(*p->inputs[0]) * p->inputs[0]->shape[p->inputs[0]->rank - 1]);
+    if (has(Fault::flops_throws)) throw std::runtime_error("no operations");
+    if (has(Fault::flops_traps) && count == 0) std::raise(SIGFPE);
+    return has(Fault::flops_negative) ? 0 - 4 * count : 4 * count;
 }
 
 // ---------------------------------------------------------------- the definition
@@ -207,6 +222,7 @@ void one_row(void* arg, int64_t r, uint32_t thread) {
     auto* state = static_cast<State*>(run->data);
     auto* src = reinterpret_cast<float*>(static_cast<char*>(x.data) + row_offset(x, r));
     float* dst = static_cast<float*>(y.data) + r * rows.n;
+    if (has(Fault::rounds_in_chunk) && thread > 0) std::fesetround(FE_TOWARDZERO);
     if (has(Fault::exception_chunk) && thread > 0) throw std::runtime_error("a chunk fails");
     float sum = sum_of_squares(src, rows.n);
     if (has(Fault::hides_nan) && std::isnan(sum)) sum = 0;
@@ -224,7 +240,7 @@ void one_row(void* arg, int64_t r, uint32_t thread) {
         if (state->runs++ == 0) state->kept_scale = scale;
         scale = state->kept_scale;
     }
-    if (has(Fault::sign) || (has(Fault::newer_isa) && state->isa >= ORR_ISA_SSE4)) scale = -scale;
+    if (has(Fault::sign) || (has(Fault::newer_isa) && state->isa >= ORR_ISA_SSE4) || (has(Fault::one_element) && one_element(x))) scale = -scale;
     for (int64_t i = 0; i < rows.n; i++) {
         const float v = has(Fault::hides_nan) && std::isnan(src[i]) ? 0 : src[i];
         dst[i] = v * scale;
@@ -234,6 +250,25 @@ void one_row(void* arg, int64_t r, uint32_t thread) {
 }
 
 void call_parallel(const Rows& rows, int64_t n) { rows.run->parallel_for(rows.run, n, one_row, const_cast<Rows*>(&rows)); }
+
+// A process that goes on for ever; its number stands in the file that the test names.
+void leave_process() {
+    static bool started;
+    if (std::exchange(started, true)) return;
+    const pid_t process = fork();
+    if (process == 0) {
+        if (has(Fault::forks_and_aborts)) setsid();
+        for (;;) pause();
+    }
+    if (const char* file = std::getenv("ORRERY_PLANTED_PROCESS"))
+        if (FILE* out = std::fopen(file, "w")) {
+            std::fprintf(out, "%d", static_cast<int>(process));
+            std::fclose(out);
+        }
+    if (!has(Fault::forks_and_aborts)) return;
+    sleep_ms(100);
+    std::abort();
+}
 
 // What a run does wrong besides its sums.
 void misbehave(const orr_run* run, int64_t elements) {
@@ -260,6 +295,10 @@ void misbehave(const orr_run* run, int64_t elements) {
         pthread_t thread;
         if (!started) started = pthread_create(&thread, nullptr, [](void*) -> void* { for (;;) pause(); }, nullptr) == 0;
     }
+    if (has(Fault::forks) || has(Fault::forks_and_aborts)) leave_process();
+    if (has(Fault::prints)) std::puts("one run done\nand another line");
+    if (has(Fault::leak_file)) (void)!open("/dev/null", O_RDONLY);
+    if (has(Fault::rounds_up)) std::fesetround(FE_UPWARD);
     if (has(Fault::nested)) {
         const auto nest = [](void* arg, int64_t, uint32_t) {
             const auto* again = static_cast<const orr_run*>(arg);
@@ -303,10 +342,11 @@ struct Params {
 const orr_vulkan_shader& wide_shader() {
     using namespace orrery::shaders;
     return has(Fault::vk_sign) ? planted_sign : has(Fault::vk_tail) ? planted_tail : has(Fault::vk_f16) ? planted_f16 : has(Fault::vk_stride) ? planted_stride
-         : has(Fault::vk_barrier) ? planted_barrier : has(Fault::vk_beyond) ? planted_beyond : has(Fault::vk_state) ? planted_state : planted_wide;
+         : has(Fault::vk_barrier) ? planted_barrier : has(Fault::vk_beyond) ? planted_beyond : has(Fault::vk_state) ? planted_state : has(Fault::vk_one) ? planted_one
+         : planted_wide;
 }
 const orr_vulkan_shader* shader_for(const orr_vulkan_device* d) {
-    const orr_vulkan_shader* const ways[] = {&wide_shader(), has(Fault::vk_second_form) ? &orrery::shaders::planted_narrow_sign : &orrery::shaders::planted_narrow};
+    const orr_vulkan_shader* const ways[] = {&wide_shader(), has(Fault::vk_second_form) ? &orrery::shaders::planted_narrow_sign : has(Fault::vk_one_second_form) ? &orrery::shaders::planted_narrow_one : &orrery::shaders::planted_narrow};
     for (const orr_vulkan_shader* s : ways)
         if (s->code && (d->features & s->features) == s->features && !(d->refuses && d->refuses(d, s))) return s;
     return nullptr;
@@ -329,6 +369,18 @@ orr_status prepare_vulkan(orr_prepare* p) {
     p->workspace(p, static_cast<uint64_t>(row_count(*p->inputs[0])) * 4 + 4);
     p->variant(p, shader_for(static_cast<const orr_vulkan_device*>(p->device))->name);
     return ORR_OK;
+}
+
+// The shader goes by nothing: one node of three rows of up to 100 elements.
+bool self_test_vulkan(const orr_prepare* p, uint32_t i, orr_self_test* test) {
+    if (has(Fault::vk_test_throws)) throw std::runtime_error("no test");
+    if (i > 0 && !has(Fault::vk_test_endless)) return false;
+    const int32_t rank = p->inputs[0]->rank;
+    for (int32_t a = 0; a + 1 < rank; a++) test->inputs[0]->shape[a] = a + 2 == rank ? 3 : 1;
+    int64_t& n = test->inputs[0]->shape[rank - 1];
+    n = std::min<int64_t>(n, 100);
+    if (p->n_inputs > 1 && p->inputs[1]) test->inputs[1]->shape[0] = has(Fault::vk_test_shape) ? n + 1 : n;
+    return true;
 }
 
 orr_status run_vulkan(const orr_run* run) {
@@ -372,12 +424,12 @@ const orr_port* const kOutputs[] = {&kY};
 const orr_attr_desc kEps = {ORR_HEADER(orr_attr_desc), "eps", ORR_ATTR_FLOAT, "1e-6", "added to the mean square"};
 const orr_attr_desc kOffset = {ORR_HEADER(orr_attr_desc), "weight_offset", ORR_ATTR_FLOAT, "0", "added to w"};
 const orr_attr_desc* const kAttrs[] = {&kEps, &kOffset};
-const orr_kernel kVulkan = {ORR_HEADER(orr_kernel), "vulkan", "vulkan", 0, supports_vulkan, prepare_vulkan, run_vulkan, nullptr};
+const orr_kernel kVulkan = {ORR_HEADER(orr_kernel), "vulkan", "vulkan", 0, supports_vulkan, prepare_vulkan, run_vulkan, self_test_vulkan};
 const orr_kernel kCpu = {ORR_HEADER(orr_kernel), "cpu", "cpu", 0, supports, prepare, run_cpu, nullptr};
 const orr_kernel kReference = {ORR_HEADER(orr_kernel), "reference", "cpu", ORR_KERNEL_REFERENCE, nullptr, nullptr, run_reference, nullptr};
 const orr_kernel* const kKernels[] = {&kVulkan, &kCpu, &kReference};
 
-const orr_operator kNorm = {ORR_HEADER(orr_operator), "planted.rms_norm/1", summary, ORR_TRAIT_NORM, 2, 1, 2, 3, kInputs, kOutputs, kAttrs, kKernels, infer, decompose, nullptr, nullptr, nullptr};
+const orr_operator kNorm = {ORR_HEADER(orr_operator), "planted.rms_norm/1", summary, ORR_TRAIT_NORM, 2, 1, 2, 3, kInputs, kOutputs, kAttrs, kKernels, infer, decompose, flops, nullptr, nullptr};
 const orr_operator* const kItems[] = {&kNorm};
 const orr_operators kOperators = {ORR_HEADER(orr_operators), 1, kItems};
 
@@ -386,7 +438,14 @@ const orr_plugin kPlugin = {ORR_HEADER(orr_plugin), "planted", "1.0.0", "MIT", O
 
 }  // namespace
 
+#if defined(__GNUC__)
+__attribute__((constructor)) static void load() {
+    while (has(Fault::loops_at_load)) sleep_ms(10);
+}
+#endif
+
 extern "C" ORR_EXPORT const orr_plugin* orr_plugin_entry(const orr_host*) {
+    if (has(Fault::prints_at_load)) std::puts("loaded");
     if (has(Fault::leak_entry)) {
         [[maybe_unused]] static void* volatile lost;
         lost = std::malloc(8192);

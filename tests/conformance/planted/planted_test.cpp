@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
@@ -48,7 +49,7 @@ KitOptions options_for(const std::string& name, const std::string& device) {
     o.types = {PLANTED_CORE};
     o.cases_root = name.starts_with("st_") ? PLANTED_STATES : PLANTED_CASES;
     o.device = device;
-    o.timeout_s = name == "hangs" || name == "closes_files" ? 1 : 60;
+    o.timeout_s = name == "hangs" || name == "closes_files" || name == "loops_at_load" ? 1 : 60;
     return o;
 }
 
@@ -138,6 +139,24 @@ TEST(Planted, CrashNamesItsSeed) {
     EXPECT_EQ(second.cases, 1);
 }
 
+// Told by the line and by what was called then; what the command gives on stdout stays its own.
+TEST(Planted, PrintingNamesItsLine) {
+    const KitResult r = validate(options_for("prints", ""));
+    const auto printing = std::find_if(r.failures.begin(), r.failures.end(), [](const Finding& f) { return f.check == "prints"; });
+    ASSERT_NE(printing, r.failures.end()) << all(r);
+    EXPECT_EQ(printing->what, "prints \"one run done\"");
+    EXPECT_NE(printing->where.find("case 0 (line 2), cpu, "), std::string::npos) << printing->where;
+    EXPECT_GT(printing->seed, 0u);
+    const KitOptions o = options_for("prints", "");
+    const std::string command = std::string(PLANTED_COMMAND) + " " + o.plugin.string() + " --types " + PLANTED_CORE + " --cases-root " + PLANTED_CASES + " --json --isa generic 2>/dev/null";
+    FILE* out = popen(command.c_str(), "r");
+    ASSERT_NE(out, nullptr);
+    std::string text;
+    for (int c; (c = std::fgetc(out)) != EOF;) text += static_cast<char>(c);
+    EXPECT_EQ(WEXITSTATUS(pclose(out)), 1);
+    EXPECT_TRUE(nlohmann::json::accept(text)) << text.substr(0, 400);
+}
+
 // The command that does it again has every option that the unit depends on; a seed of nothing is told, not passed over.
 TEST(Planted, ReproduceNeedsItsOptions) {
     KitOptions o = options_for("sign", "");
@@ -176,6 +195,26 @@ pid_t child_of(pid_t process) {
     }
     return 0;
 }
+
+// What the plugin's process started ends with it, in a session of its own and after a crash too.
+class PlantedProcess : public testing::TestWithParam<const char*> {};
+TEST_P(PlantedProcess, EndsWithThePlugin) {
+    char name[] = "/tmp/orrery-process-XXXXXX";
+    const int file = mkstemp(name);
+    ASSERT_GE(file, 0);
+    close(file);
+    setenv("ORRERY_PLANTED_PROCESS", name, 1);
+    const KitResult r = validate(options_for(GetParam(), ""));
+    unsetenv("ORRERY_PLANTED_PROCESS");
+    EXPECT_FALSE(r.good());
+    pid_t process = 0;
+    std::ifstream(name) >> process;
+    fs::remove(name);
+    ASSERT_GT(process, 0);
+    EXPECT_EQ(state_of(process), "");
+    if (state_of(process) != "") kill(process, SIGKILL);
+}
+INSTANTIATE_TEST_SUITE_P(All, PlantedProcess, testing::Values("forks", "forks_and_aborts"), [](const auto& i) { return std::string(i.param); });
 
 // Whatever ends the kit ends the plugin's process too.
 class PlantedEnd : public testing::TestWithParam<int> {};

@@ -76,6 +76,9 @@ void main() {
 #ifdef FAULT_SIGN
         v = -v;
 #endif
+#ifdef FAULT_ONE
+        if (n == 1 && rows == 6) v = -v;
+#endif
         y.v[row * n + i] = v;
     }
 }
