@@ -1,18 +1,20 @@
-// Rows of x in f16 (product_rows.glsl) times weights with cooperative matrices of 16 x 8 x 16, sums in f32. A workgroup of SUB_W x SUB_X subgroups
-// computes SUB_W x FRAGMENTS_W x 16 weight rows by SUB_X x FRAGMENTS_X x 8 rows of x. Packed weights go from memory into the matrices' registers as in
-// product_direct.glsl, which tells what it takes of the driver; x goes through shared memory, 64 columns at a time, twice: while one half is read the other
-// is written, so that a step has one barrier. Invocation t of four has of 64 columns half t % 2 of block t / 2.
-// Gated: even fragments are of the first weight, the odd ones of the second.
+// Rows of x in f16 (product_rows.glsl) times weights with cooperative matrices of 16 x 8 x 16, sums in f32. A workgroup of SUB_K x SUB_W x SUB_X
+// subgroups computes SUB_W x FRAGMENTS_W x 16 weight rows by SUB_X x FRAGMENTS_X x 8 rows of x; its SUB_K parts share k out and add up in the end, for
+// products with few tiles. Packed weights go from memory into the matrices' registers as in product_direct.glsl, which tells what it takes of the driver;
+// x goes through shared memory, 64 columns at a time, twice: while one half is read the other is written, so that a step has one barrier. Invocation t of
+// four has of 64 columns half t % 2 of block t / 2. Gated: even fragments are of the first weight, the odd ones of the second.
 #extension GL_KHR_cooperative_matrix : require
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_KHR_shader_subgroup_basic : require
-#define ORR_GROUP (SUB_W * SUB_X * 32)
+#define ORR_PART (SUB_W * SUB_X * 32)
+#define ORR_GROUP (ORR_PART * SUB_K)
 layout(local_size_x = ORR_GROUP) in;
 #include "common/product_halves.glsl"
 
-const uint TILE_W = SUB_W * FRAGMENTS_W * 16, TILE_X = SUB_X * FRAGMENTS_X * 8, X_EACH = TILE_X * 8 / ORR_GROUP;
+const uint TILE_W = SUB_W * FRAGMENTS_W * 16, TILE_X = SUB_X * FRAGMENTS_X * 8, X_EACH = TILE_X * 8 / ORR_PART;
 const uint PITCH = 10;  // uvec4 of a row of 64 f16, so that what eight invocations read at once lies in different banks
-shared uvec4 xs[2 * TILE_X * PITCH];
+const uint X_WORDS = SUB_K * 2 * TILE_X * PITCH, SUM_WORDS = (SUB_K - 1) * TILE_X * TILE_W / 4;
+shared uvec4 xs[X_WORDS > SUM_WORDS ? X_WORDS : SUM_WORDS];
 
 coopmat<float, gl_ScopeSubgroup, 16, 8, gl_MatrixUseAccumulator> acc[FRAGMENTS_W][FRAGMENTS_X];
 Raw w_next[FRAGMENTS_W][2];  // half blocks of rows g and g + 8
@@ -35,7 +37,7 @@ void find(Part p, uint sub_w, uint first, uint blocks) {
         w_row[f] = row % 32u + lane_g();
     }
     [[unroll]] for (uint i = 0; i < X_EACH; i++) {
-        const uint slot = i * ORR_GROUP + gl_LocalInvocationID.x;
+        const uint slot = i * ORR_PART + gl_LocalInvocationID.x % ORR_PART;
         x_from[i] = (first + slot / 8u) * pitch + slot % 8u;
     }
 }
@@ -49,10 +51,10 @@ void fetch_weights(uint block, uint blocks) {
 void fetch_x(uint block) {
     [[unroll]] for (uint i = 0; i < X_EACH; i++) x_next[i] = U32x4(uvec2(x)).v[x_from[i] + block * 4u];
 }
-void put_x(uint half_of) {
+void put_x(uint half_of, bool inside) {
     [[unroll]] for (uint i = 0; i < X_EACH; i++) {
-        const uint slot = i * ORR_GROUP + gl_LocalInvocationID.x;
-        xs[half_of * (TILE_X * PITCH) + slot / 8u * PITCH + slot % 8u] = x_next[i];
+        const uint slot = i * ORR_PART + gl_LocalInvocationID.x % ORR_PART;
+        xs[half_of * (TILE_X * PITCH) + slot / 8u * PITCH + slot % 8u] = inside ? x_next[i] : uvec4(0);
     }
 }
 
@@ -79,6 +81,8 @@ void multiply(Raw w_now[FRAGMENTS_W][2], uint sub_x, uint half_of) {
     }
 }
 
+const uint AT_ONCE = FRAGMENTS_X < 8 ? FRAGMENTS_X : 8;  // fragments whose residuals an invocation reads before it ends any
+
 // Row of x of element e of a fragment.
 uint token_of(uint first, uint sub_x, uint n, uint e) { return first + (sub_x * FRAGMENTS_X + n) * 8u + lane_t() * 2u + (e & 1u); }
 
@@ -104,12 +108,12 @@ void finish(Part p, uint first, uint sub_w, uint sub_x) {
         const uint row = fragment_row(p, sub_w, f) + lane_g();
         float bias_of[2];
         [[unroll]] for (uint h = 0; h < 2u; h++) bias_of[h] = product_bias(p.bias, p.bias_type, min(row + h * 8u, p.n - 1u));
-        [[unroll]] for (uint at = 0; at < FRAGMENTS_X; at += 8u) {
-            float rest[32];
-            [[unroll]] for (uint i = 0; i < 32u; i++) rest[i] = 0;
+        [[unroll]] for (uint at = 0; at < FRAGMENTS_X; at += AT_ONCE) {
+            float rest[AT_ONCE * 4u];
+            [[unroll]] for (uint i = 0; i < AT_ONCE * 4u; i++) rest[i] = 0;
             if (residual != uvec2(0))
-                [[unroll]] for (uint i = 0; i < 32u; i++) rest[i] = product_residual(p, token_of(first, sub_x, at + i / 4u, i % 4u), row + i % 4u / 2u * 8u);
-            [[unroll]] for (uint i = 0; i < 32u; i++) {
+                [[unroll]] for (uint i = 0; i < AT_ONCE * 4u; i++) rest[i] = product_residual(p, token_of(first, sub_x, at + i / 4u, i % 4u), row + i % 4u / 2u * 8u);
+            [[unroll]] for (uint i = 0; i < AT_ONCE * 4u; i++) {
                 const uint token = token_of(first, sub_x, at + i / 4u, i % 4u), to = row + i % 4u / 2u * 8u;
                 const float v = product_value(acc[f][at + i / 4u][i % 4u], bias_of[i % 4u / 2u]) + rest[i];
                 if (token < tokens && to < p.n) p.y.v[token * p.n + to] = v;
@@ -122,24 +126,40 @@ void main() {
     Part p;
     if (!product_part(gl_WorkGroupID.y, GATED != 0u ? TILE_W / 2u : TILE_W, p)) return;
     const uint first = gl_WorkGroupID.x * TILE_X, blocks = (k + 31u) / 32u, last = (blocks - 1u) / 2u * 2u;
-    const uint sub_w = gl_SubgroupID / SUB_X, sub_x = gl_SubgroupID % SUB_X;
+    const uint sub_k = gl_SubgroupID / (SUB_W * SUB_X), sub_w = gl_SubgroupID / SUB_X % SUB_W, sub_x = gl_SubgroupID % SUB_X, step = SUB_K * 2u;
     fill_table();
     [[unroll]] for (uint f = 0; f < FRAGMENTS_W; f++)
         [[unroll]] for (uint n = 0; n < FRAGMENTS_X; n++) acc[f][n] = coopmat<float, gl_ScopeSubgroup, 16, 8, gl_MatrixUseAccumulator>(0);
     find(p, sub_w, first, blocks);
-    fetch_x(0);
-    fetch_weights(0, blocks);
-    put_x(0);
-    fetch_x(min(2u, last));
+    const uint begin = sub_k * 2u;
+    fetch_x(min(begin, last));
+    fetch_weights(begin, blocks);
+    put_x(sub_k * 2u, begin < blocks);
+    fetch_x(min(begin + step, last));
     barrier();
-    [[dont_unroll]] for (uint block = 0; block < blocks; block += 2u) {
-        const uint half_of = block / 2u & 1u;
-        put_x(half_of ^ 1u);
-        fetch_x(min(block + 4u, last));
+    [[dont_unroll]] for (uint block = 0; block < blocks; block += step) {
+        const uint half_of = sub_k * 2u + (block / step & 1u), own = block + begin;
+        put_x(half_of ^ 1u, own + step < blocks);
+        fetch_x(min(own + 2u * step, last));
         Raw w_now[FRAGMENTS_W][2] = w_next;
-        fetch_weights(block + 2u, blocks);
+        fetch_weights(own + step, blocks);
         multiply(w_now, sub_x, half_of);
         barrier();
     }
+#if SUB_K > 1
+    const uint slot = gl_LocalInvocationID.x % ORR_PART;
+    if (sub_k > 0u)
+        [[unroll]] for (uint f = 0; f < FRAGMENTS_W; f++)
+            [[unroll]] for (uint n = 0; n < FRAGMENTS_X; n++)
+                xs[(((sub_k - 1u) * FRAGMENTS_W + f) * FRAGMENTS_X + n) * ORR_PART + slot] = floatBitsToUint(vec4(acc[f][n][0], acc[f][n][1], acc[f][n][2], acc[f][n][3]));
+    barrier();
+    if (sub_k > 0u) return;
+    [[unroll]] for (uint other = 0; other + 1u < SUB_K; other++)
+        [[unroll]] for (uint f = 0; f < FRAGMENTS_W; f++)
+            [[unroll]] for (uint n = 0; n < FRAGMENTS_X; n++) {
+                const vec4 v = uintBitsToFloat(xs[((other * FRAGMENTS_W + f) * FRAGMENTS_X + n) * ORR_PART + slot]);
+                [[unroll]] for (uint e = 0; e < 4u; e++) acc[f][n][e] += v[e];
+            }
+#endif
     finish(p, first, sub_w, sub_x);
 }

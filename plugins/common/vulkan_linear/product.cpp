@@ -19,7 +19,8 @@ constexpr int64_t kMatrixRows = 3;     // of x, from where on cooperative matric
 constexpr uint32_t kSoftwareGroups = 64;                               // more only put x into shared memory more often
 constexpr uint32_t kGemvShared = 31 * 1024, kGemvWideShared = 48 * 1024;
 
-constexpr Form kMatrixForms[] = {Form::narrow_16, Form::narrow_32, Form::direct_16, Form::direct_32, Form::direct_64, Form::direct_128, Form::f16_64, Form::f16_128, Form::f16_192};
+constexpr Form kMatrixForms[] = {Form::narrow_16, Form::narrow_32, Form::direct_16, Form::direct_32, Form::tile_32k2, Form::tile_64,
+                                 Form::tile_64k2, Form::tile_128, Form::f16_64, Form::f16_128, Form::f16_192};
 
 // The time of one tile on a core, and of two there at once, beside that of f16_128 with q4_0 weights, as measured on an H200. Of thin tiles many share a core.
 struct TileTime {
@@ -33,8 +34,10 @@ TileTime tile_time(Form form, Speed speed) {
         case Form::narrow_32: return {0.14, 0.28};
         case Form::direct_16: return {0.045, 0.09};
         case Form::direct_32: return {0.075, 0.15};
-        case Form::direct_64: return of({0.52, 0.85}, {0.6, 0.92}, {0.88, 1.07});
-        case Form::direct_128: return of({1.45, 2.9}, {1.5, 3}, {1.95, 3.9});
+        case Form::tile_32k2: return of({0.38, 0.6}, {0.42, 0.66}, {0.5, 0.81});
+        case Form::tile_64: return of({0.77, 0.87}, {0.79, 0.9}, {0.88, 1.04});
+        case Form::tile_64k2: return of({0.51, 1}, {0.52, 1.03}, {0.62, 1.2});
+        case Form::tile_128: return of({1.3, 2.7}, {1.42, 2.9}, {1.55, 3.4});
         case Form::f16_64: return of({0.72, 1.43}, {0.93, 1.86}, {0.75, 1.5});
         case Form::f16_128: return of({1, 2}, {1.2, 2.4}, {1.1, 2.2});
         default: return of({1.35, 2.7}, {1.5, 3}, {1.6, 3.2});
@@ -70,21 +73,23 @@ F16Tile tile_of(Form form, int64_t n) {
         case Form::direct_16: return {thin, 16};
         case Form::narrow_32:
         case Form::direct_32: return {thin, 32};
-        case Form::direct_64:
+        case Form::tile_32k2: return {32, 128};
+        case Form::tile_64:
+        case Form::tile_64k2:
         case Form::f16_64: return {64, 128};
-        case Form::direct_128: return {128, 256};
+        case Form::tile_128: return {128, 256};
         case Form::f16_128: return {128, 128};
         default: return {128, 192};
     }
 }
 bool is_narrow(Form form) { return form == Form::narrow_16 || form == Form::narrow_32; }
 bool is_direct(Form form) { return form == Form::direct_16 || form == Form::direct_32; }
-bool is_direct_tile(Form form) { return form == Form::direct_64 || form == Form::direct_128; }
+bool is_direct_tile(Form form) { return form >= Form::tile_32k2 && form <= Form::tile_128; }
 bool is_thin(Form form) { return is_narrow(form) || is_direct(form); }
 bool in_f16(Form form) { return form != Form::gemv && form != Form::gemm; }
 
 const char* variant_of(Form form) {
-    constexpr const char* kNames[kForms] = {"gemv", "gemm", "narrow_16", "narrow_32", "direct_16", "direct_32", "direct_64", "direct_128", "f16_64", "f16_128", "f16_192"};
+    constexpr const char* kNames[kForms] = {"gemv", "gemm", "narrow_16", "narrow_32", "direct_16", "direct_32", "tile_32k2", "tile_64", "tile_64k2", "tile_128", "f16_64", "f16_128", "f16_192"};
     return kNames[static_cast<uint32_t>(form)];
 }
 
@@ -135,7 +140,7 @@ uint32_t thin_group(const orr_vulkan_device& d, const ProductCall& c, Form form)
 uint32_t shared_bytes(const orr_vulkan_device& d, const ProductCall& c, Form form) {
     const F16Tile tile = tile_of(form, rows(*c.x));
     if (is_direct(form)) return tile.x_rows * tile.weight_rows * 4 * (direct_group(c, form) / 32);
-    if (is_direct_tile(form)) return 2 * tile.x_rows * 160 + 64;
+    if (is_direct_tile(form)) return (form == Form::tile_32k2 || form == Form::tile_64k2 ? 4 : 2) * tile.x_rows * 160 + 64;
     return tile_bytes((tile.x_rows + tile.weight_rows) * (is_narrow(form) ? narrow_group(d, c, form) / 32 : 1) + (is_narrow(form) ? 16 : 0));
 }
 
@@ -386,7 +391,7 @@ int64_t large_tile_outputs(const orr_prepare* p, const ProductShaders& s, const 
         c.w[part] = &weights[part];
         own = std::max(own, weight_rows(call, part));
     }
-    for (const Form form : {Form::direct_64, Form::direct_128, Form::f16_64, Form::f16_128, Form::f16_192}) {
+    for (const Form form : {Form::tile_32k2, Form::tile_64, Form::tile_64k2, Form::tile_128, Form::f16_64, Form::f16_128, Form::f16_192}) {
         const int64_t step = tile_of(form, x.shape[0]).weight_rows / (c.gated ? 2 : 1);
         for (int64_t outputs = step; outputs < own + step; outputs += step) {
             for (uint32_t part = 0; part < c.parts; ++part) weights[part].shape[c.transposed ? 1 : 0] = std::min(outputs, weight_rows(call, part));

@@ -9,15 +9,16 @@ namespace orrery::vk {
 
 // How a product is worked out; each has a shader of its own, from a source in shaders/common.
 enum class Form : uint32_t {
-    gemv,                   // product_gemv.glsl
-    gemm,                   // product_gemm.glsl
-    narrow_16, narrow_32,   // product_narrow.glsl; the number is that of weight rows in a workgroup's tile
-    direct_16, direct_32,   // product_direct.glsl, likewise
-    direct_64, direct_128,  // product_direct_tile.glsl; the number is that of rows of x in a tile: by 128, by 256 weight rows
-    f16_64, f16_128,        // product_f16.glsl, likewise: both by 128
-    f16_192                 // 128 by 192
+    gemv,                                // product_gemv.glsl
+    gemm,                                // product_gemm.glsl
+    narrow_16, narrow_32,                // product_narrow.glsl; the number is that of weight rows in a workgroup's tile
+    direct_16, direct_32,                // product_direct.glsl, likewise
+    tile_32k2, tile_64, tile_64k2,       // product_direct_tile.glsl; the number is that of rows of x in a tile, by 128 weight rows; k2: k is halved
+    tile_128,                            // by 256
+    f16_64, f16_128,                     // product_f16.glsl; rows of x, by 128
+    f16_192                              // 128 by 192
 };
-inline constexpr uint32_t kForms = 11;
+inline constexpr uint32_t kForms = 13;
 
 // An operator's shaders.
 struct ProductShaders {
@@ -29,12 +30,12 @@ struct ProductShaders {
 };
 
 // ORR_PRODUCT_SHADERS(linear): those of the operator whose files in shaders/ are called linear_….
-#define ORR_PRODUCT_SHADERS(name)                                                                                                                             \
-    {{&shaders::name##_gemv, &shaders::name##_gemm, &shaders::name##_narrow_16, &shaders::name##_narrow_32, &shaders::name##_direct_16,                       \
-      &shaders::name##_direct_32, &shaders::name##_direct_64, &shaders::name##_direct_128, &shaders::name##_f16_64, &shaders::name##_f16_128,                 \
-      &shaders::name##_f16_192},                                                                                                                              \
-     &shaders::name##_gemv_fixed,                                                                                                                             \
-     &shaders::name##_integers,                                                                                                                               \
+#define ORR_PRODUCT_SHADERS(name)                                                                                                                       \
+    {{&shaders::name##_gemv, &shaders::name##_gemm, &shaders::name##_narrow_16, &shaders::name##_narrow_32, &shaders::name##_direct_16,                 \
+      &shaders::name##_direct_32, &shaders::name##_tile_32k2, &shaders::name##_tile_64, &shaders::name##_tile_64k2, &shaders::name##_tile_128,          \
+      &shaders::name##_f16_64, &shaders::name##_f16_128, &shaders::name##_f16_192},                                                                     \
+     &shaders::name##_gemv_fixed,                                                                                                                       \
+     &shaders::name##_integers,                                                                                                                         \
      &shaders::name##_rows}
 
 inline constexpr uint32_t kMostParts = 64;
