@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <climits>
+#include <set>
 #include <vector>
 
 #include "common/product_params.h"
@@ -184,22 +186,6 @@ bool can_take(const orr_prepare* p, const ProductShaders& s, const ProductCall& 
     return can_run(device(p), s[form], ignored, sizeof ignored) && device(p).shared_bytes >= shared_bytes(device(p), c, form);
 }
 
-// Up to kGemvRows tokens of one sequence take the form of a single one, so that its numbers are the same, which drafts of text rest on.
-Form form_of(const orr_prepare* p, const ProductShaders& s, const ProductCall& c) {
-    for (uint32_t i = 0; i < c.parts; ++i)
-        if (!packed(*c.w[i])) return Form::gemm;
-    const int64_t n = rows(*c.x);
-    if (n < kMatrixRows || (n <= kGemvRows && sequences(*c.x) == 1)) return Form::gemv;
-    const bool one_type = !c.gated || tile_type(*c.w[0]) == tile_type(*c.w[1]);
-    const auto takes = [&](Form form) { return can_take(p, s, c, form); };
-    char ignored[256];
-    if (may_use_f16(p, c) && one_type && can_run(device(p), *s.rows, ignored, sizeof ignored)) {
-        const Form form = matrix_form(device(p), c, takes);
-        if (form != Form::gemm) return form;
-    }
-    return n <= kGemvMostRows ? Form::gemv : Form::gemm;
-}
-
 // Rows at equal distances, few enough elements for 32-bit indices.
 bool takes_rows(const orr_tensor& t, const char* name, char* reason, size_t size) {
     if (*t.layout) return refuse(reason, size, std::string(name) + " has layout " + t.layout);
@@ -377,11 +363,26 @@ orr_status pack_weights(orr_prepare* p, const ProductCall& c, Plan* plan) {
 
 }  // namespace
 
-int64_t large_tile_outputs(const orr_prepare* p, const ProductShaders& s, const ProductCall& call, uint32_t i) {
+// Up to kGemvRows tokens of one sequence take the form of a single one, so that its numbers are the same, which drafts of text rest on.
+Form product_form(const orr_prepare* p, const ProductShaders& s, const ProductCall& c) {
+    for (uint32_t i = 0; i < c.parts; ++i)
+        if (!packed(*c.w[i])) return Form::gemm;
+    const int64_t n = rows(*c.x);
+    if (n < kMatrixRows || (n <= kGemvRows && sequences(*c.x) == 1)) return Form::gemv;
+    const bool one_type = !c.gated || tile_type(*c.w[0]) == tile_type(*c.w[1]);
+    const auto takes = [&](Form form) { return can_take(p, s, c, form); };
+    char ignored[256];
+    if (may_use_f16(p, c) && one_type && can_run(device(p), *s.rows, ignored, sizeof ignored)) {
+        const Form form = matrix_form(device(p), c, takes);
+        if (form != Form::gemm) return form;
+    }
+    return n <= kGemvMostRows ? Form::gemv : Form::gemm;
+}
+
+LargeTest large_test(const orr_prepare* p, const ProductShaders& s, const ProductCall& call, uint32_t i) {
     ProductCall c = call;
     orr_tensor x = *call.x;
     x.rank = 2;
-    x.shape[0] = std::min(rows(*call.x), kLargeTestRows);
     x.shape[1] = call.x->shape[call.x->rank - 1];
     c.x = &x;
     std::vector<orr_tensor> weights(c.parts);
@@ -391,16 +392,18 @@ int64_t large_tile_outputs(const orr_prepare* p, const ProductShaders& s, const 
         c.w[part] = &weights[part];
         own = std::max(own, weight_rows(call, part));
     }
-    for (const Form form : {Form::tile_32k2, Form::tile_64, Form::tile_64k2, Form::tile_128, Form::f16_64, Form::f16_128, Form::f16_192}) {
-        const int64_t step = tile_of(form, x.shape[0]).weight_rows / (c.gated ? 2 : 1);
-        for (int64_t outputs = step; outputs < own + step; outputs += step) {
-            for (uint32_t part = 0; part < c.parts; ++part) weights[part].shape[c.transposed ? 1 : 0] = std::min(outputs, weight_rows(call, part));
-            if (form_of(p, s, c) != form) continue;
-            if (i-- == 0) return outputs;
-            break;
+    std::set<Form> seen;
+    const int64_t step = c.gated ? 64 : 128;
+    for (int64_t outputs = step; outputs < own + step; outputs += step) {
+        for (uint32_t part = 0; part < c.parts; ++part) weights[part].shape[c.transposed ? 1 : 0] = std::min(outputs, weight_rows(call, part));
+        for (const int64_t most : {257, 321, 385, 449, 513, 769, 1025, INT_MAX}) {  // the last row stands alone in its tile
+            x.shape[0] = std::min(rows(*call.x), most);
+            const Form form = product_form(p, s, c);
+            if (in_f16(form) && !is_thin(form) && seen.insert(form).second && i-- == 0) return {x.shape[0], outputs};
+            if (most >= rows(*call.x)) break;
         }
     }
-    return 0;
+    return {0, 0};
 }
 
 bool product_supports(const orr_prepare* p, const ProductShaders& s, const ProductCall& c, char* reason, size_t size) {
@@ -422,13 +425,13 @@ bool product_supports(const orr_prepare* p, const ProductShaders& s, const Produ
     if (device(p).shared_bytes < kGemvShared)
         return refuse(reason, size,
                       "needs " + std::to_string(kGemvShared) + " bytes of shared memory, the device has " + std::to_string(device(p).shared_bytes));
-    return can_run(device(p), s[form_of(p, s, c)], reason, size);
+    return can_run(device(p), s[product_form(p, s, c)], reason, size);
 }
 
 orr_status product_prepare(orr_prepare* p, const ProductShaders& s, const ProductCall& c) {
     Plan* plan = static_cast<Plan*>(p->plan_memory(p, sizeof(Plan) + c.parts * sizeof(Plan::Place)));
     if (!plan) return ORR_OUT_OF_MEMORY;
-    plan->form = form_of(p, s, c);
+    plan->form = product_form(p, s, c);
     char ignored[256];
     plan->fixed = plan->form == Form::gemv && p->numerics != ORR_NUMERICS_EXACT && can_run(device(p), *s.gemv_fixed, ignored, sizeof ignored) &&
                   can_run(device(p), *s.integers, ignored, sizeof ignored);

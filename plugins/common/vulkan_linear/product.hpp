@@ -57,11 +57,15 @@ struct ProductCall {
     float eps = 0, norm_offset = 0;
 };
 
-// For self-tests: with how many outputs of each weight kLargeTestRows rows of x, or as many as there are, take the i-th of the large tiles of cooperative
-// matrices that such a product takes at all. 0 past the last.
-inline constexpr int64_t kLargeTestRows = 257;
-int64_t large_tile_outputs(const orr_prepare* p, const ProductShaders& shaders, const ProductCall& call, uint32_t i);
+// For self-tests: a smaller product, of as many rows of x and as many outputs of each weight, that takes the i-th of the large tiles of cooperative matrices
+// that such a product takes at all. No rows past the last.
+struct LargeTest {
+    int64_t rows, outputs;
+};
+LargeTest large_test(const orr_prepare* p, const ProductShaders& shaders, const ProductCall& call, uint32_t i);
 
+// The one that the device, its self-tests, the numerics and the sizes leave, and that takes the least time.
+Form product_form(const orr_prepare* p, const ProductShaders& shaders, const ProductCall& call);
 bool product_supports(const orr_prepare* p, const ProductShaders& shaders, const ProductCall& call, char* reason, size_t size);
 orr_status product_prepare(orr_prepare* p, const ProductShaders& shaders, const ProductCall& call);
 orr_status product_run(const orr_run* run, const ProductShaders& shaders, const ProductCall& call);

@@ -42,8 +42,8 @@ orr_status run(const orr_run* run) {
 }
 
 bool self_test(const orr_prepare* node, uint32_t i, orr_self_test* test) {
-    const int64_t large = i ? vk::large_tile_outputs(node, kShaders, product_of(node), i - 1) : 0;
-    return (i == 0 || large) && linear_group_self_test(node, large, test);
+    const vk::LargeTest large = i ? vk::large_test(node, kShaders, product_of(node), i - 1) : vk::LargeTest{0, 0};
+    return (i == 0 || large.rows) && linear_group_self_test(node, large.rows, large.outputs, test);
 }
 
 }  // namespace
