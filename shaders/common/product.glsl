@@ -67,8 +67,12 @@ float apply_norm(inout vec4 v, uint c, float square) {
 
 float product_bias(uvec2 bias, uint type, uint n) { return bias == uvec2(0) ? 0.0 : load_float(bias, n, type); }
 
+// Where an invocation ends many elements it reads what they add first, and without branches between: where branches meet, drivers wait for each load.
+float product_residual(Part p, uint t, uint n) { return F32(residual).v[min(t, tokens - 1u) * residual_stride + min(n, p.n - 1u)]; }
+float product_value(float sum, float bias) { return activate(ACT, sum * SCALE + bias); }
+
 void product_end(Part p, uint t, uint n, float sum) {
-    float v = activate(ACT, sum * SCALE + product_bias(p.bias, p.bias_type, n));
+    float v = product_value(sum, product_bias(p.bias, p.bias_type, n));
     if (residual != uvec2(0)) v += F32(residual).v[t * residual_stride + n];
     p.y.v[t * p.n + n] = v;
 }

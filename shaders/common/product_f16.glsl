@@ -42,14 +42,23 @@ void finish(Part p, uint first, uint sub_m, uint sub_n) {
             const uint from = first + (sub_m * FRAGMENTS_M + i) * 16u;
             if (GATED != 0u) {
                 const uint n = p.group * (TILE_N / 2u) + (sub_n * FRAGMENTS_N + j) * 8u + column;
+                const float gate_bias = product_bias(bias0, bias_types & 0xffu, min(n, p.n - 1u)), up_bias = product_bias(bias1, bias_types >> 8 & 0xffu, min(n, p.n - 1u));
                 [[unroll]] for (uint e = 0; e < 8u; e++) {
                     const uint row = e * 2u + half_of, at = mine + row * 4u + column / 4u;
-                    if (from + row < tokens && n < p.n) product_end_gated(p, from + row, n, uintBitsToFloat(ws[at][column & 3u]), uintBitsToFloat(ws[at + 64u][column & 3u]));
+                    const float v = activate(ACT, uintBitsToFloat(ws[at][column & 3u]) + gate_bias) * (uintBitsToFloat(ws[at + 64u][column & 3u]) + up_bias);
+                    if (from + row < tokens && n < p.n) p.y.v[(from + row) * p.n + n] = v;
                 }
             } else {
                 const uint n = p.group * TILE_N + (sub_n * FRAGMENTS_N + j + half_of) * 16u + column;
-                [[unroll]] for (uint row = 0; row < 16u; row++)
-                    if (from + row < tokens && n < p.n) product_end(p, from + row, n, uintBitsToFloat(ws[mine + half_of * 64u + row * 4u + column / 4u][column & 3u]));
+                const float bias = product_bias(p.bias, p.bias_type, min(n, p.n - 1u));
+                float rest[16];
+                [[unroll]] for (uint row = 0; row < 16u; row++) rest[row] = 0;
+                if (residual != uvec2(0))
+                    [[unroll]] for (uint row = 0; row < 16u; row++) rest[row] = product_residual(p, from + row, n);
+                [[unroll]] for (uint row = 0; row < 16u; row++) {
+                    const float v = product_value(uintBitsToFloat(ws[mine + half_of * 64u + row * 4u + column / 4u][column & 3u]), bias) + rest[row];
+                    if (from + row < tokens && n < p.n) p.y.v[(from + row) * p.n + n] = v;
+                }
             }
             subgroupBarrier();
         }

@@ -75,9 +75,12 @@ uint raw_codes(uint type, Raw r, uint u, uint i) {
     return c;
 }
 
+// Of a type's codes.
+float tile_centre(uint type) { return type == TILE_Q2_K ? 2.0 : type == TILE_Q3_K ? 4.0 : type == TILE_Q4_K ? 8.0 : type == TILE_Q5_K ? 16.0 : 32.0; }
+
 uvec2 halves(vec4 v) { return uvec2(packHalf2x16(v.xz), packHalf2x16(v.yw)); }
 
-// s, o: scale and offset. Where they are products themselves they stay in f32, so that a weight is rounded once; the others are f16 as they are.
+// s, o: scale and offset. Where they are products themselves they are rounded to f16, the offset behind a code in the middle, where it is small.
 uvec2 quad_f16(uint type, Raw r, uint u, uint i, float s, float o) {
     if (type == TILE_F32) return halves(uintBitsToFloat(i == 0u ? r.a : i == 1u ? r.b : i == 2u ? r.c : r.d));
     if (tile_is_float(type)) {
@@ -95,8 +98,10 @@ uvec2 quad_f16(uint type, Raw r, uint u, uint i, float s, float o) {
     }
     const uvec2 above = uvec2((c & 0x00ff00ffu) | 0x64006400u, (c >> 8 & 0x00ff00ffu) | 0x64006400u);
     if (!once) {
-        const float less = fma(-1024.0, s, o);  // off by 2^-14 of a step of the code at most
-        return uvec2(packHalf2x16(fma(unpackHalf2x16(above.x), vec2(s), vec2(less))), packHalf2x16(fma(unpackHalf2x16(above.y), vec2(s), vec2(less))));
+        const float centre = tile_centre(type);
+        const f16vec2 even = unpackFloat2x16(above.x) - float16_t(1024.0 + centre), odd = unpackFloat2x16(above.y) - float16_t(1024.0 + centre);
+        const f16vec2 less = f16vec2(fma(centre, s, o));
+        return uvec2(packFloat2x16(fma(even, f16vec2(s), less)), packFloat2x16(fma(odd, f16vec2(s), less)));
     }
     const f16vec2 even = unpackFloat2x16(above.x) - float16_t(1024), odd = unpackFloat2x16(above.y) - float16_t(1024);
     return uvec2(packFloat2x16(fma(even, f16vec2(s), f16vec2(o))), packFloat2x16(fma(odd, f16vec2(s), f16vec2(o))));

@@ -726,7 +726,7 @@ TEST_F(VulkanTrust, WithoutAFeatureThatOnlyHelps) {
     };
     injection->features = [](VkPhysicalDeviceFeatures& f) { f.shaderInt16 = VK_FALSE; };
     const Engine e = engine();
-    EXPECT_EQ(lacks(e.get()).size(), 12u);
+    EXPECT_EQ(lacks(e.get()).size(), 13u);
     expect_right(open(e.get()));
 }
 

@@ -20,7 +20,8 @@ constexpr std::pair<uint64_t, const char*> kFeatureNames[] = {{ORR_VULKAN_F16, "
                                                               {ORR_VULKAN_SUBGROUPS, "subgroup operations"},
                                                               {ORR_VULKAN_COOPMAT, "cooperative matrices (KHR)"},
                                                               {ORR_VULKAN_COOPMAT2, "cooperative matrices of workgroups (NV)"},
-                                                              {ORR_VULKAN_BF16, "bf16 cooperative matrices"}};
+                                                              {ORR_VULKAN_BF16, "bf16 cooperative matrices"},
+                                                              {ORR_VULKAN_COOPMAT_MMA, "cooperative matrices with known fragments"}};
 
 using Names = std::vector<std::string>;
 bool has(const Names& names, const char* name) { return std::find(names.begin(), names.end(), name) != names.end(); }
@@ -108,8 +109,8 @@ Found find_features(const VkPhysicalDeviceFeatures2* chain) {
     return f;
 }
 
-// Whether cooperative matrices come in the size that the shaders are written for: 16x16x16 at subgroup scope, f16 with f32 sums.
-bool has_wanted_matrices([[maybe_unused]] const InstanceApi& api, [[maybe_unused]] VkPhysicalDevice physical) {
+// Whether cooperative matrices of 16 x n x 16 come at subgroup scope, f16 with f32 sums.
+bool has_wanted_matrices([[maybe_unused]] const InstanceApi& api, [[maybe_unused]] VkPhysicalDevice physical, [[maybe_unused]] uint32_t n_size) {
 #ifdef VK_KHR_cooperative_matrix
     const auto query = reinterpret_cast<PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR>(api.GetPhysicalDeviceCooperativeMatrixPropertiesKHR);
     if (!query) return false;
@@ -117,8 +118,8 @@ bool has_wanted_matrices([[maybe_unused]] const InstanceApi& api, [[maybe_unused
     if (query(physical, &n, nullptr) != VK_SUCCESS) return false;
     std::vector<VkCooperativeMatrixPropertiesKHR> list(n, {VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_KHR, nullptr, 0, 0, 0, {}, {}, {}, {}, {}, {}});
     if (query(physical, &n, list.data()) != VK_SUCCESS) return false;
-    return std::any_of(list.begin(), list.end(), [](const VkCooperativeMatrixPropertiesKHR& p) {
-        return p.MSize == 16 && p.NSize == 16 && p.KSize == 16 && p.AType == VK_COMPONENT_TYPE_FLOAT16_KHR && p.BType == VK_COMPONENT_TYPE_FLOAT16_KHR && p.CType == VK_COMPONENT_TYPE_FLOAT32_KHR &&
+    return std::any_of(list.begin(), list.end(), [n_size](const VkCooperativeMatrixPropertiesKHR& p) {
+        return p.MSize == 16 && p.NSize == n_size && p.KSize == 16 && p.AType == VK_COMPONENT_TYPE_FLOAT16_KHR && p.BType == VK_COMPONENT_TYPE_FLOAT16_KHR && p.CType == VK_COMPONENT_TYPE_FLOAT32_KHR &&
                p.ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR && p.scope == VK_SCOPE_SUBGROUP_KHR;
     });
 #else
@@ -203,7 +204,7 @@ void fill(const InstanceApi& api, VkPhysicalDevice physical, const Found& found,
               : t.integrated                ? 8
                                             : 32;
     constexpr VkSubgroupFeatureFlags kWanted = VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_ARITHMETIC_BIT | VK_SUBGROUP_FEATURE_BALLOT_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
-    const bool matrices = found.coopmat && has_wanted_matrices(api, physical);
+    const bool matrices = found.coopmat && has_wanted_matrices(api, physical, 16);
     const auto set = [&](bool on, uint64_t bit) { t.features |= on ? bit : 0; };
     set(found.f16, ORR_VULKAN_F16);
     set(found.int8, ORR_VULKAN_INT8);
@@ -217,6 +218,7 @@ void fill(const InstanceApi& api, VkPhysicalDevice physical, const Found& found,
     set(matrices, ORR_VULKAN_COOPMAT);
     set(matrices && found.coopmat2, ORR_VULKAN_COOPMAT2);
     set(matrices && found.bf16, ORR_VULKAN_BF16);
+    set(matrices && driver.driverID == VK_DRIVER_ID_NVIDIA_PROPRIETARY && has_wanted_matrices(api, physical, 8), ORR_VULKAN_COOPMAT_MMA);
     c.traits = {found.dot && dot.integerDotProduct4x8BitPackedMixedSignednessAccelerated != 0, multiprocessors.shaderWarpsPerSM};
     for (const Quirk& q : known_quirks())
         if (matches(q, t, c.traits)) {

@@ -8,7 +8,7 @@
 namespace orrery::vulkan {
 namespace {
 constexpr uint32_t kAmd = 0x1002, kIntel = 0x8086, kNvidia = 0x10de;
-constexpr uint64_t kMatrices = ORR_VULKAN_COOPMAT | ORR_VULKAN_COOPMAT2 | ORR_VULKAN_BF16;
+constexpr uint64_t kMatrices = ORR_VULKAN_COOPMAT | ORR_VULKAN_COOPMAT2 | ORR_VULKAN_BF16 | ORR_VULKAN_COOPMAT_MMA;
 
 // Intel's own driver for Windows counts 14 bits behind the point.
 constexpr uint32_t intel_windows(uint32_t major, uint32_t minor) { return major << 14 | minor; }

@@ -1,6 +1,9 @@
 #include "vulkan_linear/product.hpp"
 
+#include <algorithm>
 #include <bit>
+#include <climits>
+#include <set>
 #include <vector>
 
 #include "common/product_params.h"
@@ -18,13 +21,30 @@ constexpr int64_t kMatrixRows = 3;     // of x, from where on cooperative matric
 constexpr uint32_t kSoftwareGroups = 64;                               // more only put x into shared memory more often
 constexpr uint32_t kGemvShared = 31 * 1024, kGemvWideShared = 48 * 1024;
 
-enum class Form : uint32_t { gemv, gemm, narrow_16, narrow_32, f16_64, f16_128, f16_192 };
+constexpr Form kMatrixForms[] = {Form::narrow_16, Form::narrow_32, Form::direct_16, Form::direct_32, Form::tile_32k2, Form::tile_64,
+                                 Form::tile_64k2, Form::tile_128, Form::f16_64, Form::f16_128, Form::f16_192};
 
-// A tile's time beside that of 128 rows of x by 128 weight rows, as measured on an H200. Several narrow ones run on a core at once.
-constexpr struct {
-    Form form;
-    double time;
-} kTileTimes[] = {{Form::narrow_16, 0.06}, {Form::narrow_32, 0.14}, {Form::f16_64, 0.7}, {Form::f16_128, 1}, {Form::f16_192, 1.3}};
+// The time of one tile on a core, and of two there at once, beside that of f16_128 with q4_0 weights, as measured on an H200. Of thin tiles many share a core.
+struct TileTime {
+    double one, two;
+};
+enum class Speed { codes, k_codes, floats };  // of weights: with a scale a block; with scales of scales; none
+TileTime tile_time(Form form, Speed speed) {
+    const auto of = [&](TileTime codes, TileTime k_codes, TileTime floats) { return speed == Speed::codes ? codes : speed == Speed::k_codes ? k_codes : floats; };
+    switch (form) {
+        case Form::narrow_16: return {0.06, 0.12};
+        case Form::narrow_32: return {0.14, 0.28};
+        case Form::direct_16: return {0.045, 0.09};
+        case Form::direct_32: return {0.075, 0.15};
+        case Form::tile_32k2: return of({0.38, 0.6}, {0.42, 0.66}, {0.5, 0.81});
+        case Form::tile_64: return of({0.77, 0.87}, {0.79, 0.9}, {0.88, 1.04});
+        case Form::tile_64k2: return of({0.51, 1}, {0.52, 1.03}, {0.62, 1.2});
+        case Form::tile_128: return of({1.3, 2.7}, {1.42, 2.9}, {1.55, 3.4});
+        case Form::f16_64: return of({0.72, 1.43}, {0.93, 1.86}, {0.75, 1.5});
+        case Form::f16_128: return of({1, 2}, {1.2, 2.4}, {1.1, 2.2});
+        default: return of({1.35, 2.7}, {1.5, 3}, {1.6, 3.2});
+    }
+}
 
 // What prepare decides for run.
 struct Plan {
@@ -49,56 +69,30 @@ struct F16Tile {
     uint32_t x_rows, weight_rows;
 };
 F16Tile tile_of(Form form, int64_t n) {
-    const uint32_t narrow = n <= 8 ? 8 : 16;
+    const uint32_t thin = n <= 8 ? 8 : 16;
     switch (form) {
         case Form::narrow_16:
-            return {narrow, 16};
+        case Form::direct_16: return {thin, 16};
         case Form::narrow_32:
-            return {narrow, 32};
-        case Form::f16_64:
-            return {64, 128};
-        case Form::f16_128:
-            return {128, 128};
-        default:
-            return {128, 192};
+        case Form::direct_32: return {thin, 32};
+        case Form::tile_32k2: return {32, 128};
+        case Form::tile_64:
+        case Form::tile_64k2:
+        case Form::f16_64: return {64, 128};
+        case Form::tile_128: return {128, 256};
+        case Form::f16_128: return {128, 128};
+        default: return {128, 192};
     }
 }
 bool is_narrow(Form form) { return form == Form::narrow_16 || form == Form::narrow_32; }
-const orr_vulkan_shader& shader_of(const ProductShaders& s, Form form) {
-    switch (form) {
-        case Form::gemv:
-            return s.gemv;
-        case Form::gemm:
-            return s.gemm;
-        case Form::narrow_16:
-            return s.narrow_16;
-        case Form::narrow_32:
-            return s.narrow_32;
-        case Form::f16_64:
-            return s.f16_64;
-        case Form::f16_128:
-            return s.f16_128;
-        default:
-            return s.f16_192;
-    }
-}
+bool is_direct(Form form) { return form == Form::direct_16 || form == Form::direct_32; }
+bool is_direct_tile(Form form) { return form >= Form::tile_32k2 && form <= Form::tile_128; }
+bool is_thin(Form form) { return is_narrow(form) || is_direct(form); }
+bool in_f16(Form form) { return form != Form::gemv && form != Form::gemm; }
+
 const char* variant_of(Form form) {
-    switch (form) {
-        case Form::gemv:
-            return "gemv";
-        case Form::gemm:
-            return "gemm";
-        case Form::narrow_16:
-            return "narrow_16";
-        case Form::narrow_32:
-            return "narrow_32";
-        case Form::f16_64:
-            return "f16_64";
-        case Form::f16_128:
-            return "f16_128";
-        default:
-            return "f16_192";
-    }
+    constexpr const char* kNames[kForms] = {"gemv", "gemm", "narrow_16", "narrow_32", "direct_16", "direct_32", "tile_32k2", "tile_64", "tile_64k2", "tile_128", "f16_64", "f16_128", "f16_192"};
+    return kNames[static_cast<uint32_t>(form)];
 }
 
 bool packed(const orr_tensor& w) { return w.flags & ORR_TENSOR_CONSTANT; }
@@ -137,21 +131,48 @@ uint32_t narrow_group(const orr_vulkan_device& d, const ProductCall& c, Form for
     return group;
 }
 
+// Of a direct form, by what an H200 takes the least time with: more where k is long.
+uint32_t direct_group(const ProductCall& c, Form form) {
+    if (c.gated) return 128;
+    return form == Form::direct_16 && c.x->shape[c.x->rank - 1] >= 8192 ? 512 : 256;
+}
+
+uint32_t thin_group(const orr_vulkan_device& d, const ProductCall& c, Form form) { return is_direct(form) ? direct_group(c, form) : narrow_group(d, c, form); }
+
 uint32_t shared_bytes(const orr_vulkan_device& d, const ProductCall& c, Form form) {
     const F16Tile tile = tile_of(form, rows(*c.x));
+    if (is_direct(form)) return tile.x_rows * tile.weight_rows * 4 * (direct_group(c, form) / 32);
+    if (is_direct_tile(form)) return (form == Form::tile_32k2 || form == Form::tile_64k2 ? 4 : 2) * tile.x_rows * 160 + 64;
     return tile_bytes((tile.x_rows + tile.weight_rows) * (is_narrow(form) ? narrow_group(d, c, form) / 32 : 1) + (is_narrow(form) ? 16 : 0));
 }
 
-// The form whose tiles take the device's cores the least time. Narrow tiles of 16 weight rows hold no pair of fragments to gate, those of 32 serve nobody else.
-Form matrix_form(const orr_vulkan_device& d, const ProductCall& c) {
+// Whether the form is for such a product. Tiles of 16 weight rows hold no pair of fragments to gate; narrow ones of 32 serve nobody else, direct ones
+// serve more than 8 rows of x.
+bool is_for(const ProductCall& c, Form form) {
+    if (form == Form::narrow_16 || form == Form::direct_16) return !c.gated && (form == Form::narrow_16 || rows(*c.x) <= 8);
+    return form == Form::narrow_32 ? c.gated : form != Form::direct_32 || c.gated || rows(*c.x) > 8;
+}
+
+Speed speed_of(const ProductCall& c) {
+    const int32_t type = tile_type(*c.w[0]);
+    if (type < 0 || type <= static_cast<int32_t>(TILE_BF16)) return Speed::floats;
+    return tile_super_bytes(static_cast<uint32_t>(type)) ? Speed::k_codes : Speed::codes;
+}
+
+// Of the forms that the device has, the one whose tiles take its cores the least time; gemm where it has none.
+template <class Has>
+Form matrix_form(const orr_vulkan_device& d, const ProductCall& c, const Has& has) {
     const uint64_t n = static_cast<uint64_t>(rows(*c.x)), cores = std::max(d.cores, 1u);
-    Form best = Form::f16_64;
+    Form best = Form::gemm;
     double least = 0;
-    for (const auto& [form, time] : kTileTimes) {
-        if (form == (c.gated ? Form::narrow_16 : Form::narrow_32) || d.shared_bytes < shared_bytes(d, c, form)) continue;
+    const Speed speed = speed_of(c);
+    for (const Form form : kMatrixForms) {
+        if (!is_for(c, form) || !has(form)) continue;
         const F16Tile tile = tile_of(form, rows(*c.x));
         const uint64_t tiles = divide_up(n, tile.x_rows) * weight_tiles(c, c.gated ? tile.weight_rows / 2 : tile.weight_rows);
-        const double all = time * (is_narrow(form) ? static_cast<double>(tiles) / static_cast<double>(cores) : static_cast<double>(divide_up(tiles, cores)));
+        const TileTime time = tile_time(form, speed);
+        const uint64_t each = divide_up(tiles, cores);
+        const double all = is_thin(form) ? time.one * static_cast<double>(tiles) / static_cast<double>(cores) : static_cast<double>(each / 2) * time.two + static_cast<double>(each % 2) * time.one;
         if (least == 0 || all < least) best = form, least = all;
     }
     return best;
@@ -160,23 +181,9 @@ Form matrix_form(const orr_vulkan_device& d, const ProductCall& c) {
 // Of x [.., tokens, K].
 int64_t sequences(const orr_tensor& x) { return x.rank < 3 || x.shape[x.rank - 2] == 0 ? 1 : rows(x) / x.shape[x.rank - 2]; }
 
-// Up to kGemvRows tokens of one sequence take the form of a single one, so that its numbers are the same, which drafts of text rest on.
-Form form_of(const orr_prepare* p, const ProductShaders& s, const ProductCall& c) {
-    for (uint32_t i = 0; i < c.parts; ++i)
-        if (!packed(*c.w[i])) return Form::gemm;
-    const int64_t n = rows(*c.x);
-    if (n < kMatrixRows || (n <= kGemvRows && sequences(*c.x) == 1)) return Form::gemv;
-    const bool one_type = !c.gated || tile_type(*c.w[0]) == tile_type(*c.w[1]);
-    const auto takes = [&](Form form) {
-        char ignored[256];
-        return can_run(device(p), shader_of(s, form), ignored, sizeof ignored) && device(p).shared_bytes >= shared_bytes(device(p), c, form);
-    };
+bool can_take(const orr_prepare* p, const ProductShaders& s, const ProductCall& c, Form form) {
     char ignored[256];
-    if (may_use_f16(p, c) && one_type && can_run(device(p), s.rows, ignored, sizeof ignored)) {
-        for (const Form form : {matrix_form(device(p), c), Form::f16_64})
-            if (takes(form)) return form;
-    }
-    return n <= kGemvMostRows ? Form::gemv : Form::gemm;
+    return can_run(device(p), s[form], ignored, sizeof ignored) && device(p).shared_bytes >= shared_bytes(device(p), c, form);
 }
 
 // Rows at equal distances, few enough elements for 32-bit indices.
@@ -241,7 +248,6 @@ void set_raw_strides(ProductParams& p, const ProductCall& c, uint32_t i) {
     p.n2 = c.transposed ? outer : 1;
 }
 
-bool in_f16(Form form) { return form != Form::gemv && form != Form::gemm; }
 uint64_t pairs_of_blocks(const ProductCall& c) { return divide_up(static_cast<uint64_t>(c.x->shape[c.x->rank - 1]), 64); }
 // Of one row in f16.
 uint64_t row_f16_bytes(const ProductCall& c) { return pairs_of_blocks(c) * 128; }
@@ -298,21 +304,21 @@ orr_status dispatch_product(const orr_run* run, const ProductShaders& s, const P
     const uint32_t act = static_cast<uint32_t>(c.activation), gated = c.gated, scale = bits(c.scale);
     if (form == Form::gemm) {
         const Groups groups{static_cast<uint32_t>(divide_up(p.tokens, kGemmSide)), static_cast<uint32_t>(tiles_of(c, p, raw, kGemmSide)), 1};
-        return dispatch(run, s.gemm, {type0, type1, act, gated, scale, 0, 0, 0, stored}, p, groups);
+        return dispatch(run, s[form], {type0, type1, act, gated, scale, 0, 0, 0, stored}, p, groups);
     }
     if (form != Form::gemv) {
         const F16Tile tile = tile_of(form, p.tokens);
         const Groups groups{static_cast<uint32_t>(divide_up(p.tokens, tile.x_rows)),
                             static_cast<uint32_t>(tiles_of(c, p, raw, c.gated ? tile.weight_rows / 2 : tile.weight_rows)), 1};
-        if (is_narrow(form))
-            return dispatch(run, shader_of(s, form),
-                            {type0, type1, act, gated, scale, 0, 0, 0, stored, narrow_group(device(run), c, form), tile.x_rows}, p, groups);
-        return dispatch(run, shader_of(s, form), {type0, type1, act, gated, scale, 0, 0, 0, stored}, p, groups);
+        if (is_thin(form))
+            return dispatch(run, s[form],
+                            {type0, type1, act, gated, scale, 0, 0, 0, stored, thin_group(device(run), c, form), tile.x_rows}, p, groups);
+        return dispatch(run, s[form], {type0, type1, act, gated, scale, 0, 0, 0, stored}, p, groups);
     }
     const bool fixed = plan.fixed && is_codes(type0) && is_codes(type1);
     const Gemv g(device(run), c, p, fixed);
     const Groups groups{static_cast<uint32_t>(divide_up(p.tokens, g.rows)), g.groups, 1};
-    return dispatch(run, fixed ? s.gemv_fixed : s.gemv,
+    return dispatch(run, fixed ? *s.gemv_fixed : s[Form::gemv],
                     {type0, type1, act, gated, scale, norm_type(c), bits(c.eps), bits(c.norm_offset), stored, g.lanes, g.rows, g.span, g.group,
                      g.each, plan.prepared, g.whole},
                     p, groups);
@@ -321,12 +327,12 @@ orr_status dispatch_product(const orr_run* run, const ProductShaders& s, const P
 // x into the workspace, as the form reads it.
 orr_status dispatch_rows(const orr_run* run, const ProductShaders& s, const ProductCall& c, ProductParams p, bool halves) {
     p.y0 = recorder(run).workspace;
-    return dispatch(run, s.rows, {0, 0, 0, 0, bits(1), norm_type(c), bits(c.eps), bits(c.norm_offset), 0, halves}, p, groups(p.tokens));
+    return dispatch(run, *s.rows, {0, 0, 0, 0, bits(1), norm_type(c), bits(c.eps), bits(c.norm_offset), 0, halves}, p, groups(p.tokens));
 }
 
 orr_status dispatch_integers(const orr_run* run, const ProductShaders& s, const ProductCall& c, ProductParams p) {
     p.y0 = recorder(run).workspace;
-    return dispatch(run, s.integers, {0, 0, 0, 0, bits(1), norm_type(c), bits(c.eps), bits(c.norm_offset)}, p,
+    return dispatch(run, *s.integers, {0, 0, 0, 0, bits(1), norm_type(c), bits(c.eps), bits(c.norm_offset)}, p,
                     groups(divide_up(p.tokens * divide_up(p.k, 32), 64)));
 }
 
@@ -357,15 +363,47 @@ orr_status pack_weights(orr_prepare* p, const ProductCall& c, Plan* plan) {
 
 }  // namespace
 
-uint32_t product_self_tests(const orr_prepare* p, int64_t rows) {
-    const bool matrices = (device(p).features & ORR_VULKAN_COOPMAT) != 0 && p->numerics != ORR_NUMERICS_EXACT;
-    return matrices && rows > tile_of(Form::narrow_32, rows).x_rows ? 4 : 1;
+// Up to kGemvRows tokens of one sequence take the form of a single one, so that its numbers are the same, which drafts of text rest on.
+Form product_form(const orr_prepare* p, const ProductShaders& s, const ProductCall& c) {
+    for (uint32_t i = 0; i < c.parts; ++i)
+        if (!packed(*c.w[i])) return Form::gemm;
+    const int64_t n = rows(*c.x);
+    if (n < kMatrixRows || (n <= kGemvRows && sequences(*c.x) == 1)) return Form::gemv;
+    const bool one_type = !c.gated || tile_type(*c.w[0]) == tile_type(*c.w[1]);
+    const auto takes = [&](Form form) { return can_take(p, s, c, form); };
+    char ignored[256];
+    if (may_use_f16(p, c) && one_type && can_run(device(p), *s.rows, ignored, sizeof ignored)) {
+        const Form form = matrix_form(device(p), c, takes);
+        if (form != Form::gemm) return form;
+    }
+    return n <= kGemvMostRows ? Form::gemv : Form::gemm;
 }
 
-// As many as give each of the device's cores one such tile.
-int64_t large_tile_outputs(const orr_prepare* p, uint32_t test, int64_t rows) {
-    const F16Tile tile = tile_of(test == 1 ? Form::f16_64 : test == 2 ? Form::f16_128 : Form::f16_192, rows);
-    return std::max<int64_t>(1, device(p).cores / divide_up(rows, int64_t{tile.x_rows})) * tile.weight_rows;
+LargeTest large_test(const orr_prepare* p, const ProductShaders& s, const ProductCall& call, uint32_t i) {
+    ProductCall c = call;
+    orr_tensor x = *call.x;
+    x.rank = 2;
+    x.shape[1] = call.x->shape[call.x->rank - 1];
+    c.x = &x;
+    std::vector<orr_tensor> weights(c.parts);
+    int64_t own = 0;
+    for (uint32_t part = 0; part < c.parts; ++part) {
+        weights[part] = *call.w[part];
+        c.w[part] = &weights[part];
+        own = std::max(own, weight_rows(call, part));
+    }
+    std::set<Form> seen;
+    const int64_t step = c.gated ? 64 : 128;
+    for (int64_t outputs = step; outputs < own + step; outputs += step) {
+        for (uint32_t part = 0; part < c.parts; ++part) weights[part].shape[c.transposed ? 1 : 0] = std::min(outputs, weight_rows(call, part));
+        for (const int64_t most : {257, 321, 385, 449, 513, 769, 1025, INT_MAX}) {  // the last row stands alone in its tile
+            x.shape[0] = std::min(rows(*call.x), most);
+            const Form form = product_form(p, s, c);
+            if (in_f16(form) && !is_thin(form) && seen.insert(form).second && i-- == 0) return {x.shape[0], outputs};
+            if (most >= rows(*call.x)) break;
+        }
+    }
+    return {0, 0};
 }
 
 bool product_supports(const orr_prepare* p, const ProductShaders& s, const ProductCall& c, char* reason, size_t size) {
@@ -383,20 +421,20 @@ bool product_supports(const orr_prepare* p, const ProductShaders& s, const Produ
             return refuse(reason, size, "gated weights of types " + std::string(c.w[0]->type_id) + " and " + c.w[1]->type_id);
     }
     if (c.normed && !takes_bias(c.norm, reason, size)) return false;
-    if (c.normed && !can_run(device(p), s.rows, reason, size)) return false;
+    if (c.normed && !can_run(device(p), *s.rows, reason, size)) return false;
     if (device(p).shared_bytes < kGemvShared)
         return refuse(reason, size,
                       "needs " + std::to_string(kGemvShared) + " bytes of shared memory, the device has " + std::to_string(device(p).shared_bytes));
-    return can_run(device(p), shader_of(s, form_of(p, s, c)), reason, size);
+    return can_run(device(p), s[product_form(p, s, c)], reason, size);
 }
 
 orr_status product_prepare(orr_prepare* p, const ProductShaders& s, const ProductCall& c) {
     Plan* plan = static_cast<Plan*>(p->plan_memory(p, sizeof(Plan) + c.parts * sizeof(Plan::Place)));
     if (!plan) return ORR_OUT_OF_MEMORY;
-    plan->form = form_of(p, s, c);
+    plan->form = product_form(p, s, c);
     char ignored[256];
-    plan->fixed = plan->form == Form::gemv && p->numerics != ORR_NUMERICS_EXACT && can_run(device(p), s.gemv_fixed, ignored, sizeof ignored) &&
-                  can_run(device(p), s.integers, ignored, sizeof ignored);
+    plan->fixed = plan->form == Form::gemv && p->numerics != ORR_NUMERICS_EXACT && can_run(device(p), *s.gemv_fixed, ignored, sizeof ignored) &&
+                  can_run(device(p), *s.integers, ignored, sizeof ignored);
     p->variant(p, plan->fixed && is_codes(type_in_shader(*c.w[0])) ? "gemv_fixed" : variant_of(plan->form));
     const auto codes = [&](uint32_t i) { return is_codes(type_in_shader(*c.w[i])); };
     plan->prepared = plan->fixed && rows(*c.x) >= kPreparedRows;

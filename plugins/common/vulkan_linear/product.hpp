@@ -7,19 +7,36 @@
 
 namespace orrery::vk {
 
-// An operator's shaders, of the sources in shaders/common that the names tell.
-struct ProductShaders {
-    const orr_vulkan_shader& gemv;
-    const orr_vulkan_shader& gemv_fixed;  // of product_gemv.glsl with FIXED
-    const orr_vulkan_shader& gemm;
-    const orr_vulkan_shader& integers;
-    const orr_vulkan_shader& rows;
-    const orr_vulkan_shader& narrow_16;  // weight rows in a workgroup's tile
-    const orr_vulkan_shader& narrow_32;
-    const orr_vulkan_shader& f16_64;  // 64 rows of x by 128 weight rows in a workgroup's tile
-    const orr_vulkan_shader& f16_128;  // 128 by 128
-    const orr_vulkan_shader& f16_192;  // 128 by 192
+// How a product is worked out; each has a shader of its own, from a source in shaders/common.
+enum class Form : uint32_t {
+    gemv,                                // product_gemv.glsl
+    gemm,                                // product_gemm.glsl
+    narrow_16, narrow_32,                // product_narrow.glsl; the number is that of weight rows in a workgroup's tile
+    direct_16, direct_32,                // product_direct.glsl, likewise
+    tile_32k2, tile_64, tile_64k2,       // product_direct_tile.glsl; the number is that of rows of x in a tile, by 128 weight rows; k2: k is halved
+    tile_128,                            // by 256
+    f16_64, f16_128,                     // product_f16.glsl; rows of x, by 128
+    f16_192                              // 128 by 192
 };
+inline constexpr uint32_t kForms = 13;
+
+// An operator's shaders.
+struct ProductShaders {
+    const orr_vulkan_shader* forms[kForms];
+    const orr_vulkan_shader* gemv_fixed;  // of product_gemv.glsl with FIXED
+    const orr_vulkan_shader* integers;    // of product_integers.glsl
+    const orr_vulkan_shader* rows;        // of product_rows.glsl
+    const orr_vulkan_shader& operator[](Form form) const { return *forms[static_cast<uint32_t>(form)]; }
+};
+
+// ORR_PRODUCT_SHADERS(linear): those of the operator whose files in shaders/ are called linear_….
+#define ORR_PRODUCT_SHADERS(name)                                                                                                                       \
+    {{&shaders::name##_gemv, &shaders::name##_gemm, &shaders::name##_narrow_16, &shaders::name##_narrow_32, &shaders::name##_direct_16,                 \
+      &shaders::name##_direct_32, &shaders::name##_tile_32k2, &shaders::name##_tile_64, &shaders::name##_tile_64k2, &shaders::name##_tile_128,          \
+      &shaders::name##_f16_64, &shaders::name##_f16_128, &shaders::name##_f16_192},                                                                     \
+     &shaders::name##_gemv_fixed,                                                                                                                       \
+     &shaders::name##_integers,                                                                                                                         \
+     &shaders::name##_rows}
 
 inline constexpr uint32_t kMostParts = 64;
 
@@ -40,12 +57,15 @@ struct ProductCall {
     float eps = 0, norm_offset = 0;
 };
 
-// For self-tests: how many a product of `rows` rows of x has. Each but the first has as many outputs as make it take one of the larger tiles of
-// cooperative matrices, and kLargeTestRows rows at most.
-inline constexpr int64_t kLargeTestRows = 257;
-uint32_t product_self_tests(const orr_prepare* p, int64_t rows);
-int64_t large_tile_outputs(const orr_prepare* p, uint32_t test, int64_t rows);
+// For self-tests: a smaller product, of as many rows of x and as many outputs of each weight, that takes the i-th of the large tiles of cooperative matrices
+// that such a product takes at all. No rows past the last.
+struct LargeTest {
+    int64_t rows, outputs;
+};
+LargeTest large_test(const orr_prepare* p, const ProductShaders& shaders, const ProductCall& call, uint32_t i);
 
+// The one that the device, its self-tests, the numerics and the sizes leave, and that takes the least time.
+Form product_form(const orr_prepare* p, const ProductShaders& shaders, const ProductCall& call);
 bool product_supports(const orr_prepare* p, const ProductShaders& shaders, const ProductCall& call, char* reason, size_t size);
 orr_status product_prepare(orr_prepare* p, const ProductShaders& shaders, const ProductCall& call);
 orr_status product_run(const orr_run* run, const ProductShaders& shaders, const ProductCall& call);

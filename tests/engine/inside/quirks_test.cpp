@@ -71,7 +71,7 @@ TEST(Quirks, Nvidia) {
 
 TEST(Quirks, Intel) {
     const Left alchemist = left_out(device(0x8086, VK_DRIVER_ID_INTEL_OPEN_SOURCE_MESA, "Intel(R) Arc(tm) A770 Graphics (DG2)", 8));
-    EXPECT_EQ(alchemist.features, uint64_t{ORR_VULKAN_COOPMAT | ORR_VULKAN_COOPMAT2 | ORR_VULKAN_BF16});
+    EXPECT_EQ(alchemist.features, uint64_t{ORR_VULKAN_COOPMAT | ORR_VULKAN_COOPMAT2 | ORR_VULKAN_BF16 | ORR_VULKAN_COOPMAT_MMA});
     EXPECT_TRUE(alchemist.bars("rms_norm_subgroup"));
     EXPECT_FALSE(alchemist.bars("attention_split_8"));
     EXPECT_EQ(left_out(device(0x8086, VK_DRIVER_ID_INTEL_OPEN_SOURCE_MESA, "Intel(R) Arc(tm) B580 Graphics (BMG G21)", 16)).features, 0u);

@@ -24,7 +24,7 @@ const orr_tensor* linear_input(const Call* call, uint32_t input) {
     return input < call->n_inputs ? call->inputs[input] : nullptr;
 }
 
-bool linear_self_test(const orr_prepare* node, uint32_t i, orr_self_test* test);
+bool linear_self_test(const orr_prepare* node, int64_t large_rows, int64_t large_outputs, orr_self_test* test);
 extern const KernelDef kLinearVulkan;
 extern const KernelDef kLinearCpu;
 extern const KernelDef kLinearReference;

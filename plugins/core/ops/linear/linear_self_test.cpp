@@ -7,14 +7,12 @@ namespace {
 constexpr int64_t kRows = 150, kColumns = 512, kOutputs = 160;  // more rows than any tile has
 }
 
-bool linear_self_test(const orr_prepare* node, uint32_t i, orr_self_test* test) {
+bool linear_self_test(const orr_prepare* node, int64_t large_rows, int64_t large_outputs, orr_self_test* test) {
     const bool transposed = LinearAttrs(node->attrs).transposed;
     const orr_tensor &x = *node->inputs[kLinearX], &w = *node->inputs[kLinearWeight];
-    if (i >= vk::product_self_tests(node, row_count(x))) return false;
-    const bool large = i > 0;
-    const int64_t rows = std::min(row_count(x), large ? vk::kLargeTestRows : kRows);
-    const int64_t columns = small_extent(x.shape[x.rank - 1], large ? 256 : kColumns, 256);
-    const int64_t outputs = small_extent(w.shape[transposed ? 1 : 0], large ? vk::large_tile_outputs(node, i, rows) : kOutputs, 32);
+    const int64_t rows = std::min(row_count(x), large_rows ? large_rows : kRows);
+    const int64_t columns = small_extent(x.shape[x.rank - 1], large_rows ? 256 : kColumns, 256);
+    const int64_t outputs = small_extent(w.shape[transposed ? 1 : 0], large_rows ? large_outputs : kOutputs, 32);
     orr_test_input& small = *test->inputs[kLinearX];
     keep_rows(&x, &small, rows);
     small.shape[x.rank - 1] = columns;

@@ -8,7 +8,7 @@
 namespace orrery::core {
 namespace {
 
-constexpr vk::ProductShaders kShaders = {shaders::linear_gemv, shaders::linear_gemv_fixed, shaders::linear_gemm, shaders::linear_integers, shaders::linear_rows, shaders::linear_narrow_16, shaders::linear_narrow_32, shaders::linear_f16_64, shaders::linear_f16_128, shaders::linear_f16_192};
+constexpr vk::ProductShaders kShaders = ORR_PRODUCT_SHADERS(linear);
 
 template <class Call>
 vk::ProductCall product_of(const Call* c) {
@@ -35,8 +35,13 @@ orr_status run(const orr_run* run) {
     return guard(run->host, [&] { return vk::product_run(run, kShaders, product_of(run)); });
 }
 
+bool self_test(const orr_prepare* node, uint32_t i, orr_self_test* test) {
+    const vk::LargeTest large = i ? vk::large_test(node, kShaders, product_of(node), i - 1) : vk::LargeTest{0, 0};
+    return (i == 0 || large.rows) && linear_self_test(node, large.rows, large.outputs, test);
+}
+
 }  // namespace
 
-const KernelDef kLinearVulkan = {"vulkan", "vulkan", 0, supports, prepare, run, linear_self_test};
+const KernelDef kLinearVulkan = {"vulkan", "vulkan", 0, supports, prepare, run, self_test};
 
 }  // namespace orrery::core

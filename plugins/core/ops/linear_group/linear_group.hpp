@@ -34,7 +34,7 @@ struct GroupNorm {
     const orr_tensor* weight;  // [K]; null: ones
 };
 
-bool linear_group_self_test(const orr_prepare* node, uint32_t i, orr_self_test* test);
+bool linear_group_self_test(const orr_prepare* node, int64_t large_rows, int64_t large_outputs, orr_self_test* test);
 extern const KernelDef kLinearGroupVulkan;
 extern const KernelDef kLinearGroupCpu;
 extern const KernelDef kLinearGroupReference;

@@ -7,13 +7,11 @@ namespace {
 constexpr int64_t kRows = 150, kColumns = 512, kOutputs = 160;  // more rows than any tile has
 }
 
-bool linear_group_self_test(const orr_prepare* node, uint32_t i, orr_self_test* test) {
+bool linear_group_self_test(const orr_prepare* node, int64_t large_rows, int64_t large_outputs, orr_self_test* test) {
     const orr_tensor& x = *node->inputs[0];
-    if (i >= vk::product_self_tests(node, row_count(x))) return false;
-    const bool large = i > 0, gated = group_glu(node->attrs) != flt::Activation::none;
-    const int64_t columns = small_extent(x.shape[x.rank - 1], large ? 256 : kColumns, 256);
-    const int64_t rows = std::min(row_count(x), large ? vk::kLargeTestRows : kRows);
-    const int64_t most = large ? vk::large_tile_outputs(node, i, rows) / (gated ? 2 : group_parts(node->n_inputs)) : kOutputs;
+    const int64_t columns = small_extent(x.shape[x.rank - 1], large_rows ? 256 : kColumns, 256);
+    const int64_t rows = std::min(row_count(x), large_rows ? large_rows : kRows);
+    const int64_t most = large_rows ? large_outputs : kOutputs;
     keep_rows(&x, test->inputs[0], rows);
     test->inputs[0]->shape[x.rank - 1] = columns;
     if (GroupNorm(node).weight) test->inputs[kGroupNorm]->shape[0] = columns;

@@ -9,7 +9,7 @@
 namespace orrery::core {
 namespace {
 
-constexpr vk::ProductShaders kShaders = {shaders::linear_group_gemv, shaders::linear_group_gemv_fixed, shaders::linear_group_gemm, shaders::linear_group_integers, shaders::linear_group_rows, shaders::linear_group_narrow_16, shaders::linear_group_narrow_32, shaders::linear_group_f16_64, shaders::linear_group_f16_128, shaders::linear_group_f16_192};
+constexpr vk::ProductShaders kShaders = ORR_PRODUCT_SHADERS(linear_group);
 
 template <class Call>
 vk::ProductCall product_of(const Call* c) {
@@ -41,8 +41,13 @@ orr_status run(const orr_run* run) {
     return guard(run->host, [&] { return vk::product_run(run, kShaders, product_of(run)); });
 }
 
+bool self_test(const orr_prepare* node, uint32_t i, orr_self_test* test) {
+    const vk::LargeTest large = i ? vk::large_test(node, kShaders, product_of(node), i - 1) : vk::LargeTest{0, 0};
+    return (i == 0 || large.rows) && linear_group_self_test(node, large.rows, large.outputs, test);
+}
+
 }  // namespace
 
-const KernelDef kLinearGroupVulkan = {"vulkan", "vulkan", 0, supports, prepare, run, linear_group_self_test};
+const KernelDef kLinearGroupVulkan = {"vulkan", "vulkan", 0, supports, prepare, run, self_test};
 
 }  // namespace orrery::core

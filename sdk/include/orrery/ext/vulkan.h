@@ -33,7 +33,9 @@ enum {
     ORR_VULKAN_COOPMAT2 = 256,      /* VK_NV_cooperative_matrix2: workgroup scope, flexible sizes, tensor addressing, conversions */
     ORR_VULKAN_BF16 = 512,          /* VK_KHR_shader_bfloat16 with cooperative matrices */
     ORR_VULKAN_MEMORY_MODEL = 1024, /* device scope of the Vulkan memory model */
-    ORR_VULKAN_SUBGROUPS = 2048     /* basic, arithmetic, ballot and shuffle operations in compute */
+    ORR_VULKAN_SUBGROUPS = 2048,    /* basic, arithmetic, ballot and shuffle operations in compute */
+    /* ORR_VULKAN_COOPMAT in 16x8x16 too, in a driver whose invocations hold what those of PTX's mma.m16n8k16 do */
+    ORR_VULKAN_COOPMAT_MMA = 4096
 };
 
 struct orr_vulkan_shader;
