@@ -85,7 +85,16 @@ void Session::check_idle() const {
 std::string Session::run_text() const { return current_ ? current_->signature.entry : ""; }
 
 SessionState& Session::state(const StateDef& def, int64_t batch) {
-    if (const auto it = states_.find(def.name); it != states_.end()) return it->second;
+    if (const auto it = states_.find(def.name); it != states_.end()) {
+        if (same_state(it->second.def(), def)) return it->second;
+        // A file that came with it said so: files tell what states of other controls are, and no plan had asked for it yet.
+        if (it->second.length() > 0 || it->second.seen() > 0)
+            throw Error(ORR_INVALID_ARGUMENT, "state " + def.name + " is held as " + state_text(it->second.def()) + ", the run wants " + state_text(def) + ": reset the session");
+        plans_.clear();  // they may hold its address
+        last_ = nullptr;
+        states_.erase(it);
+        for (Snapshot& mark : marks_) mark.states.erase(def.name);
+    }
     const std::shared_ptr<PagePool> from = pool(def, batch, device_ && !host_states_.count(def.name));
     return states_.try_emplace(def.name, def, state_type(def), batch, options_.context, from).first->second;
 }
@@ -98,9 +107,10 @@ const TypeInfo& Session::state_type(const StateDef& def) const {
 std::shared_ptr<PagePool> Session::pool(const StateDef& def, int64_t batch, bool on_device) {
     const std::lock_guard lock(*pools_mutex_);
     auto& slot = (*pools_)[on_device ? device_->id() + "/" + def.name : def.name];
-    if (!slot) {
+    const size_t bytes = SessionState::page_bytes_for(def, state_type(def));
+    if (!slot || slot->page_bytes() != PagePool::whole_bytes(bytes)) {
         const int64_t pages = SessionState::first_pages(def, options_.context);
-        slot = std::make_shared<PagePool>(model_->engine().memory(), on_device ? device_ : nullptr, SessionState::page_bytes_for(def, state_type(def)), static_cast<size_t>(pages * batch));
+        slot = std::make_shared<PagePool>(model_->engine().memory(), on_device ? device_ : nullptr, bytes, static_cast<size_t>(pages * batch));
     }
     return slot;
 }

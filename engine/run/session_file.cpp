@@ -1,8 +1,10 @@
-// Saving and loading a session's states. Little-endian: magic, version, fingerprint of the model, cache type, batch,
-// position, then each state with its pages.
+// Saving and loading a session's states. Little-endian: magic with the version, fingerprint of the model, batch, position, cache type, then each state
+// that holds something: what it is, what it has seen, its pages. States that only other values of the controls have are saved and come back too.
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "engine/run/session.hpp"
@@ -12,7 +14,9 @@ namespace orrery {
 namespace {
 
 constexpr uint64_t kSeed = 1469598103934665603u, kPrime = 1099511628211u;  // FNV-1a
-constexpr char kMagic[8] = {'O', 'R', 'R', 'S', 'T', 'A', 'T', '2'};
+constexpr char kMagic[8] = {'O', 'R', 'R', 'S', 'T', 'A', 'T', '3'};
+constexpr char kUndescribed[8] = {'O', 'R', 'R', 'S', 'T', 'A', 'T', '2'};  // states by name alone: what they are, the model says
+constexpr int64_t kMostStates = 1 << 20, kMostElements = int64_t{1} << 40;
 
 struct Close {
     void operator()(std::FILE* f) const { std::fclose(f); }
@@ -100,13 +104,58 @@ class Reader {
     uint64_t hash_ = kSeed;
 };
 
-// All declared states of a model, so that a session can load before its first run.
+// All states that a model declares, with these controls and with all neutral, so that a session can load before its first run.
 std::map<std::string, StateDef> all_states(Model& model, const Variant& variant) {
     std::map<std::string, StateDef> out;
-    for (const char* const* e = model.info().entries; e && *e; e++)
-        if (const auto program = model.program(*e, variant))
-            for (const StateDef& s : program->states) out.emplace(s.name, s);
+    Variant plain;
+    plain.make_key();
+    for (const Variant* v : {&variant, const_cast<const Variant*>(&plain)})
+        for (const char* const* e = model.info().entries; e && *e; e++)
+            if (const auto program = model.program(*e, *v))
+                for (const StateDef& s : program->states) out.emplace(s.name, s);
     return out;
+}
+
+bool holds_something(const SessionState& s, int64_t position) {
+    return s.length() > 0 || s.seen() > 0 || (s.def().kind == ORR_STATE_RECURRENT && position == 0);
+}
+
+// Of a page [heads, tokens, width] what lies behind its first `used` tokens, which no run has written, as zeros: memory's remains are nobody's business.
+void clear_unused(std::vector<char>& page, const SessionState& s, int64_t used) {
+    const size_t bytes = SessionState::page_bytes_for(s.def(), s.type());
+    std::fill(page.begin() + static_cast<std::ptrdiff_t>(bytes), page.end(), '\0');
+    if (used >= kPageTokens || s.def().dims.size() != 2) return;
+    const size_t rows = static_cast<size_t>(s.def().dims[0]) * kPageTokens, width = bytes / rows;
+    for (size_t row = 0; row < rows; row++)
+        if (static_cast<int64_t>(row % kPageTokens) >= used) std::memset(page.data() + row * width, 0, width);
+}
+
+void write_def(Writer& w, const StateDef& def, Registry& registry) {
+    w.number(def.kind);
+    w.text(def.type ? registry.type(def.type).id : "");
+    w.number(def.window);
+    w.number(static_cast<int64_t>(def.dims.size()));
+    for (const int64_t d : def.dims) w.number(d);
+}
+
+StateDef read_def(Reader& r, const std::string& path, const std::string& name, Registry& registry) {
+    StateDef def;
+    def.name = name;
+    const int64_t kind = r.number();
+    const std::string type = r.text();
+    def.window = r.number();
+    const int64_t rank = r.number();
+    if (kind < ORR_STATE_APPEND || kind > ORR_STATE_FROZEN || def.window < 0 || rank < 0 || rank > ORR_MAX_RANK)
+        throw Error(ORR_CORRUPT, path + ": state " + name + " is of kind " + std::to_string(kind) + ", window " + std::to_string(def.window) + ", rank " + std::to_string(rank));
+    def.kind = static_cast<uint32_t>(kind);
+    if (!type.empty()) def.type = registry.find_type(type).number;
+    for (int64_t n = 0, elements = 1; n < rank; n++) {
+        const int64_t d = r.number();
+        if (d < 1 || d > kMostElements / elements) throw Error(ORR_CORRUPT, path + ": state " + name + " has an axis of " + std::to_string(d));
+        elements *= d;
+        def.dims.push_back(d);
+    }
+    return def;
 }
 
 }  // namespace
@@ -121,25 +170,28 @@ void Session::save(const std::string& path) {
         w.number(options_.batch);
         w.number(position_);
         w.text(model_->engine().registry().type(options_.cache_type).id);
-        w.number(static_cast<int64_t>(states_.size()));
+        w.number(std::count_if(states_.begin(), states_.end(), [&](const auto& s) { return holds_something(s.second, position_); }));
         std::vector<char> bytes;
         for (const auto& [name, s] : states_) {
+            if (!holds_something(s, position_)) continue;
             bytes.resize(s.page_bytes());
-            const auto page = [&](const PageRef& p) {
+            const auto page = [&](const PageRef& p, int64_t used) {
                 s.pool().read(p, bytes.data());
+                clear_unused(bytes, s, used);
                 w.bytes(bytes.data(), bytes.size());
             };
             w.text(name);
+            write_def(w, s.def(), model_->engine().registry());
             w.number(static_cast<int64_t>(s.page_bytes()));
             w.number(s.seen());
             for (const auto& row : s.rows()) {
                 if (s.def().kind == ORR_STATE_RECURRENT) {
-                    page(row.current);
+                    page(row.current, kPageTokens);
                     continue;
                 }
                 w.number(row.length);
                 w.number(row.first);
-                for (int64_t p = row.first / kPageTokens; p * kPageTokens < row.length; p++) page(row.pages[static_cast<size_t>(p)]);
+                for (int64_t p = row.first / kPageTokens; p * kPageTokens < row.length; p++) page(row.pages[static_cast<size_t>(p)], row.length - p * kPageTokens);
             }
         }
         w.finish();
@@ -159,26 +211,37 @@ void Session::load(const std::string& path) {
     r.verify();
     char magic[sizeof kMagic];
     r.bytes(magic, sizeof magic);
-    if (std::memcmp(magic, kMagic, sizeof magic) != 0) throw Error(ORR_CORRUPT, path + ": is not a saved session of this version");
+    const bool described = std::memcmp(magic, kMagic, sizeof magic) == 0;
+    if (!described && std::memcmp(magic, kUndescribed, sizeof magic) != 0) throw Error(ORR_CORRUPT, path + ": is not a saved session of this version");
     r.same(static_cast<int64_t>(model_->fingerprint()), "the model's fingerprint");
     r.same(options_.batch, "the batch");
     const int64_t position = r.number();
     if (position < 0 || position > options_.context) throw Error(ORR_LIMIT, path + ": holds " + std::to_string(position) + " tokens, this session's context " + std::to_string(options_.context));
-    const std::string type = r.text(), own = model_->engine().registry().type(options_.cache_type).id;
+    Registry& registry = model_->engine().registry();
+    const std::string type = r.text(), own = registry.type(options_.cache_type).id;
     if (type != own) throw Error(ORR_INVALID_ARGUMENT, path + ": the cache type is " + type + ", this session's is " + own);
     const int64_t count = r.number();
     const auto declared = all_states(*model_, variant_);
-    if (count < 0 || count > static_cast<int64_t>(declared.size())) throw Error(ORR_CORRUPT, path + ": holds " + std::to_string(count) + " states, the model declares " + std::to_string(declared.size()));
+    if (count < 0 || count > (described ? kMostStates : static_cast<int64_t>(declared.size())))
+        throw Error(ORR_CORRUPT, path + ": holds " + std::to_string(count) + " states, the model declares " + std::to_string(declared.size()));
+    std::set<std::string> loaded;
     try {
         reset();
         for (int64_t i = 0; i < count; i++) {
             const std::string name = r.text();
-            const auto def = declared.find(name);
-            if (def == declared.end()) throw Error(ORR_CORRUPT, path + ": the model has no state " + name);
-            SessionState& s = state(def->second, options_.batch);
+            if (!loaded.insert(name).second) throw Error(ORR_CORRUPT, path + ": holds state " + name + " twice");
+            const auto known = declared.find(name);
+            if (!described && known == declared.end()) throw Error(ORR_CORRUPT, path + ": the model has no state " + name);
+            // Of a state that only other controls have, the file says what it is; what needs it checks that.
+            const StateDef def = described ? read_def(r, path, name, registry) : known->second;
+            if (known != declared.end() && !same_state(def, known->second))
+                throw Error(ORR_CORRUPT, path + ": state " + name + " is " + state_text(def) + ", the model's is " + state_text(known->second));
+            SessionState& s = state(def, options_.batch);
             r.same(static_cast<int64_t>(s.page_bytes()), ("the page size of " + name).c_str());
             const int64_t seen = r.number();
-            if (seen < 0 || seen > position) throw Error(ORR_CORRUPT, path + ": state " + name + " has seen " + std::to_string(seen) + " tokens at position " + std::to_string(position));
+            // A frozen one stays as it was when the session goes back.
+            if (seen < 0 || (seen > position && s.def().kind != ORR_STATE_FROZEN))
+                throw Error(ORR_CORRUPT, path + ": state " + name + " has seen " + std::to_string(seen) + " tokens at position " + std::to_string(position));
             int64_t length = 0, first = 0;
             std::vector<char> bytes(s.page_bytes());
             const auto page = [&](const PageRef& p) {

@@ -98,6 +98,15 @@ int64_t SessionState::first_pages(const StateDef& def, int64_t context) {
     return std::max<int64_t>((tokens + kPageTokens - 1) / kPageTokens, 1);
 }
 
+bool same_state(const StateDef& a, const StateDef& b) { return a.kind == b.kind && a.type == b.type && a.dims == b.dims && a.window == b.window; }
+
+std::string state_text(const StateDef& def) {
+    std::string dims;
+    for (const int64_t d : def.dims) dims += (dims.empty() ? "" : ", ") + std::to_string(d);
+    const char* const kind = def.kind == ORR_STATE_RECURRENT ? "recurrent" : def.kind == ORR_STATE_FROZEN ? "frozen" : "append";
+    return kind + (" [" + dims) + "], window " + std::to_string(def.window) + (def.type ? ", type " + std::to_string(def.type) : "");
+}
+
 SessionState::SessionState(const StateDef& def, const TypeInfo& type, int64_t batch, int64_t context, std::shared_ptr<PagePool> pool)
     : def_(def), type_(&type), pool_(std::move(pool)), rows_(static_cast<size_t>(batch)) {
     for (auto& row : rows_) {

@@ -83,6 +83,10 @@ class PagePool {
 constexpr int32_t kPageTokens = 64;
 constexpr int64_t kRollbackSlack = 128;  // tokens that a window keeps beyond itself, so that short rollbacks work
 
+// Whether two say the same of what a state holds.
+bool same_state(const StateDef& a, const StateDef& b);
+std::string state_text(const StateDef& def);  // for messages: "append [2, 64], window 0"
+
 // One state of one sequence.
 struct SequenceState {
     // append and frozen

@@ -108,16 +108,39 @@ void refuse_to_overwrite(const std::vector<NewFile>& files, const Options& o) {
         if (fs::exists(file.to)) throw UsageError(file.to.string() + " exists already");
 }
 
+// What was made so far; unless kept, it goes: half a folder would stand in the way of another try.
+class Made {
+  public:
+    ~Made() {
+        std::error_code failed;
+        for (auto path = paths_.rbegin(); path != paths_.rend(); ++path) fs::remove(*path, failed);  // of folders such as are empty
+    }
+    void folders_of(const fs::path& file) {
+        std::vector<fs::path> missing;
+        for (fs::path folder = file.parent_path(); !folder.empty() && !fs::exists(folder); folder = folder.parent_path()) missing.push_back(folder);
+        for (auto folder = missing.rbegin(); folder != missing.rend(); ++folder)
+            if (fs::create_directory(*folder)) paths_.push_back(*folder);
+    }
+    void file(const fs::path& path) { paths_.push_back(path); }
+    void keep() { paths_.clear(); }
+
+  private:
+    std::vector<fs::path> paths_;
+};
+
 void write_files(const std::vector<NewFile>& files, const Words& words) {
+    Made made;
     for (const NewFile& file : files) {
         const std::string text = replaced(read_template(file.from), words);
-        fs::create_directories(file.to.parent_path());
+        made.folders_of(file.to);
         std::ofstream stream(file.to, std::ios::binary);
+        if (stream) made.file(file.to);
         stream << text;
         stream.close();
         if (!stream) throw std::runtime_error(file.to.string() + " could not be written");
         fs::permissions(file.to, fs::status(file.from).permissions() | fs::perms::owner_write);
     }
+    made.keep();
 }
 
 Words words_of(const Options& o) {

@@ -116,6 +116,26 @@ class Usage(Case):
         self.bad(1, "run", self.llama, "a", "--device", "vulkan:77", named="vulkan")
 
 
+    def test_new_leaves_nothing_where_the_disk_is_full(self):
+        def full_disk():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))  # some files fit, others do not
+
+        for kind in ("op", "model"):
+            parent = self.path("full")
+            os.mkdir(parent)
+            for folder in (os.path.join(parent, "deep", "er"), os.path.join(parent, "empty")):
+                if folder.endswith("empty"):
+                    os.mkdir(folder)
+                r = subprocess.run([ORRERY, "new", kind, "thing", "--folder", folder], capture_output=True, preexec_fn=full_disk, env={})
+                self.assertEqual(r.returncode, 1, r.stderr)
+                self.assertIn(b"could not be written", r.stderr)
+                self.assertIn(folder.encode(), r.stderr)
+            self.assertEqual(list(os.walk(parent)), [(parent, ["empty"], []), (os.path.join(parent, "empty"), [], [])])
+            self.good("new", kind, "thing", "--folder", os.path.join(parent, "empty"))
+            shutil.rmtree(parent)
+
+
 class Eval(Case):
     def test_shapes_and_types(self):
         out = self.eval(self.llama, [1, 2, 3])

@@ -163,7 +163,9 @@ void Checker::check_token_axis(const orr_operator& op, size_t output, int32_t ra
     }
 }
 
-Binding Checker::bind(const orr_operator& op, const std::vector<Value>& inputs, const std::vector<Shape>& shapes, Form form) const {
+bool Checker::constant(const orr_operator& op, size_t input, const Value& v) const { return v.constant.value_or(port_of(op, input)->flags & ORR_PORT_WEIGHT); }
+
+Binding Checker::bind(const orr_operator& op, const std::vector<Value>& inputs, const std::vector<Shape>& shapes, Placing placing) const {
     Binding b;
     std::vector<const Held*> paged;
     std::vector<const Value*> paged_values;
@@ -174,8 +176,10 @@ Binding Checker::bind(const orr_operator& op, const std::vector<Value>& inputs, 
             b.inputs.push_back(nullptr);
             continue;
         }
-        const bool constant = v.constant.value_or(port_of(op, n)->flags & ORR_PORT_WEIGHT);
-        b.inputs.push_back(std::make_unique<Held>(v, constant && form != Form::contiguous ? Form::shifted : form, constant, true));
+        Form form = placing.input < 0 || placing.input == static_cast<int>(n) ? placing.form : Form::contiguous;
+        const bool fixed = constant(op, n, v);
+        if (fixed && form != Form::contiguous && form != Form::fronted) form = Form::shifted;
+        b.inputs.push_back(std::make_unique<Held>(v, form, fixed, true));
         if (v.layout == ORR_LAYOUT_PAGED) {
             paged.push_back(b.inputs.back().get());
             paged_values.push_back(&v);
@@ -201,9 +205,9 @@ Binding Checker::bind(const orr_operator& op, const std::vector<Value>& inputs, 
 }
 
 std::optional<Checker::Outputs> Checker::run_once(const orr_operator& op, const orr_kernel& k, const AttrSet& attrs, const std::vector<Value>& inputs,
-                                                  const std::vector<Shape>& shapes, Form form, Setting s, bool twice) {
+                                                  const std::vector<Shape>& shapes, Placing placing, Setting s, bool twice) {
     at(setting_text(k, s));
-    Binding b = bind(op, inputs, shapes, form);
+    Binding b = bind(op, inputs, shapes, placing);
     std::vector<std::vector<uint8_t>> before;
     for (const auto& in : b.inputs) before.push_back(in && in->tensor()->layout != intern(ORR_LAYOUT_PAGED) ? in->content() : std::vector<uint8_t>());
     host_.arm(-1);

@@ -111,7 +111,7 @@ class Checker {
     // ---- drawn.cpp
     void check_ranges(const orr_operator& op, const std::vector<Case>& cases);
     void check_drawn(const orr_operator& op, const std::vector<Case>& cases);
-    bool check_one_drawn(const orr_operator& op, const Case& like, const Spans& spans, const std::string& name);
+    bool check_one_drawn(const orr_operator& op, const Case& like, const Spans& spans, const std::string& name, const Wanted& wanted);
     // ---- drawn_parts.cpp
     void check_drawn_parts(const orr_operator& op, const Case& like, const Drawn& d, const std::vector<Shape>& shapes);
     void check_split(const orr_operator& op, const orr_kernel& k, const Case& like, const Drawn& d, const AttrSet& attrs, const std::vector<Shape>& shapes, const Outputs& whole,
@@ -124,10 +124,17 @@ class Checker {
     std::string check_ports(const orr_operator& op, const std::vector<Value>& inputs) const;
     std::optional<std::vector<Shape>> infer(const orr_operator& op, const AttrSet& attrs, const std::vector<Value>& inputs, size_t n_outputs,
                                             std::string* error);
-    Binding bind(const orr_operator& op, const std::vector<Value>& inputs, const std::vector<Shape>& shapes, Form form) const;
+    // In which form the inputs lie: all of them, or one alone.
+    struct Placing {
+        Placing(Form f, int n = -1) : form(f), input(n) {}
+        Form form;
+        int input;
+    };
+    bool constant(const orr_operator& op, size_t input, const Value& v) const;
+    Binding bind(const orr_operator& op, const std::vector<Value>& inputs, const std::vector<Shape>& shapes, Placing placing) const;
     // Prepares and runs once; reports misuse and broken guards. Nothing when the kernel refuses or fails (which is reported).
     std::optional<Outputs> run_once(const orr_operator& op, const orr_kernel& k, const AttrSet& attrs, const std::vector<Value>& inputs,
-                                    const std::vector<Shape>& shapes, Form form, Setting s, bool twice = false);
+                                    const std::vector<Shape>& shapes, Placing placing, Setting s, bool twice = false);
     // Other data in the same plan: nothing of an earlier run may be left.
     void check_other_data(const orr_kernel& k, const AttrSet& attrs, const Binding& b, Plan& plan, Setting s);
     void compare_case(const char* check, const Case& c, const std::vector<Shape>& shapes, const Outputs& got, uint32_t numerics);

@@ -146,11 +146,28 @@ void Checker::check_kernel(const orr_operator& op, const orr_kernel& k, const Ca
 
 void Checker::check_forms(const orr_operator& op, const orr_kernel& k, const std::vector<Value>& inputs, const AttrSet& attrs, const std::vector<Shape>& shapes, Setting s,
                           const Compare& compare) {
-    for (const Form form : {Form::gaps, Form::swapped}) {
-        const auto got = run_once(op, k, attrs, inputs, shapes, form, s);
-        if (!got) continue;
-        at(where_ + (form == Form::gaps ? ", shifted, rows with gaps" : ", axes swapped"));
-        compare("strides", *got);
+    static const std::pair<Form, const char*> kForms[] = {{Form::fronted, ", nothing before it"}, {Form::gaps, ", shifted, rows with gaps"}, {Form::swapped, ", axes swapped"},
+                                                          {Form::second, ", every second element"}, {Form::transposed, ", last axes swapped"}};
+    const std::string kept = case_;
+    for (const auto& [form, text] : kForms) {
+        if (form == Form::fronted && s.device) continue;
+        const auto good = [&, f = form, t = text](int input) {
+            case_ = kept + t + (input < 0 ? "" : " of input " + std::to_string(input));
+            const auto got = run_once(op, k, attrs, inputs, shapes, {f, input}, s);
+            case_ = kept;
+            if (got) compare("strides", *got);
+            return got.has_value();
+        };
+        if (form != Form::second && form != Form::transposed) {
+            good(-1);
+            continue;
+        }
+        // Who refuses all inputs so may take one.
+        std::vector<int> strided;
+        for (size_t n = 0; n < inputs.size(); n++)
+            if (inputs[n].present && inputs[n].layout.empty() && !constant(op, n, inputs[n]) && strides_last_axis(inputs[n], form)) strided.push_back(static_cast<int>(n));
+        if (strided.empty() || good(-1) || strided.size() == 1) continue;
+        for (const int n : strided) good(n);
     }
 }
 

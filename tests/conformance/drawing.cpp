@@ -5,6 +5,7 @@
 #include <cmath>
 #include <sstream>
 #include <stdexcept>
+#include <utility>
 
 #include "engine/registry/attr_range.hpp"
 
@@ -43,15 +44,18 @@ bool shape_items(const std::string& doc, std::vector<std::string>* items) {
 // "C / groups" with an attribute too.
 class Extents {
   public:
-    Extents(Random& random, bool states) : random_(random), states_(states), leading_(static_cast<size_t>(random() % 5)), rank_(static_cast<size_t>(random() % 7)) {
+    Extents(Random& random, bool states, const Wanted& wanted)
+        : random_(random), states_(states), leading_(static_cast<size_t>(random() % 5)), rank_(static_cast<size_t>(random() % 7)), first_named_(wanted.leading ? 0 : wanted.extent) {
         for (size_t n = 0; n < leading_; n++) dims_.push_back(draw_one_of(leading_, 2));
         for (size_t n = 0; n < rank_; n++) any_.push_back(draw_one_of(rank_, 4));
+        if (wanted.leading && wanted.extent) dims_ = {wanted.extent};
+        if (wanted.extent && !any_.empty() && rank_ <= 4) any_[0] = wanted.extent;
     }
 
     void set(const std::string& name, int64_t extent) { names_[name] = extent; }
     int64_t named(const std::string& name) {
         auto [found, added] = names_.try_emplace(name, 0);
-        if (added) found->second = states_ && name == "B" ? 1 + static_cast<int64_t>(random_() % 3) : draw();
+        if (added) found->second = states_ && name == "B" ? 1 + static_cast<int64_t>(random_() % 3) : first_named_ ? std::exchange(first_named_, 0) : draw();
         return found->second;
     }
     // Of a port: as its documentation begins, else those that all such ports have.
@@ -102,6 +106,7 @@ class Extents {
     Random& random_;
     bool states_;
     size_t leading_, rank_;
+    int64_t first_named_;
     std::vector<int64_t> dims_, any_;
     std::map<std::string, int64_t> names_;
 };
@@ -295,11 +300,35 @@ Ends ends_of(const orr_attr_desc& desc) {
     return out;
 }
 
-Drawn draw(const orr_operator& op, const Types& types, const Spans& spans, Random& random) {
+std::vector<Wanted> wanted_of(const orr_operator& op, int count) {
+    constexpr int64_t kExtents = 9;
+    std::vector<Wanted> out(static_cast<size_t>(count));
+    for (size_t n = 0; n < out.size(); n++) {
+        out[n].leading = n % 2 == 0;
+        out[n].extent = 1 + static_cast<int64_t>(n / 2) % kExtents;
+    }
+    size_t next = 0;
+    for (uint32_t n = 0; n < op.n_attrs && !out.empty(); n++) {
+        const orr_attr_desc& desc = *op.attrs[n];
+        if (desc.kind != ORR_ATTR_INT && desc.kind != ORR_ATTR_FLOAT) continue;
+        const AttrRange range(desc);
+        for (const int64_t v : {0, 1, -1}) {
+            const nlohmann::json value = desc.kind == ORR_ATTR_INT ? nlohmann::json(v) : nlohmann::json(static_cast<double>(v));
+            if (!range.refusal(value).empty()) continue;
+            out[next % out.size()].attrs[desc.name] = value;
+            next++;
+        }
+    }
+    return out;
+}
+
+Drawn draw(const orr_operator& op, const Types& types, const Spans& spans, Random& random, const Wanted& wanted) {
     Drawn d;
     const bool states = has_states(op);
-    Extents extents(random, states);
+    Extents extents(random, states, wanted);
+    d.attrs = wanted.attrs;
     for (uint32_t n = 0; n < op.n_attrs; n++) {
+        if (d.attrs.contains(op.attrs[n]->name)) continue;
         if (op.attrs[n]->default_json && random() % 3) continue;
         d.attrs[op.attrs[n]->name] = draw_attr(*op.attrs[n], random);
     }

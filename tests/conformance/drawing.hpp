@@ -24,9 +24,17 @@ Spans spans_of(const std::vector<Case>& cases);
 
 // Whether ports name layouts: the operator then has states.
 bool has_states(const orr_operator& op);
+// What one of several draws is to have, whatever chance says.
+struct Wanted {
+    nlohmann::json attrs = nlohmann::json::object();
+    int64_t extent = 0;  // of one axis: of the leading ones ("..", which are then one) or the first that is named; 0: as it comes
+    bool leading = false;
+};
+// Of `count` draws: 0, 1 and -1 for each number among the attributes whose range holds them, spread so that one draw has one of an attribute; extents 1 to 9.
+std::vector<Wanted> wanted_of(const orr_operator& op, int count);
 // Throws std::runtime_error where nothing comes of it (too large, a block type without quantise). spans: of operators with states, whose recurrences
 // grow without bound on others.
-Drawn draw(const orr_operator& op, const Types& types, const Spans& spans, Random& random);
+Drawn draw(const orr_operator& op, const Types& types, const Spans& spans, Random& random, const Wanted& wanted = {});
 
 // Names of a tensor's axes: "[.., T, E]" of rank 4 gives "", "", "T", "E". Empty where the documentation has none of that rank.
 std::vector<std::string> axis_names(const char* doc, size_t rank);

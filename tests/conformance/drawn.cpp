@@ -13,7 +13,7 @@ namespace orrery::conformance {
 namespace {
 
 constexpr int64_t kMostElements = 1 << 16;
-constexpr int kAttempts = 4, kStateAttempts = 32;  // to draw something that the shape function takes
+constexpr int kAttempts = 12, kStateAttempts = 32;  // to draw something that the shape function takes
 
 // What the engine says of these attributes; "" where it takes them.
 std::string engine_refusal(const orr_operator& op, const nlohmann::json& attrs) {
@@ -92,12 +92,19 @@ void Checker::check_drawn(const orr_operator& op, const std::vector<Case>& cases
     int64_t taken = 0;
     // Kernels over states are specialised to widths and kinds: on a device each case builds pipelines.
     const int count = states && options_.device ? (options_.drawn_per_operator + 2) / 3 : options_.drawn_per_operator;
+    const std::vector<Wanted> wanted = wanted_of(op, count);
     for (int n = 0; n < count; n++) {
         const std::string name = "drawn " + std::to_string(n);
         if (!begin(name)) continue;
         contain([&] {
-            for (int attempt = 0; attempt < (states ? kStateAttempts : kAttempts); attempt++)
-                if (check_one_drawn(op, like, spans, name)) return void(taken++);
+            const int attempts = states ? kStateAttempts : kAttempts;
+            for (int attempt = 0; attempt < attempts; attempt++) {
+                // What is refused whatever lies round it, last of all not at all.
+                Wanted now = wanted[static_cast<size_t>(n)];
+                if (attempt % 2) now.extent = 0;
+                if (attempt >= attempts - attempts / 4) now = {};
+                if (check_one_drawn(op, like, spans, name, now)) return void(taken++);
+            }
         });
     }
     if (taken > 0) report_.ran.insert(op_ + " drawn cases: " + std::to_string(taken) + (states ? ", with states" : ""));
@@ -105,10 +112,10 @@ void Checker::check_drawn(const orr_operator& op, const std::vector<Case>& cases
 }
 
 // False where the shape function does not take what is drawn.
-bool Checker::check_one_drawn(const orr_operator& op, const Case& like, const Spans& spans, const std::string& name) {
+bool Checker::check_one_drawn(const orr_operator& op, const Case& like, const Spans& spans, const std::string& name, const Wanted& wanted) {
     Drawn d;
     try {
-        d = draw(op, types_, spans, random_);
+        d = draw(op, types_, spans, random_, wanted);
     } catch (const std::runtime_error&) {
         return false;  // nothing that could be drawn
     }

@@ -6,10 +6,13 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <map>
+#include <set>
 #include <sstream>
 #include <string_view>
 
 #include "checker.hpp"
+#include "drawing.hpp"
 #include "exports.hpp"
 #include "lists.hpp"
 #include "orrery/plugin.hpp"
@@ -22,7 +25,7 @@ namespace {
 
 constexpr bool kAddressSanitizer = std::string_view(ORR_SANITIZER) == "address";
 
-enum class Fault { none, beyond_output, workspace_guard, elementwise_value, elementwise_in_place, formula_value, view_offset, error_missing, coarse };
+enum class Fault { none, beyond_output, workspace_guard, elementwise_value, elementwise_in_place, formula_value, view_offset, error_missing, coarse, one_strided };
 constexpr int kDrawn = 4;
 Fault fault;  // of the operator under test; set before the check
 
@@ -110,7 +113,8 @@ bool view_tail(const orr_prepare* p, orr_tensor* out) {
     return true;
 }
 orr_status run_tail(const orr_run* run) {
-    std::memcpy(run->outputs[0]->data, data<float>(run->inputs[0]) + 1, static_cast<size_t>(run->outputs[0]->shape[0]) * 4);
+    const orr_tensor& x = *run->inputs[0];
+    for (int64_t k = 0; k < run->outputs[0]->shape[0]; k++) data<float>(run->outputs[0])[k] = *reinterpret_cast<const float*>(static_cast<const char*>(x.data) + (k + 1) * x.stride_bytes[0]);
     return ORR_OK;
 }
 const orr_operator* tail_operator() {
@@ -141,12 +145,12 @@ orr_status run_cancel(const orr_run* run) {
     return ORR_OK;
 }
 orr_status define_cancel(const orr_run* run) {
-    const float *x = data<float>(run->inputs[0]), *w = data<float>(run->inputs[1]);
-    for (int64_t k = 0; k < elements(*run->outputs[0]); k++) data<float>(run->outputs[0])[k] = static_cast<float>(1000.0 * static_cast<double>(x[k]) + static_cast<double>(w[k]));
+    const auto at = [&](uint32_t input, int64_t k) { return static_cast<double>(*reinterpret_cast<const float*>(static_cast<const char*>(run->inputs[input]->data) + k * run->inputs[input]->stride_bytes[0])); };
+    for (int64_t k = 0; k < elements(*run->outputs[0]); k++) data<float>(run->outputs[0])[k] = static_cast<float>(1000.0 * at(0, k) + at(1, k));
     return ORR_OK;
 }
 bool packed_inputs(const orr_prepare* p, char* reason, size_t size) {
-    return (is_contiguous(*p->inputs[0]) && is_contiguous(*p->inputs[1])) || refuse(reason, size, "x and w must be contiguous");
+    return (is_contiguous(*p->inputs[0]) && (fault == Fault::one_strided || is_contiguous(*p->inputs[1]))) || refuse(reason, size, "x and w must be contiguous");
 }
 const orr_operator* cancel_operator() {
     static const Operator op = Operator("test.cancel/1", "y = 1000 x + w")
@@ -155,7 +159,7 @@ const orr_operator* cancel_operator() {
                                    .output("y", "[N]")
                                    .infer(infer_guard<infer_cancel>)
                                    .kernel({"cpu", "cpu", 0, packed_inputs, nullptr, run_cancel})
-                                   .kernel({"reference", "cpu", ORR_KERNEL_REFERENCE, packed_inputs, nullptr, define_cancel});
+                                   .kernel({"reference", "cpu", ORR_KERNEL_REFERENCE, nullptr, nullptr, define_cancel});
     return op.table();
 }
 constexpr const char* kCancelCases =
@@ -216,6 +220,52 @@ TEST(Kit, ToleranceFollowsConditioning) {
     EXPECT_TRUE(mentions(coarse, "for rounding")) << all(coarse);
 }
 
+// A kernel that refuses x where its elements lie apart, and takes such a w for one whose elements do not.
+TEST(Kit, OneStridedInputIsTriedAlone) {
+    const Report r = check(cancel_operator(), kCancelCases, Fault::one_strided);
+    ASSERT_FALSE(r.failures.empty());
+    for (const Failure& f : r.failures) {
+        EXPECT_EQ(f.check, "strides");
+        EXPECT_NE(f.where.find(", every second element of input 1"), std::string::npos) << f.where;
+    }
+}
+
+// Whatever the seed, numbers without a range are 0, 1 and -1 at least once, those with one where it holds them, and some axis has each extent from 1 to 9.
+TEST(Kit, DrawnSpecialValues) {
+    static const Operator op = Operator("test.many/1", "")
+                                   .input("x", "f32", "[.., E]")
+                                   .output("y", "[.., E]")
+                                   .attr("a", ORR_ATTR_FLOAT, "0.5", "")
+                                   .attr("b", ORR_ATTR_INT, "3", "")
+                                   .attr("c", ORR_ATTR_FLOAT, "1", "", "[0, inf)")
+                                   .attr("d", ORR_ATTR_INT, "2", "", "[1, 8]")
+                                   .attr("e", ORR_ATTR_FLOAT, "2", "")
+                                   .attr("f", ORR_ATTR_INT, "7", "");
+    constexpr int kUsual = 24;
+    Types types;
+    for (const int count : {kUsual, 3, 1}) {
+        const std::vector<Wanted> wanted = wanted_of(*op.table(), count);
+        ASSERT_EQ(wanted.size(), static_cast<size_t>(count));
+        Random random(static_cast<uint64_t>(count));
+        std::map<std::string, std::set<double>> drawn;
+        std::set<int64_t> rows, widths;
+        for (const Wanted& w : wanted) {
+            const Drawn d = draw(*op.table(), types, {}, random, w);
+            for (const auto& [name, value] : d.attrs.items()) drawn[name].insert(value.get<double>());
+            widths.insert(d.inputs[0].shape.back());
+            rows.insert(d.inputs[0].rows());
+        }
+        if (count < 3) continue;  // fewer draws than values
+        for (const char* name : {"a", "b", "e", "f"})
+            for (const double v : {0.0, 1.0, -1.0}) EXPECT_TRUE(drawn[name].count(v)) << count << ": " << name << " " << v;
+        for (const double v : {0.0, 1.0}) EXPECT_TRUE(drawn["c"].count(v)) << count;
+        EXPECT_TRUE(drawn["d"].count(1)) << count;
+        EXPECT_FALSE(drawn["c"].count(-1) || drawn["d"].count(0) || drawn["d"].count(-1));
+        if (count < kUsual) continue;
+        for (int64_t n = 1; n <= 9; n++) EXPECT_TRUE(rows.count(n) && widths.count(n)) << n;
+    }
+}
+
 struct Expectation {
     Fault fault;
     const char* text;
@@ -239,6 +289,20 @@ INSTANTIATE_TEST_SUITE_P(
                     Expectation{Fault::elementwise_value, "is 3, expected 2"}, Expectation{Fault::elementwise_in_place, "writing over source 0"},
                     Expectation{Fault::formula_value, "is 36, expected -12"}, Expectation{Fault::view_offset, "expected 2"},
                     Expectation{Fault::error_missing, "wants the failure \"rank 1\""}));
+
+TEST(Kit, ReasonsAreWords) {
+    const auto cases = std::filesystem::path(testing::TempDir()) / "orrery-kit-list.cases";
+    for (const char* file : {"orrery-kit-list.unsupported", "orrery-kit-list.expected_failures"}) {
+        const auto list = cases.parent_path() / file;
+        for (const char* reason : {"", "   ", " \\t\\n"}) {
+            std::ofstream(list) << R"({"op": "test.double/1", "select": "*", "reason": ")" << reason << "\"}\n";
+            EXPECT_THROW(read_lists(cases), std::runtime_error) << file << ": " << reason;
+        }
+        std::ofstream(list) << R"({"op": "test.double/1", "select": "*", "reason": "so"})" << "\n";
+        EXPECT_EQ(read_lists(cases).size(), 1u);
+        std::filesystem::remove(list);
+    }
+}
 
 TEST(Kit, FilledTensors) {
     // make_cases.py: fill([4], 7, -1, 1)

@@ -48,7 +48,7 @@ std::vector<Entry> read_lists(const std::filesystem::path& cases) {
                     if (key != "op" && key != "select" && key != "device" && key != "reason") throw std::runtime_error("unknown key \"" + key + "\"");
                 out.push_back({file, number, temporary, v.at("op").get<std::string>(), v.at("select").get<std::string>(), v.value("device", std::string()),
                                v.at("reason").get<std::string>()});
-                if (out.back().reason.empty()) throw std::runtime_error("the reason is empty");
+                if (out.back().reason.find_first_not_of(" \t\r\n") == std::string::npos) throw std::runtime_error("the reason is empty");
             } catch (const std::exception& e) {
                 throw std::runtime_error(file.string() + ":" + std::to_string(number) + ": " + e.what());
             }

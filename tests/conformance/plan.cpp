@@ -148,7 +148,7 @@ bool Plan::supports(std::string* reason) {
     if (!kernel_.supports) return true;
     char text[512] = "";
     if (contained("supports", [&] { return kernel_.supports(&prepare_.base, text, sizeof text); })) return true;
-    if (!*text) misuse_ = "supports refuses without a reason";
+    if (std::string_view(text).find_first_not_of(" \t\n") == std::string_view::npos) misuse_ = "supports refuses without a reason";
     *reason = text;
     return false;
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cctype>
+#include <clocale>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
@@ -89,6 +90,46 @@ std::string take_output(int file) {
     if (ftruncate(file, 0) != 0) return "";
     std::fwrite(text.data(), 1, text.size(), stderr);
     return text;
+}
+
+namespace {
+std::string current_folder() {
+    std::error_code failed;
+    const fs::path folder = fs::current_path(failed);
+    return failed ? "" : folder.string();
+}
+bool same_file(int a, int b) {
+    struct stat x{}, y{};
+    return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+}  // namespace
+
+Surroundings::Surroundings() : folder_(current_folder()), locale_(std::setlocale(LC_ALL, nullptr)) {
+    constexpr int kAbove = 3;
+    for (int file = 0; file < kAbove; file++) kept_[file] = fcntl(file, F_DUPFD_CLOEXEC, kAbove);
+}
+Surroundings::~Surroundings() {
+    for (const int file : kept_)
+        if (file >= 0) close(file);
+}
+
+std::vector<std::string> Surroundings::restore() {
+    std::vector<std::string> out;
+    if (const std::string now = current_folder(); now != folder_) {
+        out.push_back("changes the working directory to " + now);
+        if (chdir(folder_.c_str()) != 0) folder_ = now;
+    }
+    if (const std::string now = std::setlocale(LC_ALL, nullptr); now != locale_) {
+        out.push_back("changes the locale from " + locale_ + " to " + now);
+        std::setlocale(LC_ALL, locale_.c_str());
+    }
+    static const char* const kNames[] = {"stdin", "stdout", "stderr"};
+    for (int file = 0; file < 3; file++) {
+        if (kept_[file] < 0 || same_file(file, kept_[file])) continue;
+        out.push_back(std::string("closes ") + kNames[file] + " or puts another file in its place");
+        dup2(kept_[file], file);
+    }
+    return out;
 }
 
 std::string first_line_printed(const std::string& text, bool on_device) {

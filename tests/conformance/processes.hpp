@@ -5,6 +5,7 @@
 
 #include <set>
 #include <string>
+#include <vector>
 
 namespace orrery::conformance {
 
@@ -30,5 +31,19 @@ int new_output();
 std::string take_output(int file);
 // "" where that is none of a plugin: Vulkan's validation layers write to stdout where nobody tells them otherwise.
 std::string first_line_printed(const std::string& text, bool on_device);
+
+// What a process has once for all of its parts: working directory, locale, standard streams.
+class Surroundings {
+  public:
+    Surroundings();
+    ~Surroundings();
+    Surroundings(const Surroundings&) = delete;
+    // Puts back what is other than at the begin; tells what that was.
+    std::vector<std::string> restore();
+
+  private:
+    std::string folder_, locale_;
+    int kept_[3];  // copies of the streams; -1: was closed
+};
 
 }  // namespace orrery::conformance

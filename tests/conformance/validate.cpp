@@ -110,6 +110,7 @@ void print(const KitResult& result, const Arguments& a) {
 
 int main(int argc, char** argv) {
     Arguments a;
+    int failure = 2;  // usage
     for (int n = 1; n < argc; n++)
         if (std::string(argv[n]) == "--help" || std::string(argv[n]) == "-h") {
             std::fputs(kUsage, stdout);
@@ -127,9 +128,12 @@ int main(int argc, char** argv) {
         });
         if (a.json) std::printf("%s\n", to_json(result, a.kit).dump(1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
         else print(result, a);
+        failure = 1;
+        const bool lost = std::ferror(stdout) != 0;
+        if (std::fflush(stdout) != 0 || lost) throw std::runtime_error("stdout cannot be written: the result is lost");
         return result.good() ? 0 : 1;
     } catch (const std::exception& e) {
         std::fprintf(stderr, "orrery-validate: %s\n", e.what());
-        return 2;
+        return failure;
     }
 }

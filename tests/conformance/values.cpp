@@ -25,16 +25,17 @@ namespace orrery::conformance {
 
 constexpr uint8_t kGuardByte = 0xc5;
 
-Guarded::Guarded(size_t bytes, uint8_t fill, bool fenced) : size_(bytes), fenced_(fenced) {
-    if (fenced) {
+Guarded::Guarded(size_t bytes, uint8_t fill, Fence fence) : size_(bytes), fence_(fence) {
+    if (fence != Fence::none) {
         const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
         total_ = (bytes + kGuard + page - 1) / page * page + page;
         void* memory = mmap(nullptr, total_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (memory == MAP_FAILED) throw std::bad_alloc();
         base_ = static_cast<uint8_t*>(memory);
-        mprotect(base_ + total_ - page, page, PROT_NONE);
-        data_ = base_ + total_ - page - bytes;
-        std::memset(data_ - kGuard, kGuardByte, kGuard);
+        const bool before = fence == Fence::before;
+        mprotect(before ? base_ : base_ + total_ - page, page, PROT_NONE);
+        data_ = before ? base_ + page : base_ + total_ - page - bytes;
+        std::memset(before ? data_ + bytes : data_ - kGuard, kGuardByte, kGuard);
         std::memset(data_, fill, bytes);
         return;
     }
@@ -48,7 +49,7 @@ Guarded::Guarded(size_t bytes, uint8_t fill, bool fenced) : size_(bytes), fenced
     ORR_POISON(data_ + size_, total_ - kGuard - size_);
 }
 Guarded::~Guarded() {
-    if (fenced_) {
+    if (fence_ != Fence::none) {
         munmap(base_, total_);
         return;
     }
@@ -57,7 +58,8 @@ Guarded::~Guarded() {
 }
 bool Guarded::intact() const {
     const auto guard = [](uint8_t b) { return b == kGuardByte; };
-    if (fenced_) return std::all_of(data_ - kGuard, data_, guard);
+    if (fence_ == Fence::behind) return std::all_of(data_ - kGuard, data_, guard);
+    if (fence_ == Fence::before) return std::all_of(data_ + size_, data_ + size_ + kGuard, guard);
     ORR_UNPOISON(base_, total_);
     const bool good = std::all_of(base_, data_, guard) && std::all_of(data_ + size_, base_ + total_, guard);
     ORR_POISON(base_, kGuard);
@@ -138,13 +140,30 @@ Held::Held(const Value& v, const Held& shared) : Held(v, Form::contiguous, false
     paged_ = shared.paged_;
 }
 
+bool strides_last_axis(const Value& v, Form form) {
+    if (v.type->block || v.shape.empty() || v.shape.back() < 2) return false;
+    return form == Form::second || (form == Form::transposed && v.shape.size() > 1 && v.shape[v.shape.size() - 2] > 1);
+}
+
 void Held::hold_plain(const Value& v, Form form, bool filled) {
     const int32_t rank = tensor_.rank;
-    int64_t step = row_bytes(*type_, v.row_elems());
-    if (rank > 0) tensor_.stride_bytes[rank - 1] = type_->block_bytes;
     const int64_t unit = type_->block_bytes;
+    const bool strided = strides_last_axis(v, form);
+    int64_t step = row_bytes(*type_, v.row_elems());
+    if (rank > 0) tensor_.stride_bytes[rank - 1] = unit;
+    if (strided) {
+        const int64_t apart = form == Form::second ? 2 : v.shape[static_cast<size_t>(rank) - 2];
+        tensor_.stride_bytes[rank - 1] = unit * apart;
+        step *= apart;
+    }
     if (form == Form::swapped) {  // the first axes lie innermost
         for (int32_t k = 0; k < rank - 1; k++) {
+            tensor_.stride_bytes[k] = step;
+            step *= std::max<int64_t>(1, v.shape[k]);
+        }
+    } else if (strided && form == Form::transposed) {
+        tensor_.stride_bytes[rank - 2] = unit;
+        for (int32_t k = rank - 3; k >= 0; k--) {
             tensor_.stride_bytes[k] = step;
             step *= std::max<int64_t>(1, v.shape[k]);
         }
@@ -155,10 +174,11 @@ void Held::hold_plain(const Value& v, Form form, bool filled) {
             step *= std::max<int64_t>(1, v.shape[k]);
         }
     }
-    // Up to the end of the last row: nothing behind it may be read.
-    int64_t bytes = row_bytes(*type_, v.row_elems());
+    // Up to the end of the last element: nothing behind it may be read.
+    int64_t bytes = strided ? unit + (v.row_elems() - 1) * tensor_.stride_bytes[rank - 1] : row_bytes(*type_, v.row_elems());
     for (int32_t k = 0; k < rank - 1; k++) bytes += (v.shape[k] - 1) * tensor_.stride_bytes[k];
-    memory_.push_back(std::make_unique<Guarded>(static_cast<size_t>(v.elems() ? bytes : 0), Guarded::kCanary, form == Form::shifted || form == Form::gaps));
+    const Fence fence = form == Form::fronted ? Fence::before : form == Form::contiguous || form == Form::swapped ? Fence::none : Fence::behind;
+    memory_.push_back(std::make_unique<Guarded>(static_cast<size_t>(v.elems() ? bytes : 0), Guarded::kCanary, fence));
     tensor_.data = memory_[0]->data();
     tensor_.size_bytes = memory_[0]->size();
     if (!filled) return;
@@ -260,7 +280,10 @@ void Held::each_row(Body&& body) const {
             offset += rest % t.shape[k] * t.stride_bytes[k];
             rest /= t.shape[k];
         }
-        body(static_cast<uint8_t*>(t.data) + offset, static_cast<size_t>(r * width), static_cast<size_t>(width));
+        auto* const row = static_cast<uint8_t*>(t.data) + offset;
+        const int64_t unit = type_->block_bytes, step = t.rank ? t.stride_bytes[t.rank - 1] : unit;
+        for (int64_t at = 0, piece = step == unit ? width : unit; at < width; at += piece)
+            body(row + at / unit * step, static_cast<size_t>(r * width + at), static_cast<size_t>(piece));
     }
 }
 

@@ -12,10 +12,13 @@
 
 namespace orrery::conformance {
 
-// Storage with guard bytes on both sides, 64-byte aligned. Fenced: its end, aligned to nothing, lies against a page that cannot be read.
+// A page that cannot be read right behind the data, whose begin is then aligned to nothing, or right before it.
+enum class Fence { none, behind, before };
+
+// Storage with guard bytes on both sides, or on the one without a fence; 64-byte aligned, but for a fence behind.
 class Guarded {
   public:
-    explicit Guarded(size_t bytes, uint8_t fill = kCanary, bool fenced = false);
+    explicit Guarded(size_t bytes, uint8_t fill = kCanary, Fence fence = Fence::none);
     Guarded(const Guarded&) = delete;
     ~Guarded();
     uint8_t* data() const { return data_; }
@@ -29,7 +32,7 @@ class Guarded {
     uint8_t* base_;
     uint8_t* data_;
     size_t size_, total_;
-    bool fenced_;
+    Fence fence_;
 };
 
 // A tensor's content in logical order: row-major, the last axis packed.
@@ -52,9 +55,18 @@ struct Value {
     std::string describe() const;
 };
 
-// How a plain tensor lies in memory. shifted: contiguous, aligned to one element alone, as tensors of a mapped file may be, its end fenced;
-// gaps: between rows, and shifted; swapped: the first axes innermost.
-enum class Form { contiguous, shifted, gaps, swapped };
+// How a plain tensor lies in memory.
+enum class Form {
+    contiguous,
+    shifted,    // contiguous, aligned to one element alone, as tensors of a mapped file may be, its end fenced
+    fronted,    // contiguous, its begin fenced
+    gaps,       // between rows, and shifted
+    swapped,    // the first axes innermost
+    second,     // every second element of what lies there, and shifted
+    transposed  // the last axis but one innermost, and shifted
+};
+// Whether the last axis of such a tensor is strided in that form. Blocks lie together.
+bool strides_last_axis(const Value& value, Form form);
 
 // One tensor in memory.
 class Held {

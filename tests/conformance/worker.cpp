@@ -149,8 +149,14 @@ class Worker {
         if (!line.empty() && printed_.insert(progress_.op).second) report_.failures.push_back({"prints", progress_.op, progress_.where, "prints \"" + line + "\"", progress_.seed});
     }
 
+    // By what was done last; put back, so that each who does it is told.
+    void check_surroundings() {
+        for (const std::string& what : surroundings_.restore()) report_.failures.push_back({"abi", progress_.op, progress_.where, what, progress_.seed});
+    }
+
     void step(const std::string& op, const std::string& where, uint64_t seed) {
         check_printed();
+        check_surroundings();
         copy_text(progress_.op, sizeof progress_.op, op);
         copy_text(progress_.where, sizeof progress_.where, where);
         progress_.seed = seed;
@@ -166,6 +172,7 @@ class Worker {
 
     void finish(const std::string& id) {
         check_printed();
+        check_surroundings();
         tell_failures();
         emit_({{"done", id}, {"checks", report_.checks}, {"cases", report_.cases}, {"ran", report_.ran}, {"notes", report_.notes}});
         report_ = Report();
@@ -176,6 +183,7 @@ class Worker {
     const std::function<void(const json&)>& emit_;
     const bool own_process_;
     std::set<std::string> printed_;  // operators
+    Surroundings surroundings_;
     Host host_;
     Pool pool_;
     Types types_;

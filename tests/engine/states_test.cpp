@@ -221,6 +221,11 @@ class Saved : public testing::Test {
         bytes_ = read_file(file_);
         want_ = feed(session_, next_);
     }
+    std::vector<std::string> names() const {  // of the plain model's states
+        std::vector<std::string> out;
+        for (const Json& state : description(session_, "states", "states")) out.push_back(state["name"]);
+        return out;
+    }
     void write(const std::string& bytes) const { std::ofstream(file_, std::ios::binary) << bytes; }
     // Refused, and the session works as a session that has seen what it says it has seen.
     void expect_refused(orr_status status, const std::vector<std::string>& parts) const {
@@ -299,6 +304,118 @@ TEST_F(Saved, BeyondTheContext) {
     const Session small = make_session(model_, [](orr_session_options& o) { o.context = 20; });
     expect_failure([&] { check(orr_session_load(small.get(), file_.c_str())); }, ORR_LIMIT, {"30", "20"});
     feed(small, next_);
+}
+
+// The file taken apart and put together again, with a checksum that fits.
+struct Parts {
+    struct State {
+        std::string name, what, contents;  // what: kind, type, window, dims
+    };
+    std::string head;  // to the cache type, magic included
+    std::vector<State> states;
+
+    explicit Parts(const std::string& bytes) {
+        size_t at = 0;
+        const auto take = [&](size_t n) { return bytes.substr(std::exchange(at, at + n), n); };
+        const auto number = [&](std::string* into) {
+            const std::string text = take(8);
+            if (into) *into += text;
+            int64_t v;
+            std::memcpy(&v, text.data(), 8);
+            return v;
+        };
+        const auto text = [&](std::string* into) {
+            const std::string t = take(static_cast<size_t>(number(into)));
+            if (into) *into += t;
+            return t;
+        };
+        head = take(32);
+        text(&head);
+        for (int64_t n = number(nullptr); n > 0; n--) {
+            State& s = states.emplace_back();
+            s.name = text(nullptr);
+            number(&s.what);
+            text(&s.what);
+            number(&s.what);
+            for (int64_t rank = number(&s.what); rank > 0; rank--) number(&s.what);
+            const auto page = static_cast<size_t>(number(&s.contents));
+            number(&s.contents);
+            const int64_t length = number(&s.contents), first = number(&s.contents);
+            for (int64_t p = first / 64; p * 64 < length; p++) s.contents += take(page);
+        }
+        EXPECT_EQ(at + 8, bytes.size());
+    }
+    static std::string number_text(int64_t v) { return {reinterpret_cast<const char*>(&v), 8}; }
+    std::string together(bool described = true) const {
+        std::string out = head + number_text(static_cast<int64_t>(states.size()));
+        if (!described) out[7] = '2';
+        for (const State& s : states) out += number_text(static_cast<int64_t>(s.name.size())) + s.name + (described ? s.what : "") + s.contents;
+        uint64_t hash = 1469598103934665603u;  // FNV-1a
+        for (const char c : out) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
+        return out + number_text(static_cast<int64_t>(hash));
+    }
+};
+
+TEST_F(Saved, FilesOfTheVersionBefore) {
+    const Parts parts(bytes_);
+    EXPECT_EQ(parts.together(), bytes_);
+    write(parts.together(false));
+    for (const char* plan : {static_cast<const char*>(nullptr), "\"0\""}) {  // the states of the plain model, whatever the controls are
+        const Session s = make_session(model_);
+        check(orr_session_set_control(s.get(), "layer_plan", plan));
+        check(orr_session_load(s.get(), file_.c_str()));
+        check(orr_session_set_control(s.get(), "layer_plan", nullptr));
+        EXPECT_SAME_BITS(feed(s, next_), want_);
+    }
+}
+
+TEST_F(Saved, WhatAStateIsMustBeWhatTheModelSays) {
+    const Parts good(bytes_);
+    const auto refused = [&](const std::function<void(Parts&)>& change, const std::vector<std::string>& wanted) {
+        Parts parts = good;
+        change(parts);
+        write(parts.together());
+        const Session s = make_session(model_);
+        expect_failure([&] { check(orr_session_load(s.get(), file_.c_str())); }, ORR_CORRUPT, wanted);
+        EXPECT_SAME_BITS(feed(s, past_), feed(make_session(model_), past_));
+    };
+    const std::string name = good.states[0].name;
+    const auto set = [](size_t field, int64_t value) { return [=](Parts& p) { p.states[0].what.replace(field * 8, 8, Parts::number_text(value)); }; };
+    refused(set(0, 7), {file_, name, "kind 7"});
+    refused(set(0, 2), {file_, name, "recurrent", "append"});
+    refused(set(2, 9), {file_, name, "window 9", "window 0"});
+    refused(set(2, -9), {file_, name, "window -9"});
+    refused(set(3, 99), {file_, name, "rank 99"});
+    refused(set(4, 99), {file_, name, "[99", "the model's is append"});
+    refused(set(4, 0), {file_, name, "an axis of 0"});
+    refused(set(4, int64_t{1} << 60), {file_, name, "an axis of"});
+    refused([](Parts& p) { p.states.push_back(p.states[0]); }, {file_, name, "twice"});
+}
+
+// Of states that only other controls have nothing is known yet: the run that wants them refuses what does not fit.
+TEST_F(Saved, WhatAStateOfOtherControlsIsIsCheckedWhenItIsWanted) {
+    const Session other = make_session(model_);
+    check(orr_session_set_control(other.get(), "layer_plan", "\"0,1,1\""));
+    feed(other, past_);
+    check(orr_session_save(other.get(), file_.c_str()));
+    Parts parts(read_file(file_));
+    const std::vector<std::string> plain = names();
+    int changed = 0;
+    for (Parts::State& s : parts.states)
+        if (std::find(plain.begin(), plain.end(), s.name) == plain.end()) {
+            changed++;
+            s.what.replace(16, 8, Parts::number_text(5));
+        }
+    ASSERT_EQ(changed, 2);
+    write(parts.together());
+    const Session s = make_session(model_);
+    check(orr_session_load(s.get(), file_.c_str()));
+    check(orr_session_set_control(s.get(), "layer_plan", "\"0,1,1\""));
+    expect_failure([&] { feed(s, next_); }, ORR_INVALID_ARGUMENT, {"layers.", "window 5", "window 0", "reset"});
+    check(orr_session_reset(s.get()));
+    const Session fresh = make_session(model_);
+    check(orr_session_set_control(fresh.get(), "layer_plan", "\"0,1,1\""));
+    EXPECT_SAME_BITS(feed(s, next_), feed(fresh, next_));
 }
 
 TEST_F(Saved, IntoAFolderThatIsNotThere) {
@@ -385,6 +502,19 @@ TEST_F(Frozen, ForksShareIt) {
     EXPECT_SAME_BITS(run(a, tokens_, "decode").at("logits"), first);
     EXPECT_NE(run(b, tokens_, "decode").at("logits").bytes, first.bytes);
     EXPECT_SAME_BITS(run(s, tokens_, "decode").at("logits"), first);
+}
+
+// A frozen state stays when the session goes back, so it may have seen more than the position.
+TEST_F(Frozen, SavedBehindARollback) {
+    const Session s = make_session(model_), loaded = make_session(model_);
+    run(s, sound_, "encode");
+    run(s, tokens_, "decode");
+    run(s, other_sound_, "encode");
+    check(orr_session_rollback(s.get(), 0));
+    const std::string file = scratch("whisper_back");
+    check(orr_session_save(s.get(), file.c_str()));
+    check(orr_session_load(loaded.get(), file.c_str()));
+    EXPECT_SAME_BITS(run(loaded, tokens_, "decode").at("logits"), run(s, tokens_, "decode").at("logits"));
 }
 
 TEST_F(Frozen, SavedAndLoaded) {

@@ -74,6 +74,8 @@ else
     for path in embed.output layers.1.mixer.output layers.1.ffn.output layers.1.output norm.output; do
         grep -qF "$path" graph.log || { echo "the graph has no value $path"; exit 1; }
     done
+    "$orrery" eval golden --plugins "$plugins" --inputs golden/inputs.safetensors --outputs golden/tapped.safetensors --tap 'layers.*.mixer.probabilities=read' > eval.log
+    grep -qaF layers.1.mixer.probabilities golden/tapped.safetensors || { echo "no probabilities of attention"; exit 1; }
     # What is not the model is refused by name.
     refuses() { # SED TEXT
         mkdir -p wrong

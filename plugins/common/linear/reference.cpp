@@ -31,7 +31,11 @@ bool readable(const orr_tensor& tensor, char* reason, size_t size) {
 }
 
 void read_row(const orr_tensor& tensor, int64_t row, float* dst) {
-    find_type(tensor)->dequantise(row_at(tensor, row), dst, tensor.shape[tensor.rank - 1]);
+    const quant::TypeInfo* type = find_type(tensor);
+    const uint8_t* at = row_at(tensor, row);
+    const int64_t n = tensor.shape[tensor.rank - 1], step = tensor.stride_bytes[tensor.rank - 1];
+    if (type->block_elems > 1 || step == static_cast<int64_t>(type->block_bytes)) return type->dequantise(at, dst, n);
+    for (int64_t i = 0; i < n; ++i) type->dequantise(at + i * step, dst + i, 1);
 }
 
 void multiply_row(const orr_tensor& weight, int64_t matrix, bool transposed, const float* x, double* dst, float* scratch) {

@@ -274,7 +274,8 @@ ORR_API orr_status orr_session_mark(orr_session* session);
 ORR_API orr_status orr_session_rollback(orr_session* session, int64_t position);
 /* Position 0, states empty, marks forgotten. [session-thread] */
 ORR_API orr_status orr_session_reset(orr_session* session);
-/* States to and from a file; load needs the same model, cache type and batch (checked). [session-thread] */
+/* States to and from a file, those that only earlier values of the controls had too: whatever the controls are when it is loaded, the session goes on as the one
+ * that was saved would with them. Load needs the same model, cache type and batch (checked). [session-thread] */
 ORR_API orr_status orr_session_save(orr_session* session, const char* path);
 ORR_API orr_status orr_session_load(orr_session* session, const char* path);
 /* Gives back plans, free pages and workspaces. [session-thread] */

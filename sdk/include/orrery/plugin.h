@@ -80,7 +80,7 @@ typedef struct orr_tensor {
     const char* type_id; /* "f32", "q4_k" … */
     const char* layout;  /* interned by the engine: equal layouts have equal pointers; never NULL */
     int64_t shape[ORR_MAX_RANK];
-    int64_t stride_bytes[ORR_MAX_RANK]; /* last axis contiguous; of block types the last entry is block_bytes */
+    int64_t stride_bytes[ORR_MAX_RANK]; /* any, the last axis's too: `supports` says what a kernel takes; of block types the last entry is block_bytes */
     uint32_t block_elems;               /* 1 for plain scalars */
     uint32_t block_bytes;
     void* data; /* host memory; NULL while a plan is made, unless the tensor is constant and its port is no WEIGHT */

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cfenv>
+#include <clocale>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
@@ -28,6 +29,7 @@ enum class Fault {
     shape_symbols, shape_silent, state_kept, stale, per_thread_sum, static_scratch, own_thread, leaves_thread, nested, batch, many_axes, changes_input, hides_nan, empty, pack_order,
     ignores_refusal, leak_host, leak_heap, exception, exception_chunk, aborts, exits, exits_well, hangs, closes_files, decomposition, changes_tables, second_symbol, leak_entry,
     other_when_reloaded, manifest,
+    last_strided, last_silent, reads_before, minus_one, seven_rows, changes_folder, changes_locale, closes_stdin,
     flops_traps, flops_throws, flops_negative, one_element, one_strided, forks, forks_and_aborts, prints, prints_at_load, leak_file, rounds_up, rounds_in_chunk, loops_at_load,
     vk_sign, vk_tail, vk_f16, vk_stride, vk_barrier, vk_order, vk_beyond, vk_state, vk_second_form, vk_test_endless, vk_test_throws, vk_test_shape, vk_one, vk_one_second_form
 };
@@ -142,12 +144,12 @@ orr_status run_reference(const orr_run* run) {
     for (int64_t r = 0; r < row_count(x); r++) {
         int64_t from = 0, rest = r;
         for (int32_t a = x.rank - 2; a >= 0; rest /= x.shape[a--]) from += rest % x.shape[a] * x.stride_bytes[a];
-        const auto* src = reinterpret_cast<const float*>(static_cast<const char*>(x.data) + from);
+        const auto src = [&](int64_t i) { return static_cast<double>(*reinterpret_cast<const float*>(static_cast<const char*>(x.data) + from + i * x.stride_bytes[x.rank - 1])); };
         auto* dst = static_cast<float*>(y.data) + r * n;
         double sum = 0;
-        for (int64_t i = 0; i < n; i++) sum += static_cast<double>(src[i]) * static_cast<double>(src[i]);
+        for (int64_t i = 0; i < n; i++) sum += src(i) * src(i);
         const double scale = 1 / std::sqrt(sum / static_cast<double>(n) + eps);
-        for (int64_t i = 0; i < n; i++) dst[i] = static_cast<float>(src[i] * scale * (w ? static_cast<double>(weight(*w, i)) + offset : 1));
+        for (int64_t i = 0; i < n; i++) dst[i] = static_cast<float>(src(i) * scale * (w ? static_cast<double>(weight(*w, i)) + offset : 1));
     }
     return ORR_OK;
 }
@@ -166,7 +168,8 @@ bool refuse(char* reason, size_t size, const char* why) {
 bool supports(const orr_prepare* p, char* reason, size_t size) {
     const orr_tensor& x = *p->inputs[0];
     if (has(Fault::supports_nothing)) return refuse(reason, size, "not today");
-    if (x.shape[x.rank - 1] > 1 && x.stride_bytes[x.rank - 1] != 4) return has(Fault::supports_silent) ? false : refuse(reason, size, "rows of x must be contiguous");
+    if (x.shape[x.rank - 1] > 1 && x.stride_bytes[x.rank - 1] != 4 && !has(Fault::last_strided))
+        return has(Fault::supports_silent) || has(Fault::last_silent) ? false : refuse(reason, size, "rows of x must be contiguous");
     if (has(Fault::supports_silent) && row_count(x) == 6) return false;
     return true;
 }
@@ -185,7 +188,7 @@ orr_status prepare(orr_prepare* p) {
     p->variant(p, "eight_lanes");
     if (p->n_inputs < 2 || !p->inputs[1]) return ORR_OK;
     const orr_tensor& w = *p->inputs[1];
-    if (!(w.flags & ORR_TENSOR_CONSTANT)) return ORR_OK;
+    if (!(w.flags & ORR_TENSOR_CONSTANT) || has(Fault::reads_before)) return ORR_OK;
     const orr_pack pack_weight = {ORR_HEADER(orr_pack), "planted.f32", static_cast<uint64_t>(w.shape[0]) * 4, 64, 4, pack};
     return p->prepack(p, 1, &pack_weight);
 }
@@ -230,6 +233,11 @@ void one_row(void* arg, int64_t r, uint32_t thread) {
     if (has(Fault::per_thread_sum)) sum *= 1 + 1e-6f * static_cast<float>(thread);
     if (has(Fault::batch)) sum *= 1 + 1e-5f * static_cast<float>(row_count(x));
     if (has(Fault::many_axes) && x.rank >= 4) sum *= 1.001f;
+    if ((has(Fault::minus_one) && rows.offset == -1) || (has(Fault::seven_rows) && row_count(x) == 7)) sum *= 1.1f;
+    if (has(Fault::reads_before) && w) {
+        volatile float seen = weight(*w, -1);
+        (void)seen;
+    }
     if (has(Fault::static_scratch)) {
         static_sum = sum;
         if (run->threads == 1 && row_count(x) <= 6) usleep(300);
@@ -299,6 +307,9 @@ void misbehave(const orr_run* run, int64_t elements) {
     if (has(Fault::prints)) std::puts("one run done\nand another line");
     if (has(Fault::leak_file)) (void)!open("/dev/null", O_RDONLY);
     if (has(Fault::rounds_up)) std::fesetround(FE_UPWARD);
+    if (has(Fault::changes_folder)) (void)!chdir("/");
+    if (has(Fault::changes_locale)) std::setlocale(LC_NUMERIC, "C.UTF-8");
+    if (has(Fault::closes_stdin)) close(STDIN_FILENO);
     if (has(Fault::nested)) {
         const auto nest = [](void* arg, int64_t, uint32_t) {
             const auto* again = static_cast<const orr_run*>(arg);

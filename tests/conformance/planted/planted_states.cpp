@@ -124,7 +124,8 @@ bool view_rest(const orr_prepare* p, orr_tensor* out) {
 orr_status run_rest(const orr_run* run) {
     const orr_tensor &x = *run->inputs[0], &y = *run->outputs[0];
     for (int64_t r = 0; r < y.shape[0]; r++)
-        std::memcpy(static_cast<float*>(y.data) + r * y.shape[1], static_cast<const char*>(x.data) + (r + 1) * x.stride_bytes[0], static_cast<size_t>(y.shape[1]) * sizeof(float));
+        for (int64_t i = 0; i < y.shape[1]; i++)
+            static_cast<float*>(y.data)[r * y.shape[1] + i] = *reinterpret_cast<const float*>(static_cast<const char*>(x.data) + (r + 1) * x.stride_bytes[0] + i * x.stride_bytes[1]);
     return ORR_OK;
 }
 

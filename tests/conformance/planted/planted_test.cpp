@@ -157,6 +157,20 @@ TEST(Planted, PrintingNamesItsLine) {
     EXPECT_TRUE(nlohmann::json::accept(text)) << text.substr(0, 400);
 }
 
+// A result that nobody can read is a failure, whatever it was.
+TEST(Planted, LostResultFails) {
+    const KitOptions o = options_for("none", "");
+    for (const char* more : {"--json", "", "--verbose"}) {
+        const std::string command = std::string(PLANTED_COMMAND) + " " + o.plugin.string() + " --types " + PLANTED_CORE + " --cases-root " + PLANTED_CASES + " --isa generic " + more + " 2>&1 >/dev/full";
+        FILE* out = popen(command.c_str(), "r");
+        ASSERT_NE(out, nullptr);
+        std::string text;
+        for (int c; (c = std::fgetc(out)) != EOF;) text += static_cast<char>(c);
+        EXPECT_EQ(WEXITSTATUS(pclose(out)), 1) << more;
+        EXPECT_NE(text.find("the result is lost"), std::string::npos) << more << ": " << text;
+    }
+}
+
 // The command that does it again has every option that the unit depends on; a seed of nothing is told, not passed over.
 TEST(Planted, ReproduceNeedsItsOptions) {
     KitOptions o = options_for("sign", "");

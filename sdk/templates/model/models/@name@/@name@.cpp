@@ -12,7 +12,7 @@ const char* const kNone[] = {nullptr};
 const char* const kArchitectures[] = {"@Name@Model", nullptr};
 // Everything that a graph below names: it decides which plugins are loaded.
 const char* const kOperators[] = {"orr.embedding/1", "orr.rms_norm/1", "orr.linear/1", "orr.reshape/1", "orr.attention/1",
-                                  "orr.activation/1", "orr.add/1",     nullptr};
+                                  "orr.attention_probabilities/1", "orr.activation/1", "orr.add/1", nullptr};
 
 Value linear(Graph& g, Value x, Value w) { return g.op("orr.linear/1", {x, w}); }
 Value norm(Graph& g, const Config& c, Value x, Value w) { return g.op("orr.rms_norm/1", {x, w}, Attrs().set("eps", c.eps)); }
@@ -26,6 +26,7 @@ Value mixer(Graph& g, const Config& c, int64_t layer, const std::string& path, V
         return g.named(path + name, reshape(g, linear(g, x, weight(g, c, slot, layer)), {0, 0, c.heads, c.head_width()}));
     };
     const Value q = heads(Slot::q, ".q"), k = heads(Slot::k, ".k"), v = heads(Slot::v, ".v");
+    g.named(path + ".probabilities", g.op("orr.attention_probabilities/1", {q, k}));  // for taps; nothing reads it
     const Value context = g.named(path + ".context", reshape(g, g.op("orr.attention/1", {q, k, v}), {0, 0, c.width}));
     return g.named(path + ".output", linear(g, context, weight(g, c, Slot::o, layer)));
 }
