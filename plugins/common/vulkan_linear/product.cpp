@@ -202,6 +202,7 @@ bool takes_weight(const ProductCall& c, uint32_t i, char* reason, size_t size) {
     const int32_t type = tile_type(w);
     if (type < 0 || type > static_cast<int32_t>(TILE_BF16)) return refuse(reason, size, "weights " + describe(w) + " that are not constant");
     if (*w.layout) return refuse(reason, size, std::string("weights come in layout ") + w.layout);
+    if (w.shape[1] > 1 && w.stride_bytes[1] != w.block_bytes) return refuse(reason, size, "the elements of a row of weights " + describe(w) + " lie apart");
     if (w.stride_bytes[0] < 0 || elements(w) >= int64_t{1} << 31 || w.shape[0] * w.stride_bytes[0] >= int64_t{1} << 32)
         return refuse(reason, size, "weights " + describe(w) + " reach too far");
     if (c.gated && i == 1 && !packed(*c.w[0]) && w.stride_bytes[0] / w.block_bytes != c.w[0]->stride_bytes[0] / c.w[0]->block_bytes)
