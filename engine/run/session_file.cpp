@@ -2,7 +2,9 @@
 // that holds something: what it is, what it has seen, its pages. States that only other values of the controls have are saved and come back too.
 #include <algorithm>
 #include <cstdio>
+#include <cstdint>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <set>
 #include <vector>
@@ -11,6 +13,7 @@
 #include "orrery/plugin.hpp"
 
 namespace orrery {
+namespace fs = std::filesystem;
 namespace {
 
 constexpr uint64_t kSeed = 1469598103934665603u, kPrime = 1099511628211u;  // FNV-1a
@@ -53,6 +56,14 @@ class Reader {
   public:
     explicit Reader(const std::string& path) : path_(path), file_(std::fopen(path.c_str(), "rbe")) {
         if (!file_) throw Error(ORR_NOT_FOUND, path + ": cannot be read");
+        std::error_code failed;
+        size_ = fs::is_regular_file(path, failed) ? fs::file_size(path, failed) : UINTMAX_MAX;
+        if (size_ == UINTMAX_MAX) throw Error(ORR_IO, path + ": is no file of a size that can be told");
+    }
+    // How many bytes come behind what has been read.
+    uintmax_t left() const {
+        const long at = std::ftell(file_.get());
+        return at < 0 || static_cast<uintmax_t>(at) > size_ ? 0 : size_ - static_cast<uintmax_t>(at);
     }
     void bytes(void* data, size_t n) {
         if (n && std::fread(data, 1, n, file_.get()) != n) throw Error(ORR_CORRUPT, path_ + ": ends early");
@@ -101,6 +112,7 @@ class Reader {
   private:
     std::string path_;
     File file_;
+    uintmax_t size_;
     uint64_t hash_ = kSeed;
 };
 
@@ -162,7 +174,12 @@ StateDef read_def(Reader& r, const std::string& path, const std::string& name, R
 
 void Session::save(const std::string& path) {
     check_idle();
-    const std::string partial = path + ".partial";
+    // Written beside what is there and put in its place when whole; links are followed, and what is no file (a device) is written to.
+    std::error_code failed;
+    const fs::file_status there = fs::status(path, failed);
+    const std::string target = fs::exists(there) && fs::is_symlink(fs::symlink_status(path, failed)) ? fs::canonical(path, failed).string() : path;
+    const bool beside = !fs::exists(there) || fs::is_regular_file(there);
+    const std::string partial = beside ? target + ".partial" : target;
     try {
         Writer w(partial);
         w.bytes(kMagic, sizeof kMagic);
@@ -196,10 +213,10 @@ void Session::save(const std::string& path) {
         }
         w.finish();
     } catch (...) {
-        std::remove(partial.c_str());
+        if (beside) std::remove(partial.c_str());
         throw;
     }
-    if (std::rename(partial.c_str(), path.c_str()) != 0) {
+    if (beside && std::rename(partial.c_str(), target.c_str()) != 0) {
         std::remove(partial.c_str());
         throw Error(ORR_IO, path + ": cannot be put in place");
     }
@@ -236,8 +253,12 @@ void Session::load(const std::string& path) {
             const StateDef def = described ? read_def(r, path, name, registry) : known->second;
             if (known != declared.end() && !same_state(def, known->second))
                 throw Error(ORR_CORRUPT, path + ": state " + name + " is " + state_text(def) + ", the model's is " + state_text(known->second));
+            if (def.kind == ORR_STATE_RECURRENT && !def.type) throw Error(ORR_CORRUPT, path + ": recurrent state " + name + " has no element type");
+            const size_t page_bytes = PagePool::whole_bytes(SessionState::page_bytes_for(def, state_type(def)));
+            r.same(static_cast<int64_t>(page_bytes), ("the page size of " + name).c_str());
+            if (def.kind == ORR_STATE_RECURRENT && r.left() / page_bytes < static_cast<uintmax_t>(options_.batch))
+                throw Error(ORR_CORRUPT, path + ": state " + name + " takes " + std::to_string(options_.batch) + " pages of " + std::to_string(page_bytes) + " bytes, " + std::to_string(r.left()) + " are left");
             SessionState& s = state(def, options_.batch);
-            r.same(static_cast<int64_t>(s.page_bytes()), ("the page size of " + name).c_str());
             const int64_t seen = r.number();
             // A frozen one stays as it was when the session goes back.
             if (seen < 0 || (seen > position && s.def().kind != ORR_STATE_FROZEN))

@@ -104,7 +104,8 @@ bool same_file(int a, int b) {
 }
 }  // namespace
 
-Surroundings::Surroundings() : folder_(current_folder()), locale_(std::setlocale(LC_ALL, nullptr)) {
+Surroundings::Surroundings() : folder_(current_folder()), locale_(std::setlocale(LC_ALL, nullptr)), mask_(umask(0)) {
+    umask(mask_);
     constexpr int kAbove = 3;
     for (int file = 0; file < kAbove; file++) kept_[file] = fcntl(file, F_DUPFD_CLOEXEC, kAbove);
 }
@@ -122,6 +123,11 @@ std::vector<std::string> Surroundings::restore() {
     if (const std::string now = std::setlocale(LC_ALL, nullptr); now != locale_) {
         out.push_back("changes the locale from " + locale_ + " to " + now);
         std::setlocale(LC_ALL, locale_.c_str());
+    }
+    if (const mode_t now = umask(mask_); now != mask_) {
+        char text[64];
+        std::snprintf(text, sizeof text, "changes the mask of new files from %03o to %03o", static_cast<unsigned>(mask_), static_cast<unsigned>(now));
+        out.emplace_back(text);
     }
     static const char* const kNames[] = {"stdin", "stdout", "stderr"};
     for (int file = 0; file < 3; file++) {

@@ -32,7 +32,7 @@ std::string take_output(int file);
 // "" where that is none of a plugin: Vulkan's validation layers write to stdout where nobody tells them otherwise.
 std::string first_line_printed(const std::string& text, bool on_device);
 
-// What a process has once for all of its parts: working directory, locale, standard streams.
+// What a process has once for all of its parts: working directory, locale, mask of new files, standard streams.
 class Surroundings {
   public:
     Surroundings();
@@ -43,6 +43,7 @@ class Surroundings {
 
   private:
     std::string folder_, locale_;
+    mode_t mask_;  // of new files
     int kept_[3];  // copies of the streams; -1: was closed
 };
 

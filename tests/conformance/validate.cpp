@@ -1,6 +1,7 @@
 // orrery-validate PLUGIN: checks one plugin file without an engine. See README.md.
 #include <charconv>
 #include <cstdio>
+#include <filesystem>
 #include <map>
 #include <stdexcept>
 
@@ -77,7 +78,7 @@ bool parse(int argc, char** argv, Arguments& a) {
         } else if (word.rfind("--", 0) == 0) {
             if (n + 1 == argc || !parse_value(word, argv[++n], a)) return false;
         } else if (a.kit.plugin.empty()) {
-            a.kit.plugin = word;
+            a.kit.plugin = std::filesystem::absolute(word);  // a plugin may change the working directory
         } else {
             return false;
         }

@@ -423,6 +423,45 @@ TEST_F(Saved, IntoAFolderThatIsNotThere) {
     expect_failure([&] { check(orr_session_save(session_.get(), path.c_str())); }, ORR_IO, {path});
 }
 
+TEST_F(Saved, ThroughALink) {
+    const std::string link = scratch("link");
+    std::filesystem::remove(link);
+    std::filesystem::create_symlink(file_, link);
+    write("what was there");
+    const Session s = make_session(model_);
+    feed(s, past_);
+    check(orr_session_save(s.get(), link.c_str()));
+    EXPECT_TRUE(std::filesystem::is_symlink(link));
+    EXPECT_TRUE(read_file(file_) == bytes_);
+}
+
+TEST_F(Saved, ToWhatIsNoFile) {
+    if (!std::filesystem::is_character_file("/dev/full")) GTEST_SKIP() << "there is no /dev/full";
+    const Session s = make_session(model_);
+    feed(s, past_);
+    expect_failure([&] { check(orr_session_save(s.get(), "/dev/full")); }, ORR_IO, {"/dev/full"});
+    check(orr_session_save(s.get(), "/dev/null"));
+    EXPECT_TRUE(std::filesystem::is_character_file("/dev/full") && std::filesystem::is_character_file("/dev/null"));
+    expect_failure([&] { check(orr_session_load(s.get(), "/dev/zero")); }, ORR_IO, {"/dev/zero"});
+}
+
+// A state that takes more than the file has is refused before memory is taken for it.
+TEST_F(Saved, OfAStateThatTheFileCannotHold) {
+    Parts parts(bytes_);
+    Parts::State big;
+    constexpr int64_t kRecurrent = 2;  // ORR_STATE_RECURRENT
+    big.name = "theirs";
+    const auto number = [](int64_t v) { return Parts::number_text(v); };
+    big.what = number(kRecurrent) + number(3) + "f32" + number(0) + number(1) + number(int64_t{1} << 34);
+    big.contents = number(int64_t{1} << 36);
+    parts.states.push_back(big);
+    write(parts.together());
+    expect_failure([&] { check(orr_session_load(make_session(model_).get(), file_.c_str())); }, ORR_CORRUPT, {file_, "theirs", "68719476736"});
+    parts.states.back().what = number(kRecurrent) + number(0) + number(0) + number(1) + number(4);
+    write(parts.together());
+    expect_failure([&] { check(orr_session_load(make_session(model_).get(), file_.c_str())); }, ORR_CORRUPT, {file_, "theirs", "no element type"});
+}
+
 // ---------------------------------------------------------------- memory
 
 struct Counted {

@@ -4,6 +4,7 @@
 // FAULT is one of those in faults.txt; each makes a plugin of its own.
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -29,7 +30,7 @@ enum class Fault {
     shape_symbols, shape_silent, state_kept, stale, per_thread_sum, static_scratch, own_thread, leaves_thread, nested, batch, many_axes, changes_input, hides_nan, empty, pack_order,
     ignores_refusal, leak_host, leak_heap, exception, exception_chunk, aborts, exits, exits_well, hangs, closes_files, decomposition, changes_tables, second_symbol, leak_entry,
     other_when_reloaded, manifest,
-    last_strided, last_silent, reads_before, minus_one, seven_rows, changes_folder, changes_locale, closes_stdin,
+    last_strided, last_silent, reads_before, minus_one, seven_rows, changes_folder, changes_locale, changes_mask, closes_stdin,
     flops_traps, flops_throws, flops_negative, one_element, one_strided, forks, forks_and_aborts, prints, prints_at_load, leak_file, rounds_up, rounds_in_chunk, loops_at_load,
     vk_sign, vk_tail, vk_f16, vk_stride, vk_barrier, vk_order, vk_beyond, vk_state, vk_second_form, vk_test_endless, vk_test_throws, vk_test_shape, vk_one, vk_one_second_form
 };
@@ -309,6 +310,7 @@ void misbehave(const orr_run* run, int64_t elements) {
     if (has(Fault::rounds_up)) std::fesetround(FE_UPWARD);
     if (has(Fault::changes_folder)) (void)!chdir("/");
     if (has(Fault::changes_locale)) std::setlocale(LC_NUMERIC, "C.UTF-8");
+    if (has(Fault::changes_mask)) umask(0);
     if (has(Fault::closes_stdin)) close(STDIN_FILENO);
     if (has(Fault::nested)) {
         const auto nest = [](void* arg, int64_t, uint32_t) {
