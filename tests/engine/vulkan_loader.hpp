@@ -213,12 +213,17 @@ inline VKAPI_ATTR VkResult VKAPI_CALL pipelines(VkDevice d, VkPipelineCache c, u
     return strikes("vkCreateComputePipelines") ? fault.result : real_pipelines(d, c, n, i, a, p);
 }
 
-// As a card: the driver's only kind of memory stands twice, once as the card's own, unseen by the processor, once as the processor's.
+// As a card: one kind of memory, which the processor sees, stands twice, once as the card's own, unseen by the processor, once as the processor's.
+inline std::atomic<uint32_t> card_memory{0};  // the driver's number of it
 inline VKAPI_ATTR void VKAPI_CALL memory_properties(VkPhysicalDevice p, VkPhysicalDeviceMemoryProperties* m) {
     real_memory(p, m);
     if (!like_a_card) return;
+    constexpr VkMemoryPropertyFlags kSeen = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
+    uint32_t seen = 0;
+    while (seen + 1 < m->memoryTypeCount && (m->memoryTypes[seen].propertyFlags & kSeen) != kSeen) seen++;
+    card_memory = seen;
+    m->memoryTypes[0] = m->memoryTypes[1] = VkMemoryType(m->memoryTypes[seen]);
     m->memoryTypeCount = 2;
-    m->memoryTypes[1] = m->memoryTypes[0];
     m->memoryTypes[0].propertyFlags = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
     m->memoryTypes[1].propertyFlags = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT | VK_MEMORY_PROPERTY_HOST_CACHED_BIT;
 }
@@ -229,7 +234,7 @@ inline VKAPI_ATTR void VKAPI_CALL requirements(VkDevice d, VkBuffer b, VkMemoryR
 inline VKAPI_ATTR VkResult VKAPI_CALL allocate(VkDevice d, const VkMemoryAllocateInfo* i, const VkAllocationCallbacks* a, VkDeviceMemory* m) {
     if (strikes("vkAllocateMemory")) return fault.result;
     VkMemoryAllocateInfo info = *i;
-    if (like_a_card) info.memoryTypeIndex = 0;
+    if (like_a_card) info.memoryTypeIndex = card_memory;
     const VkResult r = real_allocate(d, &info, a, m);
     if (r == VK_SUCCESS) live.add("DeviceMemory", 1);
     return r;

@@ -196,6 +196,8 @@ class VulkanFaults : public Vulkan {
     void TearDown() override {
         fault.on = false;
         vulkan_loader::like_a_card = false;
+        vulkan_loader::late = nullptr;  // a test that ended half-way has its queue no more
+        vulkan_loader::late_ms = 8;
     }
     static void plan(const char* function, VkResult result, int after) { fault.plan(function, result, after); }
     const orr_vulkan_host host = {ORR_HEADER(orr_vulkan_host), reinterpret_cast<void*>(&vulkan_loader::instance_address), nullptr, nullptr, nullptr, nullptr, 0, 0, nullptr, nullptr, nullptr, nullptr, nullptr};
