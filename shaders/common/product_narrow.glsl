@@ -76,16 +76,12 @@ float total(uint fragment, uint token, uint row) {
     return sum;
 }
 
+#include "common/product_end_rows.glsl"
+
 void finish(Part p, uint first) {
     [[unroll]] for (uint f = 0; f < FRAGMENTS; f++) coopMatStore(acc[f], ws, gl_SubgroupID * TILE_N * PITCH + f * 64u, 4, gl_CooperativeMatrixLayoutColumnMajor);
     barrier();
-    const uint wide = GATED != 0u ? TILE_N / 2u : TILE_N;
-    for (uint o = gl_LocalInvocationID.x; o < wide * X_ROWS; o += GROUP) {
-        const uint token = o / wide, r = o % wide, n = p.group * wide + r;
-        if (first + token >= tokens || n >= p.n) continue;
-        if (GATED != 0u) product_end_gated(p, first + token, n, total(r / 16u * 2u, token, r % 16u), total(r / 16u * 2u + 1u, token, r % 16u));
-        else product_end(p, first + token, n, total(r / 16u, token, r % 16u));
-    }
+    end_rows(p, first);
 }
 
 void main() {
