@@ -12,11 +12,9 @@ struct FixedQuarter {
     vec4 told;        // of the whole block, for the first of the four: scale; sums of either half; sum of squares, with NORM
 };
 
-// Columns c … c + 7 of row t. To be reached by the whole workgroup.
-FixedQuarter fixed_quarter(uint t, uint c) {
+// Of 8 columns, the norm's weights in them, and the sum of their squares without these. To be reached by the whole workgroup.
+FixedQuarter fixed_quarter_of(vec4 v[2], float square) {
     const uint id = gl_LocalInvocationID.x, four = id & ~3u;
-    vec4 v[2] = vec4[](load_x(t, c), load_x(t, c + 4u));
-    const float square = NORM != 0u ? apply_norm(v[1], c + 4u, apply_norm(v[0], c, 0)) : 0.0;
     const uvec4 m = max(floatBitsToUint(v[0]) & 0x7fffffffu, floatBitsToUint(v[1]) & 0x7fffffffu);  // magnitudes order as their bits, NaN last
     fixed_most[id] = max(max(m.x, m.y), max(m.z, m.w));
     barrier();
@@ -39,5 +37,12 @@ FixedQuarter fixed_quarter(uint t, uint c) {
     const ivec2 a = fixed_sums[four], b = fixed_sums[four + 1u], d = fixed_sums[four + 2u], e = fixed_sums[four + 3u];
     f.told = vec4(unit, unit * float(a.x + b.x), unit * float(d.x + e.x), (intBitsToFloat(a.y) + intBitsToFloat(b.y)) + (intBitsToFloat(d.y) + intBitsToFloat(e.y)));
     return f;
+}
+
+// Columns c … c + 7 of row t. To be reached by the whole workgroup.
+FixedQuarter fixed_quarter(uint t, uint c) {
+    vec4 v[2] = vec4[](load_x(t, c), load_x(t, c + 4u));
+    const float square = NORM != 0u ? apply_norm(v[1], c + 4u, apply_norm(v[0], c, 0)) : 0.0;
+    return fixed_quarter_of(v, square);
 }
 #endif

@@ -17,6 +17,8 @@ layout(constant_id = 12) const uint GROUP = 256;
 layout(constant_id = 13) const uint EACH = 1;     // 1, 2, 4; gated 1, 2
 layout(constant_id = 14) const uint PREPARED = 0;
 layout(constant_id = 15) const uint WHOLE = 0;    // SPAN holds all of k in whole steps: no branch interrupts what is on its way
+layout(constant_id = 16) const uint ALIGNED = 0;  // x and the norm's weights, in f32, are read four at a time, k is a multiple of 16
+layout(constant_id = 17) const uint STEP = 1;     // blocks of an invocation on their way at once; 1 where gated or with more than 2 rows
 layout(local_size_x_id = 12) in;
 #ifdef FIXED
 #define FIXED_GROUP GROUP
@@ -25,7 +27,6 @@ layout(local_size_x_id = 12) in;
 
 // Set s of an invocation's rows: gated, the even ones are of the first weight.
 const uint PARTS = GROUP / LANES, SETS = GATED != 0u ? 2 * EACH : EACH;
-const uint STEP = GATED != 0u || ROWS > 2u ? 1 : 2;  // blocks of an invocation on their way at once
 const uint SLOTS = SPAN * ROWS, TOGETHER = ROWS < 4u ? ROWS : 4;
 const uint SUMS = SETS + (NORM != 0u ? 1 : 0);       // with that of the squares
 shared float table[16];
@@ -39,6 +40,7 @@ shared float xsums[SLOTS / 16], xsquares[NORM != 0u ? SLOTS / 16 : 1];
 #endif
 
 float acc[4][8], squares[8];
+float added;  // to the first element that an invocation ends
 
 uint moved(uint w, int by) { return by >= 0 ? w << by : w >> -by; }
 // 1 + (field & keep) / 2^bits of the four fields of `bits` bits that begin at bits 0, 8, 16, 24 of w, or `low` higher
@@ -180,7 +182,35 @@ void multiply(Raw r[4], uint at) {
 }
 #endif
 
+// Four columns of row t of x from c on and the norm's weights there, so that all that are staged are on their way at once.
+void load_aligned(uint t, uint c, out vec4 v, out vec4 w) {
+    const uint near = min(c, k - 4u);
+    v = F32x4(uvec2(x)).v[(min(t, tokens - 1u) * x_stride + near) / 4u];
+    if (NORM != 0u) w = F32x4(norm).v[near / 4u];
+}
+// What load_x and apply_norm make of them.
+float norm_aligned(uint t, uint c, inout vec4 v, vec4 w, float square) {
+    v = t < tokens && c < k ? v : vec4(0);
+    if (NORM == 0u) return square;
+    square = dot4(v, v, square);
+    v *= w + NORM_OFFSET;
+    return square;
+}
+
 #ifdef FIXED
+void put_quarter(uint slot, FixedQuarter f) {
+    const uint quarter = slot & 3u, to = slot / 4u * 4u + quarter / 2u;
+    if (slot >= SLOTS / 8u) return;
+    if ((quarter & 1u) == 0u) {
+        xq[to].xy = f.high;
+        xq[to + 2u].xy = f.low;
+    } else {
+        xq[to].zw = f.high;
+        xq[to + 2u].zw = f.low;
+    }
+    if (quarter == 0u) xblocks[slot / 4u] = f.told;
+}
+
 // Columns `from` … of the rows of x that this workgroup takes; zeros past either end. PREPARED: product_integers.glsl has made them into integers.
 void stage(uint from, uint first) {
     const uint blocks = (k + 31u) / 32u;
@@ -193,19 +223,24 @@ void stage(uint from, uint first) {
             const uint t = first + slot / (SPAN / 32u), block = from / 32u + slot % (SPAN / 32u);
             xblocks[slot] = t < tokens && block < blocks ? F32x4(uvec2(x)).v[tokens * blocks * 4u + t * blocks + block] : vec4(0);
         }
+    } else if (ALIGNED != 0u) {
+        const uint TURNS = (SLOTS / 8u + GROUP - 1u) / GROUP;
+        vec4 v[TURNS][2], w[TURNS][2];
+        [[unroll]] for (uint n = 0; n < TURNS; n++) {
+            const uint slot = min(n * GROUP + gl_LocalInvocationID.x, SLOTS / 8u - 1u), c = from + slot % (SPAN / 8u) * 8u;
+            load_aligned(first + slot / (SPAN / 8u), c, v[n][0], w[n][0]);
+            load_aligned(first + slot / (SPAN / 8u), c + 4u, v[n][1], w[n][1]);
+        }
+        [[unroll]] for (uint n = 0; n < TURNS; n++) {
+            const uint slot = n * GROUP + gl_LocalInvocationID.x;
+            float square = 0;
+            [[unroll]] for (uint i = 0; i < 2u; i++) square = norm_aligned(first + slot / (SPAN / 8u), from + slot % (SPAN / 8u) * 8u + i * 4u, v[n][i], w[n][i], square);
+            put_quarter(slot, fixed_quarter_of(v[n], square));
+        }
     } else {
         for (uint base = 0; base < SLOTS / 8u; base += GROUP) {
-            const uint slot = base + gl_LocalInvocationID.x, quarter = slot & 3u, to = slot / 4u * 4u + quarter / 2u;
-            const FixedQuarter f = fixed_quarter(first + slot / (SPAN / 8u), from + slot % (SPAN / 8u) * 8u);
-            if (slot >= SLOTS / 8u) continue;
-            if ((quarter & 1u) == 0u) {
-                xq[to].xy = f.high;
-                xq[to + 2u].xy = f.low;
-            } else {
-                xq[to].zw = f.high;
-                xq[to + 2u].zw = f.low;
-            }
-            if (quarter == 0u) xblocks[slot / 4u] = f.told;
+            const uint slot = base + gl_LocalInvocationID.x;
+            put_quarter(slot, fixed_quarter(first + slot / (SPAN / 8u), from + slot % (SPAN / 8u) * 8u));
         }
     }
     barrier();
@@ -213,20 +248,39 @@ void stage(uint from, uint first) {
 
 float square_of(uint t, uint block) { return xblocks[t * (SPAN / 32u) + block].w; }
 #else
+void put_sixteen(uint slot, vec4 v[4], float square) {
+    if (NORM != 0u) xsquares[slot] = square;
+    [[unroll]] for (uint i = 0; i < 4u; i++) xs[slot * 4u + i] = v[i];
+    const vec4 s = v[0] + v[1] + v[2] + v[3];
+    xsums[slot] = (s.x + s.y) + (s.z + s.w);
+}
+
 // 16 columns an invocation.
 void stage(uint from, uint first) {
-    for (uint slot = gl_LocalInvocationID.x; slot < SLOTS / 16u; slot += GROUP) {
-        const uint t = first + slot / (SPAN / 16u), c = from + slot % (SPAN / 16u) * 16u;
-        vec4 v[4];
-        float square = 0;
-        [[unroll]] for (uint i = 0; i < 4u; i++) {
-            v[i] = load_x(t, c + i * 4u);
-            if (NORM != 0u) square = apply_norm(v[i], c + i * 4u, square);
+    if (ALIGNED != 0u) {
+        const uint TURNS = (SLOTS / 16u + GROUP - 1u) / GROUP;
+        vec4 v[TURNS][4], w[TURNS][4];
+        [[unroll]] for (uint n = 0; n < TURNS; n++) {
+            const uint slot = min(n * GROUP + gl_LocalInvocationID.x, SLOTS / 16u - 1u);
+            [[unroll]] for (uint i = 0; i < 4u; i++) load_aligned(first + slot / (SPAN / 16u), from + slot % (SPAN / 16u) * 16u + i * 4u, v[n][i], w[n][i]);
         }
-        if (NORM != 0u) xsquares[slot] = square;
-        [[unroll]] for (uint i = 0; i < 4u; i++) xs[slot * 4u + i] = v[i];
-        const vec4 s = v[0] + v[1] + v[2] + v[3];
-        xsums[slot] = (s.x + s.y) + (s.z + s.w);
+        [[unroll]] for (uint n = 0; n < TURNS; n++) {
+            const uint slot = n * GROUP + gl_LocalInvocationID.x;
+            float square = 0;
+            [[unroll]] for (uint i = 0; i < 4u; i++) square = norm_aligned(first + slot / (SPAN / 16u), from + slot % (SPAN / 16u) * 16u + i * 4u, v[n][i], w[n][i], square);
+            if (slot < SLOTS / 16u) put_sixteen(slot, v[n], square);
+        }
+    } else {
+        for (uint slot = gl_LocalInvocationID.x; slot < SLOTS / 16u; slot += GROUP) {
+            const uint t = first + slot / (SPAN / 16u), c = from + slot % (SPAN / 16u) * 16u;
+            vec4 v[4];
+            float square = 0;
+            [[unroll]] for (uint i = 0; i < 4u; i++) {
+                v[i] = load_x(t, c + i * 4u);
+                if (NORM != 0u) square = apply_norm(v[i], c + i * 4u, square);
+            }
+            put_sixteen(slot, v, square);
+        }
     }
     barrier();
 }
@@ -238,6 +292,18 @@ float total(uint sum_of, uint t, uint row) {
     float sum = 0;
     [[unroll]] for (uint w = 0; w < min(8u, PARTS); w++) sum += partial[(sum_of * TOGETHER + t) * GROUP + w * LANES + row];
     return sum;
+}
+
+// What product_end adds to the first element that an invocation ends is on its way from the start.
+void fetch_added(Part p, uint first) {
+    const uint o = gl_LocalInvocationID.x, t = min(first + o / (LANES * EACH), tokens - 1u), n = min((p.group * EACH + o / LANES % EACH) * LANES + o % LANES, p.n - 1u);
+    const bool none = residual == uvec2(0);  // then read where y will stand, so that no branch is met
+    added = F32(none ? uvec2(p.y) : residual).v[t * (none ? p.n : residual_stride) + n];
+}
+void product_end_with(Part p, uint t, uint n, float sum, bool is_first) {
+    float v = product_value(sum, product_bias(p.bias, p.bias_type, n));
+    if (residual != uvec2(0)) v += is_first ? added : F32(residual).v[t * residual_stride + n];
+    p.y.v[t * p.n + n] = v;
 }
 
 void finish(Part p, uint first) {
@@ -258,14 +324,14 @@ void finish(Part p, uint first) {
             if (n >= p.n || token >= tokens) continue;
             const float r = NORM != 0u ? 1.0 / sqrt(total(SETS, t, row) / float(k) + EPS) : 1.0;
             if (GATED != 0u) product_end_gated(p, token, n, total(2u * e, t, row) * r, total(2u * e + 1u, t, row) * r);
-            else product_end(p, token, n, total(e, t, row) * r);
+            else product_end_with(p, token, n, total(e, t, row) * r, from == 0u && o == id);
         }
         barrier();
     }
 }
 
 // Weights of one step, from block `from` on.
-Raw next[2][4];
+Raw next[4][4];
 void fetch(Part p, uint from, uint blocks) {
     const uint first_row = p.group * LANES * EACH, part = gl_LocalInvocationID.x / LANES;
     const uvec2 tile0 = weight_tile(p.w, TYPE0, blocks, first_row / 32u);
@@ -294,13 +360,14 @@ void main() {
     bool staged = false;
     while (more) {
         if (!staged) fetch(p, 0, blocks);
+        if (GATED == 0u) fetch_added(p, first);
         if (WHOLE != 0u && !staged) {
             stage(0, first);
             staged = true;
         }
         [[unroll]] for (uint t = 0; t < 8u; t++) acc[0][t] = acc[1][t] = acc[2][t] = acc[3][t] = squares[t] = 0;
         [[dont_unroll]] for (uint from = 0; from < blocks; from += STEP * PARTS) {
-            Raw now[2][4] = next;
+            Raw now[4][4] = next;
             fetch(p, from + STEP * PARTS, blocks);
             if (WHOLE == 0u && from % width == 0u && (!staged || blocks > width)) {
                 if (staged) barrier();

@@ -19,6 +19,7 @@ constexpr uint32_t kGemmSide = 64;
 constexpr int64_t kPreparedRows = 3;  // of x, from where on every workgroup would turn more of them into integers than it costs to wait
 constexpr int64_t kMatrixRows = 3;     // of x, from where on cooperative matrices are worth it
 constexpr uint32_t kSoftwareGroups = 64;                               // more only put x into shared memory more often
+constexpr uint32_t kGemvDeepBlocks = 16;  // of an invocation, from where on it has four on their way
 constexpr uint32_t kGemvShared = 31 * 1024, kGemvWideShared = 48 * 1024;
 
 constexpr Form kMatrixForms[] = {Form::narrow_16, Form::narrow_32, Form::direct_16, Form::direct_32, Form::tile_32k2, Form::tile_64,
@@ -269,20 +270,27 @@ uint64_t tiles_of(const ProductCall& c, const ProductParams& p, bool raw, uint32
 uint32_t bits(float x) { return std::bit_cast<uint32_t>(x); }
 uint32_t norm_type(const ProductCall& c) { return !c.normed ? 0u : c.norm ? c.norm->type : static_cast<uint32_t>(ORR_TYPE_F32); }
 
+// Whether x and the norm's weights are aligned vectors of four.
+bool reads_fours(const ProductCall& c, const ProductParams& p) {
+    return p.k % 16 == 0 && p.x % 16 == 0 && p.x_stride % 4 == 0 && (!c.normed || (c.norm && c.norm->type == ORR_TYPE_F32 && p.norm % 16 == 0));
+}
+
 // How a gemv shares out its weights. group / lanes decides the order of sums, so it depends on the weights and the device alone.
 struct Gemv {
-    uint32_t lanes, group, rows, each, span, groups;
+    uint32_t lanes, group, rows, each, step, span, groups;
     bool whole;
 
     Gemv(const orr_vulkan_device& d, const ProductCall& c, const ProductParams& p, bool fixed) {
         const uint64_t tiles = tiles_of(c, p, false, 32), cores = std::max(d.cores, 1u);
         const bool wide = fixed && !d.software && d.group_invocations >= 512 && d.shared_bytes >= kGemvWideShared && tiles <= 6 * cores;
         group = wide ? 512 : 256;
-        lanes = !d.software && 2 * tiles <= cores ? 16 : 32;
+        lanes = !d.software && (wide ? 2 : 1) * tiles <= cores ? 16 : 32;
         rows = 1;
         while (rows < p.tokens && rows < kGemvRows) rows *= 2;
         each = d.software || rows < 4 ? 1 : c.gated ? 2 : 4;  // what unrolls so much takes a processor's compiler seconds
-        const uint32_t parts = group / lanes, least = 32 * (c.gated || rows > 2 ? 1 : 2) * parts;
+        const uint32_t parts = group / lanes;
+        step = c.gated || rows > 2 ? 1 : wide && divide_up(p.k, 32) >= kGemvDeepBlocks * parts ? 4 : 2;
+        const uint32_t least = 32 * step * parts;
         // A column as an integer takes 2.5 bytes; beside them lie sums of each invocation.
         const uint32_t sums = (c.gated ? 2 : 1) + (c.normed ? 1 : 0),
                        slots = !fixed || d.shared_bytes < 40 * 1024 ? 4096 : wide && rows == 1 ? (d.shared_bytes - 1024 - group * 4 * (sums + 3)) / 5 * 2 : 8192;
@@ -321,7 +329,7 @@ orr_status dispatch_product(const orr_run* run, const ProductShaders& s, const P
     const Groups groups{static_cast<uint32_t>(divide_up(p.tokens, g.rows)), g.groups, 1};
     return dispatch(run, fixed ? *s.gemv_fixed : s[Form::gemv],
                     {type0, type1, act, gated, scale, norm_type(c), bits(c.eps), bits(c.norm_offset), stored, g.lanes, g.rows, g.span, g.group,
-                     g.each, plan.prepared, g.whole},
+                     g.each, plan.prepared, g.whole, reads_fours(c, p), g.step},
                     p, groups);
 }
 
