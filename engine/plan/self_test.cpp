@@ -20,6 +20,7 @@ namespace {
 constexpr uint64_t kAlignment = 256;
 constexpr int32_t kPageTokens = 64;
 constexpr size_t kMostTests = 64;  // of one kernel for one node
+constexpr double kStateTolerance = 2e-2;  // a step of q8_0 is 1/127 of the largest of 32, of bf16 1/128
 uint64_t aligned(uint64_t n) { return (n + kAlignment - 1) / kAlignment * kAlignment; }
 
 using Clock = std::chrono::steady_clock;
@@ -64,6 +65,7 @@ class Test {
         std::vector<void*> pages;
         std::vector<orr_pack> pack;        // none or one; the layout interned
         bool filled = false;
+        bool written = false;              // a state that is an output too
     };
     struct Call {  // what prepare's callbacks need; base comes first
         orr_prepare base{};
@@ -87,6 +89,7 @@ class Test {
     void upload();
     void define();
     std::string compare();
+    std::string compare(const orr_tensor& want, const Value& v, const std::string& name, double tolerance);
     orr_run run_base(const Call& c, const std::vector<const orr_tensor*>& ins, const std::vector<const orr_tensor*>& outs) const;
 
     const SelfTestTools& tools_;
@@ -189,7 +192,17 @@ bool Test::make_values() {
     }
     DimPool dims;
     infer_node(tools_.host, op_, attrs_, dims.table(), info_ptrs, result_ptrs, "self-test");
+    size_t handed_on = 0;  // the n-th paged result is the n-th paged input, as in plans
     for (const auto& r : results) {
+        if (std::string_view(r.layout) == ORR_LAYOUT_PAGED) {
+            while (handed_on < ins_.size() && !(ins_[handed_on].type && ins_[handed_on].tensor.layout == paged_)) handed_on++;
+            if (handed_on == ins_.size()) return false;
+            Value& state = ins_[handed_on++];
+            state.written = true;
+            out_ptrs_.push_back(&state.tensor);
+            there_out_.push_back(&state.there);
+            continue;
+        }
         if (*r.layout) return false;
         std::vector<int64_t> shape(r.dims, r.dims + r.rank);
         for (auto& d : shape) d = d >= 0 ? d : dims.evaluate(d, {});
@@ -402,34 +415,49 @@ void Test::define() {
 }
 
 std::string Test::compare() {
-    for (size_t o = 0; o < outs_.size(); o++) {
-        Value& v = outs_[o];
-        const auto n = static_cast<size_t>(elements(v.tensor));
-        std::vector<float> want(n), got(n);
-        convert_to_f32(v.tensor, *v.type, want.data());
-        Buffer read(tools_.memory, v.tensor.size_bytes, 64, "self-test");
-        tools_.device->read(*block_, v.offset, read.data(), v.tensor.size_bytes);
-        orr_tensor as = v.tensor;
-        as.data = read.data();
-        convert_to_f32(as, *v.type, got.data());
-        double sum = 0;
-        for (const float w : want) sum += static_cast<double>(w) * w;
-        const double rms = std::sqrt(sum / static_cast<double>(std::max<size_t>(n, 1)));
-        size_t wrong = 0, worst = 0;
-        double most = -1;
-        for (size_t i = 0; i < n; i++) {
-            const double off = std::fabs(static_cast<double>(got[i]) - want[i]);
-            if (off <= tolerance_ * std::max(rms, std::fabs(static_cast<double>(want[i])))) continue;  // NaN is not
-            wrong++;
-            if (!(off <= most)) worst = i, most = off;
-        }
-        if (!wrong) continue;
-        char text[256];
-        std::snprintf(text, sizeof text, "output %zu, element %zu is %.6g, the definition gives %.6g; %zu of %zu are off by more than %.3g times the larger of "
-                      "themselves and %.3g", o, worst, static_cast<double>(got[worst]), static_cast<double>(want[worst]), wrong, n, tolerance_, rms);
-        return std::string(op_.id) + (variant_.empty() ? "" : " (" + variant_ + ")") + ": " + text;
+    for (size_t o = 0; o < outs_.size(); o++)
+        if (std::string why = compare(outs_[o].tensor, outs_[o], "output " + std::to_string(o), tolerance_); !why.empty()) return why;
+    for (size_t n = 0; n < ins_.size(); n++) {
+        const Value& v = ins_[n];
+        if (!v.written) continue;
+        // All pages as rows. What is rounded to a cache's type may go to either neighbour.
+        Value rows;
+        const int64_t shape[] = {v.tensor.shape[0] * pages_of(v) * v.tensor.shape[2] * kPageTokens, v.tensor.shape[3]};
+        make_tensor(rows, v.tensor.type, "", 2, shape);
+        rows.tensor.data = const_cast<void*>(v.data.data());
+        rows.offset = v.offset;
+        const double tolerance = v.tensor.type == ORR_TYPE_F32 ? tolerance_ : std::max(tolerance_, kStateTolerance);
+        if (std::string why = compare(rows.tensor, rows, "the state of input " + std::to_string(n), tolerance); !why.empty()) return why;
     }
     return "";
+}
+
+// want: by definition; v: where the device has it.
+std::string Test::compare(const orr_tensor& want_tensor, const Value& v, const std::string& name, double tolerance) {
+    const auto n = static_cast<size_t>(elements(want_tensor));
+    std::vector<float> want(n), got(n);
+    convert_to_f32(want_tensor, *v.type, want.data());
+    Buffer read(tools_.memory, want_tensor.size_bytes, 64, "self-test");
+    tools_.device->read(*block_, v.offset, read.data(), want_tensor.size_bytes);
+    orr_tensor as = want_tensor;
+    as.data = read.data();
+    convert_to_f32(as, *v.type, got.data());
+    double sum = 0;
+    for (const float w : want) sum += static_cast<double>(w) * w;
+    const double rms = std::sqrt(sum / static_cast<double>(std::max<size_t>(n, 1)));
+    size_t wrong = 0, worst = 0;
+    double most = -1;
+    for (size_t i = 0; i < n; i++) {
+        const double off = std::fabs(static_cast<double>(got[i]) - want[i]);
+        if (off <= tolerance * std::max(rms, std::fabs(static_cast<double>(want[i])))) continue;  // NaN is not
+        wrong++;
+        if (!(off <= most)) worst = i, most = off;
+    }
+    if (!wrong) return "";
+    char text[256];
+    std::snprintf(text, sizeof text, ", element %zu is %.6g, the definition gives %.6g; %zu of %zu are off by more than %.3g times the larger of themselves and %.3g", worst,
+                  static_cast<double>(got[worst]), static_cast<double>(want[worst]), wrong, n, tolerance, rms);
+    return std::string(op_.id) + (variant_.empty() ? "" : " (" + variant_ + ")") + ": " + name + text;
 }
 
 bool Test::fill() {
@@ -450,8 +478,8 @@ std::string Test::run() {
         return e.what();
     }
     building_ns_ = since(start);
-    define();
     upload();
+    define();  // writes to the states here
     program_->begin(false);
     record();
     const size_t parts = program_->cut();

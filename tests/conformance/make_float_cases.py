@@ -249,29 +249,6 @@ def appends():
     return {"attention/cache_append": out}
 
 
-def rotary_appends():
-    out, freq, far = [], 10000.0 ** (-torch.arange(3) / 3.0), 500.0 ** (-torch.arange(3) / 3.0)
-    # a turned key may round to either of two neighbours of the cache's type
-    for kind, width, tol in ((torch.float32, 8, 4e-6), (torch.float16, 8, 1e-3), (torch.bfloat16, 7, 8e-3)):
-        for inter, past, t in ((False, 0, 2), (True, 7, 1), (False, 4, 3)):
-            q, k, v, total = rand(2, t, 4, width), rand(2, t, 2, width), rand(2, t, 2, 5), past + t
-            positions = torch.stack([torch.arange(past, total), torch.arange(past, total) + 60]).int()
-            before = [(rand(2, total, 2, w) * 8).round().to(kind) for w in (width, 5)]
-            after = [torch.cat([before[0][:, :past], turn(k, positions, freq, inter).to(kind)], 1), torch.cat([before[1][:, :past], v.to(kind)], 1)]
-            states = [tensor(x, layout="paged", page_tokens=5, past=past) for x in before]
-            out.append(case([q, k, v, *states, positions, freq], [turn(q, positions, freq, inter), *(tensor(x, layout="paged") for x in after)], {"interleaved": True} if inter else None, tol,
-                            batch={"inputs": [0, 0, 0, 0, 0, 0, -1], "outputs": [0, 0, 0]}))
-    q, k, positions = rand(2, 3, 2, 6), rand(2, 3, 1, 6), torch.tensor([[0, 1, 2], [9, 10, 11]], dtype=torch.int32)
-    both = [torch.cat([turn(x[:1], positions[:1], freq, False, 0.5), turn(x[1:], positions[1:], far, False, 1.5)]) for x in (q, k)]
-    empty = tensor(torch.zeros(2, 3, 1, 6), layout="paged", page_tokens=4, past=0)
-    attrs = {"scale": 0.5, "switch_length": 11, "long_scale": 1.5}
-    out.append(case([q, k, k, empty, empty, positions, freq, far], [both[0], tensor(both[1], layout="paged"), tensor(k, layout="paged")], attrs, 4e-6))
-    out.append(case([q, k, k, empty, empty, positions, freq], None, attrs, n_outputs=3, error="long_inv_freq is absent"))
-    out.append(case([q, k[:, :2], k, empty, empty, positions, freq], None, n_outputs=3, error="3 against 2"))
-    out.append(case([q, k, q, empty, empty, positions, freq], None, n_outputs=3, error="1 against 2"))
-    return {"attention/rope_append": out}
-
-
 def scans():
     conv, scan = [], []
     for taps, t, act in ((4, 6, "silu"), (4, 1, "silu"), (2, 5, "none"), (1, 3, "none"), (4, 2, "silu")):
@@ -356,9 +333,76 @@ def probabilities():
     return {"attention/attention_probabilities": out}
 
 
+def layers():
+    """turn, append and attend one after the other; torch rounds to the cache's type, q8_0 by the recipe of the GGUF type."""
+    out, freq, far = [], 10000.0 ** (-torch.arange(3) / 3.0), 500.0 ** (-torch.arange(3) / 3.0)
+    rand = lambda *s: (torch.randn(*s, generator=g) * 4).round() / 4  # short to write
+    every = {"inputs": [0, 0, 0, 0, 0, 0, -1], "outputs": [0, 0, 0]}
+
+    def layer(q, k, v, before, past, positions, inter=False, rope_scale=1.0, turned=None, **kw):
+        """y and the states after the run. before: keys and values, with room for the new ones."""
+        q, k = turned or (turn(x, positions, freq, inter, rope_scale) for x in (q, k))
+        after = [torch.cat([old[:, :past], new.to(old.dtype)], 1) for old, new in zip(before, (k, v))]
+        return [attend(q, *(x.float() for x in after), **{"causal": True} | kw), *(tensor(x, layout="paged") for x in after)]
+
+    def paged(before, past, **extra):
+        return [tensor(x, layout="paged", page_tokens=5, past=past, **extra) for x in before]
+
+    at = lambda past, t: torch.stack([torch.arange(past, past + t), torch.arange(past, past + t) + 60]).int()
+    # a turned key may round to either of two neighbours of the cache's type
+    for kind, width, tol, runs in ((torch.float32, 8, 4e-6, ((False, 0, 2, 4, {}), (False, 1, 9, 2, {"softcap": 1.5, "scale": 0.7}))), (torch.float16, 8, 1e-3, ((True, 7, 1, 4, {}), (False, 4, 3, 4, {"window": 3}))),
+                                   (torch.bfloat16, 7, 8e-3, ((False, 0, 2, 4, {}), (True, 4, 3, 2, {"window": 3})))):
+        for inter, past, t, heads, attrs in runs:
+            q, k, v, positions = rand(2, t, heads, width), rand(2, t, heads // 2, width), rand(2, t, heads // 2, 5), at(past, t)
+            before = [rand(2, past + t, heads // 2, w).to(kind) for w in (width, 5)]
+            out.append(case([q, k, v, *paged(before, past), positions, freq], layer(q, k, v, before, past, positions, inter, **attrs), attrs | ({"interleaved": True} if inter else {}), tol, batch=every))
+    # more tokens than a device splits among workgroups; one key head; more keys than a chunk
+    for t, past in ((11, 0), (1, 70)):
+        q, k, v, positions = rand(1, t, 3, 6), rand(1, t, 1, 6), rand(1, t, 1, 4), at(past, t)[:1]
+        before = [rand(1, past + t, 1, w).half() for w in (6, 4)]
+        out.append(case([q, k, v, *paged(before, past), positions, freq], layer(q, k, v, before, past, positions, rope_scale=1.25), {"rope_scale": 1.25}, 1e-3))
+    # blocks of a cache of q8_0: integers of which each block's largest is 127 are what they were; keys that are not turned, too
+    q, positions = rand(2, 1, 2, 32), at(2, 1)
+    before = [torch.randint(-127, 128, (2, 3, 1, 32), generator=g).float() for _ in range(2)]
+    for x in before:
+        x[..., 0] = 127
+    still = [tensor(x, type="q8_0", layout="paged", page_tokens=5, past=2) for x in before]
+    k, v, none = before[0][:, 2:] / 16, before[1][:, 2:] / 16, torch.zeros(16)
+    whole = [torch.cat([x[:, :2], x[:, 2:] / 16], 1) for x in before]
+    y = attend(q, *whole, causal=True, scale=0.001)
+    out.append(case([q, k, v, *still, positions, none], [y, *(tensor(x, type="q8_0", layout="paged") for x in whole)], {"scale": 0.001}, 1e-4, batch=every))
+    # biases, masks, pages that are gone, two tables
+    q, k, v, positions = rand(2, 3, 4, 6), rand(2, 3, 2, 6), rand(2, 3, 2, 3), at(3, 3)
+    before = [rand(2, 6, 2, w) for w in (6, 3)]
+    mask = torch.tensor([[1] * 6, [1, 1, 0, 1, 0, 1]])
+    for shape, hides in (((2, 4, 3, 6), None), ((1, 1, 3, 6), mask.bool())):
+        bias = rand(*shape)
+        out.append(case([q, k, v, *paged(before, 3), positions, freq, None, bias, hides], layer(q, k, v, before, 3, positions, bias=bias, mask=hides), None, 4e-6))
+    out.append(case([q, k, v, *paged(before, 3), positions, freq, None, None, mask], layer(q, k, v, before, 3, positions, mask=mask, causal=False), {"causal": False}, 4e-6))
+    left = torch.tensor([[0] * 6, [0, 0, 0, 0, 1, 1]])  # row 0 and the first query of row 1 see nothing
+    out.append(case([q, k, v, *paged(before, 3), positions, freq, None, None, left], layer(q, k, v, before, 3, positions, mask=left), None, 4e-6))
+    long, q, k, v = [rand(1, 23, 2, w).half() for w in (6, 3)], q[:1], k[:1], v[:1]
+    out.append(case([q, k, v, *paged(long, 20, first=10), positions[:1], freq], layer(q, k, v, long, 20, positions[:1], window=10, first=10), {"window": 10}, 1e-3))
+    q, k, positions = rand(2, 3, 2, 6), rand(2, 3, 1, 6), torch.tensor([[0, 1, 2], [9, 10, 11]], dtype=torch.int32)
+    both = [torch.cat([turn(x[:1], positions[:1], freq, False, 0.5), turn(x[1:], positions[1:], far, False, 1.5)]) for x in (q, k)]
+    empty = [torch.zeros(2, 3, 1, 6)] * 2
+    attrs = {"rope_scale": 0.5, "switch_length": 11, "long_rope_scale": 1.5}
+    out.append(case([q, k, k, *paged(empty, 0), positions, freq, far], layer(q, k, k, empty, 0, positions, turned=both), attrs, 4e-6))
+    q, k, positions, few = q[:1], k[:1], positions[:1], paged([x[:1] for x in empty], 0)
+    wrong = lambda text, attrs=None, k=k, v=k, rest=(): out.append(case([q, k, v, *few, positions, freq, *rest], None, attrs, n_outputs=3, error=text))
+    wrong("long_inv_freq is absent", attrs)
+    wrong("3 against 2", k=k[:, :2])
+    wrong("1 against 2", v=q)
+    wrong("-1", {"window": -1})
+    wrong("width of v_state against v: 6 against 5", v=k[..., :5])
+    wrong("2 against 3", rest=(None, rand(1, 2, 2, 3)))
+    wrong("4 keys", rest=(None, None, torch.ones(1, 4)))
+    return {"attention/rope_attention": out}
+
+
 if __name__ == "__main__":
     root = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../plugins")
-    for make in (norms, products, convolutions, rotary, attention, appends, scans, rotary_appends, probabilities):
+    for make in (norms, products, convolutions, rotary, attention, appends, scans, probabilities, layers):
         for path, cases in make().items():
             family, op = path.split("/")
             write(os.path.join(root, family, "ops", op, op + ".cases"), cases, seed=SEED + 1)

@@ -106,6 +106,46 @@ TEST_P(VulkanModels, SavesAndLoads) {
 
 INSTANTIATE_TEST_SUITE_P(Cases, VulkanModels, testing::ValuesIn(kModels));
 
+// A layer's rotations, appends and attention are one step, whatever the model has between them; but for a layer of which somebody reads a value within.
+class VulkanLayers : public Vulkan, public testing::WithParamInterface<const char*> {
+  protected:
+    static size_t steps_of(const Session& s, const std::string& op) {
+        size_t count = 0;
+        for (const Json& step : description(s, "plan", "steps", "next")) count += step["op"] == op && step["device"] == "vulkan:0";
+        return count;
+    }
+    static void tap(const Session& s, const std::vector<const char*>& paths) {
+        std::vector<orr_tap> taps;
+        for (const char* path : paths) taps.push_back({ORR_HEADER(orr_tap), path, "read", 1, 0, nullptr, 0, 0, 0, 0});
+        std::vector<const orr_tap*> pointers;
+        for (const orr_tap& t : taps) pointers.push_back(&t);
+        check(orr_session_set_taps(s.get(), static_cast<uint32_t>(pointers.size()), pointers.data()));
+    }
+};
+
+TEST_P(VulkanLayers, AttendInOneStep) {
+    const Model model = open_on(GetParam(), "vulkan");
+    const auto layers = Json::parse(read_file(golden_folder(GetParam()) + "/config.json")).at("num_hidden_layers").get<size_t>();
+    const auto ids = some_ids(12, kVocabulary);
+    const Session plain = make_session(model);
+    const Tensor want = feed(plain, ids);
+    EXPECT_EQ(steps_of(plain, "orr.rope_attention/1"), layers);
+    for (const char* op : {"orr.rope/1", "orr.cache_append/1", "orr.attention/1"}) EXPECT_EQ(steps_of(plain, op), 0u) << op;
+    for (const char* path : {"layers.0.mixer.q", "layers.0.mixer.k", "layers.0.mixer.probabilities"}) {
+        const Session tapped = make_session(model);
+        tap(tapped, {path});
+        EXPECT_LT(distance(feed(tapped, ids), want), 1e-5) << path;
+        EXPECT_EQ(steps_of(tapped, "orr.rope_attention/1"), layers - 1) << path;
+        EXPECT_EQ(steps_of(tapped, "orr.attention/1"), 1u) << path;
+    }
+    const Session outside = make_session(model);
+    tap(outside, {"layers.0.mixer.v", "layers.0.mixer.context", "layers.0.output"});
+    EXPECT_LT(distance(feed(outside, ids), want), 1e-5);
+    EXPECT_EQ(steps_of(outside, "orr.rope_attention/1"), layers);
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, VulkanLayers, testing::Values("llama", "qwen3", "gemma2", "gemma3", "phi3", "phi3_longrope", "olmo2", "mistral_window", "llama_masked"));
+
 TEST_F(Vulkan, BatchesGiveTheBitsOfEachAlone) {
     const Model model = open_on("llama", "vulkan");
     const auto ids = some_ids(20, kVocabulary);

@@ -282,7 +282,7 @@ const std::vector<int32_t> VulkanTrust::kIds = some_ids(40, kVocabulary);
 std::string attention_variant(const Session& s) {
     const Json steps = description(s, "plan", "steps", "next");
     for (const Json& step : steps)
-        if (step["op"] == "orr.attention/1") return step["device"] == "vulkan:0" ? step.value("variant", "") : "";
+        if (step["op"] == "orr.attention/1" || step["op"] == "orr.rope_attention/1") return step["device"] == "vulkan:0" ? step.value("variant", "") : "";
     return "none";
 }
 

@@ -290,7 +290,7 @@ typedef struct orr_kernel {
     orr_status (*run)(const orr_run* run);
     /* Of a device's kernel of an operator with a reference kernel, or NULL: makes the real node small. The i-th test takes the
      * node's way through the kernel: its shaders and, where size allows, its specialisation constants; attributes, types and
-     * numerics are the node's. False past the last, the 64th at most. There is no data. Not for layout "rows", nor for states as outputs. */
+     * numerics are the node's. False past the last, the 64th at most. There is no data. Not for layout "rows". */
     bool (*self_test)(const orr_prepare* node, uint32_t i, orr_self_test* test);
 } orr_kernel;
 

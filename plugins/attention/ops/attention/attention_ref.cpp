@@ -1,75 +1,19 @@
-// The definition: every score of a query, then the softmax, then the sum, in f64.
 #include "ops/attention/attention.hpp"
 
 namespace orrery::attention {
 namespace {
 
-double element(const orr_tensor& t, int64_t b, int64_t s, int64_t h, int64_t d) {
-    return is_paged(t) ? paged_number(t, page_table(t, b), s, h, d) : flt::number(t, {b, s, h, d});
-}
-
-bool supports(const orr_prepare* p, char* reason, size_t size) {
-    const char* names[] = {"q", "k", "v"};
-    for (const uint32_t n : {kKey, kValue})
-        if (is_paged(*p->inputs[n]) && !takes_pages(*p->inputs[n], names[n], reason, size)) return false;
-    return true;
-}
-
-struct Row {
-    const orr_run* run;
-    int64_t b, t, h;
-    double* scores;
-
-    // -inf where the key is hidden
-    double score(int64_t s, const AttentionAttrs& attrs) const {
-        const orr_tensor &q = *run->inputs[kQuery], &k = *run->inputs[kKey];
-        const int64_t position = key_count(k, b) - q.shape[1] + t;
-        if ((attrs.back >= 0 && s < position - attrs.back) || (attrs.ahead >= 0 && s > position + attrs.ahead)) return -INFINITY;
-        const orr_tensor* mask = flt::input(run, kKeyMask);
-        if (mask && s < mask->shape[1] && flt::number(*mask, {b, s}) == 0.0) return -INFINITY;
-        double dot = 0;
-        for (int64_t d = 0; d < q.shape[3]; ++d) dot += flt::number(q, {b, t, h, d}) * element(k, b, s, h / (q.shape[2] / k.shape[2]), d);
-        dot *= attrs.scale;
-        if (attrs.softcap != 0.0) dot = attrs.softcap * std::tanh(dot / attrs.softcap);
-        if (const orr_tensor* bias = flt::input(run, kBias)) dot += flt::number(*bias, {b % bias->shape[0], bias->shape[1] == 1 ? 0 : h, t, s});
-        return dot;
-    }
-
-    void write(const AttentionAttrs& attrs) const {
-        const orr_tensor &q = *run->inputs[kQuery], &k = *run->inputs[kKey], &v = *run->inputs[kValue], &y = *run->outputs[0];
-        const int64_t first = first_key(k, b), last = key_count(k, b), group = q.shape[2] / k.shape[2];
-        double top = -INFINITY, total = 0;
-        for (int64_t s = first; s < last; ++s) {
-            scores[s] = score(s, attrs);
-            top = scores[s] > top || scores[s] != scores[s] ? scores[s] : top;
-        }
-        for (int64_t s = first; s < last; ++s) {  // nothing seen: all keys alike
-            scores[s] = top == -INFINITY ? 1.0 : std::exp(scores[s] - top);
-            total += scores[s];
-        }
-        char* to = data<char>(&y) + b * y.stride_bytes[0] + t * y.stride_bytes[1] + h * y.stride_bytes[2];
-        for (int64_t d = 0; d < v.shape[3]; ++d) {
-            double sum = 0;
-            for (int64_t s = first; s < last; ++s)
-                if (scores[s] != 0.0) sum += scores[s] * element(v, b, s, h / group, d);
-            const auto value = static_cast<float>(last > first ? sum / total : 0.0);
-            std::memcpy(to + d * y.stride_bytes[3], &value, 4);
-        }
-    }
-};
+bool supports(const orr_prepare* p, char* reason, size_t size) { return takes_attention_reference(attention_operands(p, kAttentionPorts), reason, size); }
 
 orr_status prepare(orr_prepare* p) {
-    return guard(p->host, [&] { p->workspace(p, static_cast<uint64_t>(p->inputs[kKey]->shape[1]) * sizeof(double)); });
+    return guard(p->host, [&] { p->workspace(p, attention_reference_bytes(attention_operands(p, kAttentionPorts))); });
 }
 
 orr_status run(const orr_run* run) {
     return guard(run->host, [&] {
-        const orr_tensor& q = *run->inputs[kQuery];
-        check_lengths(q, *run->inputs[kKey], *run->inputs[kValue]);
-        const AttentionAttrs attrs(run->attrs, q.shape[3]);
-        for (int64_t b = 0; b < q.shape[0]; ++b)
-            for (int64_t t = 0; t < q.shape[1]; ++t)
-                for (int64_t h = 0; h < q.shape[2]; ++h) Row{run, b, t, h, static_cast<double*>(run->workspace)}.write(attrs);
+        const AttentionOperands o = attention_operands(run, kAttentionPorts);
+        check_lengths("orr.attention/1", o);
+        attention_reference(run->attrs, o, static_cast<double*>(run->workspace));
     });
 }
 

@@ -55,21 +55,11 @@ void check_keys(const orr_tensor& q, const orr_tensor& k) {
 
 const orr_operator* orr_op_attention_probabilities() {
     using namespace orrery;
-    static const Operator op = Operator("orr.attention_probabilities/1", "softmax(cap(scale q k^T) + bias): what attention weighs its values by")
-                                   .input("q", "f32", "[B, T, H, D]")
-                                   .input("k", attention::kCacheTypes, "[B, S, Hkv, D], plain f32 or paged", 0, "plain paged")
-                                   .input("bias", "f32", "[Bb, H or 1, T, S], Bb divides B: sequence b takes bias b % Bb", ORR_PORT_OPTIONAL)
-                                   .input("key_mask", "bool i32 i64 f32", "[B, S] or shorter, 0 hides a key; keys beyond its end are seen", ORR_PORT_OPTIONAL)
-                                   .output("y", "[B, H, T, S]")
-                                   .token_axis(2)
-                                   .attr("scale", ORR_ATTR_FLOAT, "0", "factor of the products; 0: 1 / sqrt(D)")
-                                   .attr("causal", ORR_ATTR_BOOL, "false", "query t, at position S - T + t, sees no later key")
-                                   .attr("window", ORR_ATTR_INT, "0", "tokens; causal: the last `window` keys up to its own; else keys at most `window` away; 0: all", "[0, inf)")
-                                   .attr("softcap", ORR_ATTR_FLOAT, "0", "bound of the products before the bias; 0: none", "[0, inf)")
-                                   .infer(infer_guard<attention::infer_probabilities>)
-                                   .flops(attention::flops)
-                                   .kernel(attention::kProbabilitiesVulkan)
-                                   .kernel(attention::kProbabilitiesCpu)
-                                   .kernel(attention::kProbabilitiesReference);
+    static const Operator op = [](Operator&& o) -> Operator& {
+        o.input("q", "f32", "[B, T, H, D]").input("k", attention::kCacheTypes, "[B, S, Hkv, D], plain f32 or paged", 0, "plain paged");
+        attention::declare_mask_ports(o).output("y", "[B, H, T, S]").token_axis(2);
+        attention::declare_score_attrs(o).infer(infer_guard<attention::infer_probabilities>).flops(attention::flops);
+        return o.kernel(attention::kProbabilitiesVulkan).kernel(attention::kProbabilitiesCpu).kernel(attention::kProbabilitiesReference);
+    }(Operator("orr.attention_probabilities/1", "softmax(cap(scale q k^T) + bias): what attention weighs its values by"));
     return op.table();
 }

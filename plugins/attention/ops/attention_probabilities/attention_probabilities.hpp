@@ -1,7 +1,7 @@
 // The kernels of orr.attention_probabilities/1.
 #pragma once
 
-#include "common/scores.hpp"
+#include "common/attention.hpp"
 
 namespace orrery::attention {
 

@@ -10,7 +10,7 @@ namespace {
 orr_status run(const orr_run* run) {
     return guard(run->host, [&] {
         const orr_tensor &x = *run->inputs[kRopeX], &y = *run->outputs[0];
-        const Rotation rotation(run->attrs, *run->inputs[kRopePositions], *run->inputs[kRopeFreq], flt::input(run, kRopeLongFreq));
+        const Rotation rotation(RotationAttrs(run->attrs), *run->inputs[kRopePositions], *run->inputs[kRopeFreq], flt::input(run, kRopeLongFreq));
         std::vector<double> turned(static_cast<size_t>(x.shape[3]));
         for (int64_t b = 0; b < x.shape[0]; ++b)
             for (int64_t t = 0; t < x.shape[1]; ++t)

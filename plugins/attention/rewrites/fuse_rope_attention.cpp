@@ -1,5 +1,4 @@
-// attention(rope(q), cache_append(k_state, rope(k)), cache_append(v_state, v)) -> orr.rope_append/1, whose results the attention reads:
-// one dispatch instead of four, and none of them waits for another.
+// attention(rope(q), cache_append(k_state, rope(k)), cache_append(v_state, v)) -> orr.rope_attention/1: one step instead of five.
 #include <optional>
 #include <string>
 #include <string_view>
@@ -46,15 +45,18 @@ class Edit {
         const auto k_append = producer(attention.in[1], "orr.cache_append/1"), v_append = producer(attention.in[2], "orr.cache_append/1");
         if (!q || !k_append || !v_append || k_append->at == v_append->at) return false;
         const auto k = producer(k_append->in[1], "orr.rope/1");
-        if (!k || k->at == q->at || !read_once(k->out) || !alike(*q, *k)) return false;
-        const orr_attrs* a = g_->attrs(g_, q->at);
+        if (!k || k->at == q->at || !read_once(k->out) || !read_once(q->out) || !alike(*q, *k)) return false;
+        const orr_attrs *turned = g_->attrs(g_, q->at), *weighed = g_->attrs(g_, attention.at);
         Attrs attrs;
-        attrs.set("interleaved", a->get_int(a, "interleaved") != 0).set("scale", a->get_float(a, "scale"));
-        attrs.set("switch_length", a->get_int(a, "switch_length")).set("long_scale", a->get_float(a, "long_scale"));
-        const std::vector<orr_value> ins = {q->in[0], k->in[0], v_append->in[1], k_append->in[0], v_append->in[0], q->in[1], q->in[2], q->in.size() > 3 ? q->in[3] : 0};
-        const orr_value outs[] = {q->out, k_append->out, v_append->out};
-        const uint32_t nodes[] = {q->at, k->at, k_append->at, v_append->at};
-        return g_->replace(g_, 4, nodes, "orr.rope_append/1", attrs.json().c_str(), static_cast<uint32_t>(ins.size()), ins.data(), 3, outs);
+        attrs.set("interleaved", turned->get_int(turned, "interleaved") != 0).set("switch_length", turned->get_int(turned, "switch_length"));
+        attrs.set("rope_scale", turned->get_float(turned, "scale")).set("long_rope_scale", turned->get_float(turned, "long_scale"));
+        attrs.set("scale", weighed->get_float(weighed, "scale")).set("softcap", weighed->get_float(weighed, "softcap"));
+        attrs.set("causal", weighed->get_int(weighed, "causal") != 0).set("window", weighed->get_int(weighed, "window"));
+        const auto given = [](const Node& n, size_t i) { return i < n.in.size() ? n.in[i] : orr_value{0}; };
+        const orr_value ins[] = {q->in[0], k->in[0], v_append->in[1], k_append->in[0], v_append->in[0], q->in[1], q->in[2], given(*q, 3), given(attention, 3), given(attention, 4)};
+        const orr_value outs[] = {attention.out, k_append->out, v_append->out};
+        const uint32_t nodes[] = {q->at, k->at, k_append->at, v_append->at, attention.at};
+        return g_->replace(g_, 5, nodes, "orr.rope_attention/1", attrs.json().c_str(), 10, ins, 3, outs);
     }
     uint32_t apply() {
         uint32_t applied = 0;
@@ -76,9 +78,9 @@ uint32_t apply(orr_graph_edit* g) {
 }  // namespace
 }  // namespace orrery::attention
 
-const orr_rewrite* orr_rewrite_fuse_rope_append() {
+const orr_rewrite* orr_rewrite_fuse_rope_attention() {
     using namespace orrery::attention;
     constexpr uint32_t kAll = 1u << ORR_NUMERICS_DEFAULT | 1u << ORR_NUMERICS_EXACT | 1u << ORR_NUMERICS_FAST;
-    static const orr_rewrite rewrite = {ORR_HEADER(orr_rewrite), "orr.fuse_rope_append/1", "a layer's rotations and appends as one step", kAll, apply, "vulkan"};
+    static const orr_rewrite rewrite = {ORR_HEADER(orr_rewrite), "orr.fuse_rope_attention/1", "a layer's rotations, appends and attention as one step", kAll, apply, "vulkan"};
     return &rewrite;
 }

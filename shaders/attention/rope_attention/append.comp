@@ -1,5 +1,5 @@
-// Device half of plugins/attention/ops/rope_append/rope_append_vulkan.cpp
-// y = rope(q);  k_state[b, past_b + t] = rope(k)[b, t];  v_state[b, past_b + t] = v[b, t]
+// Device half of plugins/attention/ops/rope_attention/rope_attention_vulkan.cpp
+// turned = rope(q);  k_state[b, past_b + t] = rope(k)[b, t];  v_state[b, past_b + t] = v[b, t]
 // One workgroup a head of a token: queries, then keys, then values. Su et al. 2021, arXiv:2104.09864
 #version 460
 #extension GL_GOOGLE_include_directive : require
@@ -11,19 +11,17 @@ layout(local_size_x = ORR_GROUP) in;
 #include "common/kv_store.glsl"
 #include "common/reduce.glsl"
 #include "common/trig.glsl"
-#include "attention/rope_append/params.h"
+#include "attention/rope_attention/params.h"
 
-layout(constant_id = 0) const uint H = 1;
-layout(constant_id = 1) const uint Hkv = 1;
-layout(constant_id = 2) const uint D = 64;
-layout(constant_id = 3) const uint Dv = 64;
-layout(constant_id = 4) const uint PAIRS = 32;
-layout(constant_id = 5) const uint K_TYPE = 1;  // ORR_TYPE_* or ORR_Q8_0
-layout(constant_id = 6) const uint V_TYPE = 1;
-layout(constant_id = 7) const uint INTERLEAVED = 0;
-layout(constant_id = 8) const int SWITCH_LENGTH = 0;
-layout(constant_id = 9) const float SCALE = 1;
-layout(constant_id = 10) const float LONG_SCALE = 1;
+layout(constant_id = 0) const uint D = 64;
+layout(constant_id = 1) const uint Dv = 64;
+layout(constant_id = 2) const uint PAIRS = 32;
+layout(constant_id = 3) const uint K_TYPE = 1;  // ORR_TYPE_* or ORR_Q8_0
+layout(constant_id = 4) const uint V_TYPE = 1;
+layout(constant_id = 5) const uint INTERLEAVED = 0;
+layout(constant_id = 6) const int SWITCH_LENGTH = 0;
+layout(constant_id = 7) const float SCALE = 1;
+layout(constant_id = 8) const float LONG_SCALE = 1;
 
 shared float head[D > Dv ? D : Dv];
 
@@ -66,13 +64,14 @@ void store(Paged cache, uint t, uint h, uint width, uint type) {
 }
 
 void main() {
-    const uint group = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x, heads = H + 2 * Hkv;
+    const uint H = head_counts & 0xffff, Hkv = head_counts >> 16, heads = H + 2 * Hkv;
+    const uint group = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;
     const uint n = group % heads, t = group / heads % T, b = group / heads / T;
     if (b >= B) return;
     if (n < H) {
         turn(q, b * q_batch + t * q_token + n * q_head, b, t);
         barrier();
-        for (uint d = gl_LocalInvocationID.x; d < D; d += ORR_GROUP) y.v[((b * T + t) * H + n) * D + d] = head[d];
+        for (uint d = gl_LocalInvocationID.x; d < D; d += ORR_GROUP) turned.v[((b * T + t) * H + n) * D + d] = head[d];
     } else if (n < H + Hkv) {
         turn(k, b * k_batch + t * k_token + (n - H) * k_head, b, t);
         barrier();

@@ -1,0 +1,143 @@
+// y[b, t, h] = sum_s p_s v[b, s, h / G] / sum_s p_s, scores and attributes as the definition has them
+// Few query tokens: the cache in chunks, shared out among workgroups, then merged in order: by the last workgroup (split_subgroup.comp), or by a second
+// dispatch (split.comp, merge.comp). Lengths are read from memory: chunks past a sequence's end leave at once. More: tiles of 64 query rows over all
+// keys (tiles.comp); with numerics that allow it, on cooperative matrices (matrix.comp: products of f16). Else f32 throughout.
+#include "common/attention_vulkan.hpp"
+
+#include <bit>
+
+#include "attention_shaders.hpp"
+
+namespace orrery::attention {
+namespace {
+
+constexpr int64_t kSubgroupWidth = 256, kSubgroupSoftwareWidth = 32;
+
+// The shaders of split attention: those with subgroups, which merge themselves, first.
+struct Split {
+    const char* name;
+    const orr_vulkan_shader& split;
+};
+constexpr Split kSplits[] = {{"split_32", shaders::attention_split_32}, {"split_8", shaders::attention_split_8}, {"split", shaders::attention_split}};
+
+bool takes_cache(const orr_tensor& t, const char* name, char* reason, size_t size) {
+    return is_paged(t) ? takes_pages(t, name, reason, size) : takes_rows(&t, name, reason, size);
+}
+
+// Shaders with subgroups are unrolled over rows and widths: a processor's compiler takes 10 s for wide
+// heads, and what it makes is no faster than the plain one.
+const Split& pick_split(const orr_vulkan_device& d, const orr_tensor& k, const orr_tensor& v) {
+    const int64_t widest = d.software ? kSubgroupSoftwareWidth : kSubgroupWidth;
+    const auto takes = [&](const orr_tensor& t) { return t.shape[3] % 8 == 0 && t.shape[3] <= widest && wide(t); };
+    for (const Split& s : kSplits)
+        if (s.split.subgroup == 0 || (takes(k) && takes(v) && vk::can_run(d, s.split, nullptr, 0))) return s;
+    return kSplits[2];
+}
+
+// Cooperative matrices, where they are there and rounding to f16 is allowed.
+bool takes_matrix(const orr_prepare* p, const orr_tensor& k, const orr_tensor& v) {
+    const orr_vulkan_device& d = vk::device(p);
+    const auto takes = [](const orr_tensor& t) { return t.shape[3] % 16 == 0 && t.shape[3] <= 128 && wide(t); };
+    const uint64_t pitch = static_cast<uint64_t>(std::max(k.shape[3], v.shape[3])) / 4 + 2,
+                   shared = 64 * pitch * 8 + 4 * 16 * (36 * 4 + 10 * 8) + 4096;  // as the shader declares
+    return p->numerics != ORR_NUMERICS_EXACT && takes(k) && takes(v) && shared <= d.shared_bytes &&
+           vk::can_run(d, shaders::attention_matrix, nullptr, 0);
+}
+
+}  // namespace
+
+bool takes_attention_vulkan(const orr_prepare* p, const AttentionOperands& o, char* reason, size_t size) {
+    const orr_tensor &q = *o.q, &k = *o.k, &v = *o.v;
+    if (!takes_rows(&q, "q", reason, size) || !takes_rows(o.bias, "bias", reason, size)) return false;
+    if (!takes_cache(k, "k", reason, size) || !takes_cache(v, "v", reason, size)) return false;
+    if (is_paged(k) != is_paged(v)) return refuse(reason, size, "of k and v only one is paged");
+    if (!takes_rows(o.key_mask, "key_mask", reason, size)) return false;
+    if (!is_contiguous(*o.y)) return refuse(reason, size, "y has gaps");
+    if (!takes_size(o.y, "y", reason, size)) return false;
+    if (q.shape[3] == 0 || v.shape[3] == 0) return refuse(reason, size, "heads of width 0");
+    if (v.shape[3] > 512) return refuse(reason, size, "values are " + std::to_string(v.shape[3]) + " wide, the shaders take 512");
+    const AttentionShape s(o);
+    const orr_vulkan_device& d = vk::device(p);
+    if (s.shared_bytes() > d.shared_bytes)
+        return refuse(reason, size,
+                      "needs " + std::to_string(s.shared_bytes()) + " bytes of shared memory, the device has " + std::to_string(d.shared_bytes));
+    if (s.work_bytes() >> 32)
+        return refuse(reason, size, "needs " + std::to_string(s.work_bytes()) + " bytes of workspace, the shader reaches 4 GiB");
+    return vk::can_run(d, s.split ? shaders::attention_split : shaders::attention_tiles, reason, size);
+}
+
+AttentionPlan prepare_attention_vulkan(orr_prepare* p, const AttentionOperands& o) {
+    const bool split = AttentionShape(o).split, matrix = !split && takes_matrix(p, *o.k, *o.v);
+    p->variant(p, split ? pick_split(vk::device(p), *o.k, *o.v).name : matrix ? "matrix" : "tiles");
+    return {matrix};
+}
+
+shaders::AttentionParams attention_parameters(const AttentionOperands& o, uint64_t query, uint64_t work) {
+    const orr_tensor &q = *o.q, &k = *o.k, &v = *o.v;
+    shaders::AttentionParams p{};
+    p.q = query;
+    p.k = vk::address(&k);
+    p.v = vk::address(&v);
+    p.y = vk::address(o.y);
+    p.work = work;
+    const AttentionShape s(o);
+    p.T = s.tokens, p.S = s.keys;
+    p.q_batch = stride(q, 0), p.q_token = stride(q, 1), p.q_head = stride(q, 2);
+    if (!is_paged(k)) {
+        p.k_batch = stride(k, 0), p.k_token = stride(k, 1), p.k_head = stride(k, 2);
+        p.v_batch = stride(v, 0), p.v_token = stride(v, 1), p.v_head = stride(v, 2);
+    }
+    if (o.bias) {
+        p.bias = vk::address(o.bias);
+        p.bias_batch = stride(*o.bias, 0), p.bias_head = stride(*o.bias, 1), p.bias_token = stride(*o.bias, 2);
+    }
+    if (const orr_tensor* mask = o.key_mask) {
+        p.mask = vk::address(mask);
+        p.mask_batch = stride(*mask, 0) * std::max<uint32_t>(1, mask->block_bytes / 4);
+        p.mask_keys = static_cast<uint32_t>(mask->shape[1]);
+    }
+    return p;
+}
+
+orr_status attention_vulkan(const orr_run* run, const AttentionPlan& plan, const AttentionOperands& o, uint64_t q, uint64_t work) {
+    const orr_tensor &k = *o.k, &v = *o.v, *bias = o.bias, *mask = o.key_mask;
+    const AttentionShape s(o);
+    const AttentionAttrs given(run->attrs, s.width);
+    if (elements(*o.y) == 0) return ORR_OK;
+    shaders::AttentionParams p = attention_parameters(o, q, work);
+    const auto bits = [](double x) { return std::bit_cast<uint32_t>(static_cast<float>(x)); };
+    const auto reach = [](int64_t x) { return static_cast<uint32_t>(std::min<int64_t>(x, INT32_MAX / 2)); };
+    const uint32_t flags = (is_paged(k) ? kPaged : 0) | (wide(k) ? kWideK : 0) | (wide(v) ? kWideV : 0) | (bias ? kBiased : 0);
+    const uint64_t heads = static_cast<uint64_t>(s.batch) * s.kv_heads, tiles = heads * vk::divide_up(s.rows, s.split_rows);
+    const uint32_t slots =
+        static_cast<uint32_t>(std::clamp<uint64_t>(vk::divide_up(kSplitGroups * std::max(vk::device(run).cores, 1u), tiles), 1, s.chunks));
+    const std::initializer_list<uint32_t> constants = {s.width,
+                                                       s.value_width,
+                                                       s.group,
+                                                       cache_type(k),
+                                                       cache_type(v),
+                                                       flags,
+                                                       bits(given.scale),
+                                                       bits(given.softcap),
+                                                       reach(given.back),
+                                                       reach(given.ahead),
+                                                       s.chunk,
+                                                       bias ? static_cast<uint32_t>(bias->shape[0]) : 1,
+                                                       mask ? mask->type : 0u,
+                                                       s.split_rows,
+                                                       s.batch,
+                                                       s.kv_heads,
+                                                       slots};
+    if (!s.split)
+        return vk::dispatch(run, plan.matrix ? shaders::attention_matrix : shaders::attention_tiles, constants, p,
+                            vk::groups(heads * vk::divide_up(s.rows, 64)));
+    const Split& with = pick_split(vk::device(run), k, v);
+    const bool merges = with.split.subgroup != 0;
+    if (merges) p.arrived = vk::recorder(run).zeros(&vk::recorder(run), static_cast<uint32_t>(tiles));
+    const orr_status status = vk::dispatch(run, with.split, constants, p, vk::groups(tiles * (merges ? slots : s.chunks)));
+    if (status != ORR_OK || merges) return status;
+    vk::recorder(run).barrier(&vk::recorder(run));
+    return vk::dispatch(run, shaders::attention_merge, constants, p, vk::groups(heads * s.rows));
+}
+
+}  // namespace orrery::attention
