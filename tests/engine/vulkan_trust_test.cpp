@@ -16,8 +16,9 @@ namespace engine_tests {
 namespace {
 
 constexpr int32_t kVocabulary = 41;
-// How many specialisation constants only these pipelines have: shaders/common/product_gemv.glsl, shaders/attention/attention/keys.glsl.
-constexpr size_t kGemv = 16, kAttention = 17;
+// How many specialisation constants only these pipelines have: shaders/common/product_gemv.glsl, shaders/attention/attention/keys.glsl,
+// shaders/attention/rope_attention/append.comp.
+constexpr size_t kGemv = 16, kAttention = 17, kAppend = 9;
 
 // ---------------------------------------------------------------- the loader
 
@@ -351,6 +352,18 @@ TEST_F(VulkanTrust, AttentionThatIsAlwaysWrongIsTheProcessors) {
     EXPECT_EQ(attention_variant(s), "");
 }
 
+// Keys go to their pages turned by another scale: the states show it, and no form of attention is blamed.
+TEST_F(VulkanTrust, AWrongAppendIsNotUsed) {
+    injection->constants = kAppend, injection->constant = 7, injection->value = 0x41000000;  // 8
+    Log log;
+    const Engine e = engine("", &log);
+    expect_right(open(e.get()));
+    const auto names = out_of_use(e.get());
+    EXPECT_TRUE(std::count(names.begin(), names.end(), "rope_attention_append")) << names.size();
+    EXPECT_GE(log.with("self-test of orr.rope_attention/1", "the state of input 3"), 1u);
+    for (const std::string& name : names) EXPECT_NE(name.rfind("attention_", 0), 0u) << name;
+}
+
 // Dispatches that do nothing.
 TEST_F(VulkanTrust, ADispatchThatDoesNothingIsFound) {
     injection->constants = kGemv, injection->dropped = true;
@@ -376,11 +389,11 @@ TEST_F(VulkanTrust, OnlyWhatAModelNeedsIsTested) {
     const Session s = make_session(open(e.get(), "mamba"));
     feed(s, kIds);
     EXPECT_GE(log.with("self-test of orr.linear", "passed"), 1u);
-    EXPECT_EQ(log.with("orr.attention"), 0u);
+    EXPECT_EQ(log.with("attention/1"), 0u);
     EXPECT_EQ(log.with("orr.moe_ffn"), 0u);
     const Session moe = make_session(open(e.get(), "qwen3_moe"));
     feed(moe, kIds);
-    EXPECT_GE(log.with("self-test of orr.attention", "passed"), 1u);
+    EXPECT_GE(log.with("self-test of orr.rope_attention/1", "passed"), 1u);
     EXPECT_GE(log.with("self-test of orr.moe_ffn", "passed"), 1u);
 }
 
