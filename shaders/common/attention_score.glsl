@@ -1,6 +1,6 @@
 // score = cap(scale q . k) + bias of one query head and one key, and which keys a query sees. Whoever includes this declares the constants FLAGS,
 // SCALE, SOFTCAP, BACK and AHEAD (how far from its own position a query sees; -1: no limit), BIAS_BATCHES and MASK_TYPE, and the parameters T,
-// bias, bias_batch, bias_head, bias_token, mask, mask_batch and mask_keys.
+// bias, bias_batch, bias_head, bias_token, mask, mask_batch and mask_keys; with ORR_UNBIASED T alone.
 #ifndef ORR_ATTENTION_SCORE_GLSL
 #define ORR_ATTENTION_SCORE_GLSL
 #include "common/kv_cache.glsl"
@@ -24,12 +24,16 @@ float capped(float x) {
 }
 
 bool masked(uint b, uint s) {
+#ifdef ORR_UNBIASED
+    return false;
+#else
     if (MASK_TYPE == 0 || s >= mask_keys) return false;
     const uint at = b * mask_batch;
     if (MASK_TYPE == ORR_BOOL) return (mask.v[(at + s) >> 2] >> ((at + s & 3u) * 8u) & 255u) == 0u;
     if (MASK_TYPE == ORR_I64) return (mask.v[at + 2 * s] | mask.v[at + 2 * s + 1]) == 0u;
     if (MASK_TYPE == ORR_F32) return (mask.v[at + s] & 0x7fffffffu) == 0u;
     return mask.v[at + s] == 0u;
+#endif
 }
 
 // Whether query t sees key `key` of the keys [first, end).
@@ -41,7 +45,9 @@ bool visible(int first, int end, uint t, int key) {
 // Of the product of query t of head h and key s, which it sees.
 float scored(uint b, uint h, uint t, uint s, float product) {
     float x = capped(product * SCALE);
+#ifndef ORR_UNBIASED
     if ((FLAGS & BIAS) != 0) x += bias.v[b % BIAS_BATCHES * bias_batch + t * bias_token + h * bias_head + s];
+#endif
     return x;
 }
 

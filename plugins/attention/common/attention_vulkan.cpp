@@ -12,6 +12,7 @@ namespace orrery::attention {
 namespace {
 
 constexpr int64_t kSubgroupWidth = 256, kSubgroupSoftwareWidth = 32;
+constexpr uint64_t kSplitGroups = 3;  // workgroups of split_subgroup for each of the device's cores
 
 // The shaders of split attention: those with subgroups, which merge themselves, first.
 struct Split {
@@ -24,13 +25,9 @@ bool takes_cache(const orr_tensor& t, const char* name, char* reason, size_t siz
     return is_paged(t) ? takes_pages(t, name, reason, size) : takes_rows(&t, name, reason, size);
 }
 
-// Shaders with subgroups are unrolled over rows and widths: a processor's compiler takes 10 s for wide
-// heads, and what it makes is no faster than the plain one.
 const Split& pick_split(const orr_vulkan_device& d, const orr_tensor& k, const orr_tensor& v) {
-    const int64_t widest = d.software ? kSubgroupSoftwareWidth : kSubgroupWidth;
-    const auto takes = [&](const orr_tensor& t) { return t.shape[3] % 8 == 0 && t.shape[3] <= widest && wide(t); };
     for (const Split& s : kSplits)
-        if (s.split.subgroup == 0 || (takes(k) && takes(v) && vk::can_run(d, s.split, nullptr, 0))) return s;
+        if (s.split.subgroup == 0 || (takes_subgroups(d, k, v) && vk::can_run(d, s.split, nullptr, 0))) return s;
     return kSplits[2];
 }
 
@@ -45,6 +42,45 @@ bool takes_matrix(const orr_prepare* p, const orr_tensor& k, const orr_tensor& v
 }
 
 }  // namespace
+
+// Shaders with subgroups are unrolled over rows and widths: a processor's compiler takes 10 s for wide
+// heads, and what it makes is no faster than the plain one.
+bool takes_subgroups(const orr_vulkan_device& d, const orr_tensor& k, const orr_tensor& v) {
+    const int64_t widest = d.software ? kSubgroupSoftwareWidth : kSubgroupWidth;
+    const auto takes = [&](const orr_tensor& t) { return t.shape[3] % 8 == 0 && t.shape[3] <= widest && wide(t); };
+    return takes(k) && takes(v);
+}
+
+uint32_t split_slots(const orr_vulkan_device& d, const AttentionShape& s) {
+    const uint64_t tiles = static_cast<uint64_t>(s.batch) * s.kv_heads * vk::divide_up(s.rows, s.split_rows);
+    return static_cast<uint32_t>(std::clamp<uint64_t>(vk::divide_up(kSplitGroups * std::max(d.cores, 1u), tiles), 1, s.chunks));
+}
+
+std::vector<uint32_t> attention_constants(const orr_run* run, const AttentionOperands& o) {
+    const orr_tensor &k = *o.k, &v = *o.v, *bias = o.bias, *mask = o.key_mask;
+    const AttentionShape s(o);
+    const AttentionAttrs given(run->attrs, s.width);
+    const auto bits = [](double x) { return std::bit_cast<uint32_t>(static_cast<float>(x)); };
+    const auto reach = [](int64_t x) { return static_cast<uint32_t>(std::min<int64_t>(x, INT32_MAX / 2)); };
+    const uint32_t flags = (is_paged(k) ? kPaged : 0) | (wide(k) ? kWideK : 0) | (wide(v) ? kWideV : 0) | (bias ? kBiased : 0);
+    return {s.width,
+            s.value_width,
+            s.group,
+            cache_type(k),
+            cache_type(v),
+            flags,
+            bits(given.scale),
+            bits(given.softcap),
+            reach(given.back),
+            reach(given.ahead),
+            s.chunk,
+            bias ? static_cast<uint32_t>(bias->shape[0]) : 1,
+            mask ? mask->type : 0u,
+            s.split_rows,
+            s.batch,
+            s.kv_heads,
+            split_slots(vk::device(run), s)};
+}
 
 bool takes_attention_vulkan(const orr_prepare* p, const AttentionOperands& o, char* reason, size_t size) {
     const orr_tensor &q = *o.q, &k = *o.k, &v = *o.v;
@@ -100,41 +136,18 @@ shaders::AttentionParams attention_parameters(const AttentionOperands& o, uint64
 }
 
 orr_status attention_vulkan(const orr_run* run, const AttentionPlan& plan, const AttentionOperands& o, uint64_t q, uint64_t work) {
-    const orr_tensor &k = *o.k, &v = *o.v, *bias = o.bias, *mask = o.key_mask;
     const AttentionShape s(o);
-    const AttentionAttrs given(run->attrs, s.width);
     if (elements(*o.y) == 0) return ORR_OK;
     shaders::AttentionParams p = attention_parameters(o, q, work);
-    const auto bits = [](double x) { return std::bit_cast<uint32_t>(static_cast<float>(x)); };
-    const auto reach = [](int64_t x) { return static_cast<uint32_t>(std::min<int64_t>(x, INT32_MAX / 2)); };
-    const uint32_t flags = (is_paged(k) ? kPaged : 0) | (wide(k) ? kWideK : 0) | (wide(v) ? kWideV : 0) | (bias ? kBiased : 0);
+    const std::vector<uint32_t> constants = attention_constants(run, o);
     const uint64_t heads = static_cast<uint64_t>(s.batch) * s.kv_heads, tiles = heads * vk::divide_up(s.rows, s.split_rows);
-    const uint32_t slots =
-        static_cast<uint32_t>(std::clamp<uint64_t>(vk::divide_up(kSplitGroups * std::max(vk::device(run).cores, 1u), tiles), 1, s.chunks));
-    const std::initializer_list<uint32_t> constants = {s.width,
-                                                       s.value_width,
-                                                       s.group,
-                                                       cache_type(k),
-                                                       cache_type(v),
-                                                       flags,
-                                                       bits(given.scale),
-                                                       bits(given.softcap),
-                                                       reach(given.back),
-                                                       reach(given.ahead),
-                                                       s.chunk,
-                                                       bias ? static_cast<uint32_t>(bias->shape[0]) : 1,
-                                                       mask ? mask->type : 0u,
-                                                       s.split_rows,
-                                                       s.batch,
-                                                       s.kv_heads,
-                                                       slots};
     if (!s.split)
         return vk::dispatch(run, plan.matrix ? shaders::attention_matrix : shaders::attention_tiles, constants, p,
                             vk::groups(heads * vk::divide_up(s.rows, 64)));
-    const Split& with = pick_split(vk::device(run), k, v);
+    const Split& with = pick_split(vk::device(run), *o.k, *o.v);
     const bool merges = with.split.subgroup != 0;
     if (merges) p.arrived = vk::recorder(run).zeros(&vk::recorder(run), static_cast<uint32_t>(tiles));
-    const orr_status status = vk::dispatch(run, with.split, constants, p, vk::groups(tiles * (merges ? slots : s.chunks)));
+    const orr_status status = vk::dispatch(run, with.split, constants, p, vk::groups(tiles * (merges ? split_slots(vk::device(run), s) : s.chunks)));
     if (status != ORR_OK || merges) return status;
     vk::recorder(run).barrier(&vk::recorder(run));
     return vk::dispatch(run, shaders::attention_merge, constants, p, vk::groups(heads * s.rows));

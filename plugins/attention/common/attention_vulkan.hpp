@@ -1,6 +1,8 @@
 // The device kernel of attention over given operands, and its parts for kernels that do more in one dispatch.
 #pragma once
 
+#include <vector>
+
 #include "attention/attention/params.h"
 #include "common/attention.hpp"
 #include "common/vulkan.hpp"
@@ -11,7 +13,6 @@ namespace orrery::attention {
 enum : uint32_t { kPaged = 1, kWideK = 2, kWideV = 4, kBiased = 8 };
 constexpr int64_t kSplitTokens = 8;  // with more query tokens, tiles read the cache less often
 constexpr uint32_t kSplitRows = 8;
-constexpr uint64_t kSplitGroups = 3;  // workgroups of split_subgroup for each of the device's cores
 
 struct AttentionShape {
     uint32_t batch, tokens, keys, heads, kv_heads, group, width, value_width;
@@ -38,6 +39,12 @@ struct AttentionShape {
         return split_rows * (vk::divide_up(width, 4) * 16 + 1024 + 256 + 12) + 4096;
     }
 };
+
+// Whether split attention with subgroups (split_subgroup.glsl) takes this cache there.
+bool takes_subgroups(const orr_vulkan_device& d, const orr_tensor& k, const orr_tensor& v);
+// Its workgroups for the same rows, and the constants that shaders of attention begin with.
+uint32_t split_slots(const orr_vulkan_device& d, const AttentionShape& s);
+std::vector<uint32_t> attention_constants(const orr_run* run, const AttentionOperands& o);
 
 // What prepare chose, for run.
 struct AttentionPlan {

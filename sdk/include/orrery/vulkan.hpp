@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <span>
 #include <string>
 
 #include "orrery/ext/vulkan.h"
@@ -68,11 +69,15 @@ inline uint64_t divide_up(uint64_t n, uint64_t by) { return (n + by - 1) / by; }
 
 // Records one dispatch. Returns what the engine says, whose text it has set already.
 template <class Push>
-[[nodiscard]] orr_status dispatch(const orr_run* run, const orr_vulkan_shader& shader, std::initializer_list<uint32_t> constants, const Push& push, Groups groups) {
+[[nodiscard]] orr_status dispatch(const orr_run* run, const orr_vulkan_shader& shader, std::span<const uint32_t> constants, const Push& push, Groups groups) {
     static_assert(sizeof(Push) <= 128 && sizeof(Push) % 4 == 0, "devices promise 128 bytes of push constants");
-    const orr_vulkan_dispatch d = {ORR_HEADER(orr_vulkan_dispatch), &shader, constants.begin(), static_cast<uint32_t>(constants.size()), &push, sizeof push, {groups.x, groups.y, groups.z}};
+    const orr_vulkan_dispatch d = {ORR_HEADER(orr_vulkan_dispatch), &shader, constants.data(), static_cast<uint32_t>(constants.size()), &push, sizeof push, {groups.x, groups.y, groups.z}};
     const orr_vulkan_recorder& r = recorder(run);
     return r.dispatch(&r, &d);
+}
+template <class Push>
+[[nodiscard]] orr_status dispatch(const orr_run* run, const orr_vulkan_shader& shader, std::initializer_list<uint32_t> constants, const Push& push, Groups groups) {
+    return dispatch(run, shader, std::span<const uint32_t>(constants.begin(), constants.size()), push, groups);
 }
 
 }  // namespace orrery::vk

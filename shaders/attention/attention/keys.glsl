@@ -1,7 +1,12 @@
 // Device half of plugins/attention/ops/attention/attention_vulkan.cpp: what its shaders share.
 // Query rows of one key head are r = t * G + g, so that they share its keys. score = cap(scale q . k) + bias, -inf where hidden.
 #include "common/kv_cache.glsl"
+#ifdef TURNED  // by shaders of attention/rope_attention, whose keys are paged
+#include "attention/rope_attention/split_params.h"
+#define ORR_UNBIASED
+#else
 #include "attention/attention/params.h"
+#endif
 
 layout(constant_id = 0) const uint D = 64;
 layout(constant_id = 1) const uint Dv = 64;
@@ -42,10 +47,16 @@ Keys keys_of(uint b) {
 
 // Addresses of rows.
 uvec2 key_row(Keys s, uint b, uint h, uint token) {
-    return (FLAGS & PAGED) != 0 ? cache_row(s.k, token, h, D, K_TYPE) : plain_row(k, b * k_batch + token * k_token + h * k_head);
+#ifndef TURNED
+    if ((FLAGS & PAGED) == 0) return plain_row(k, b * k_batch + token * k_token + h * k_head);
+#endif
+    return cache_row(s.k, token, h, D, K_TYPE);
 }
 uvec2 value_row(Keys s, uint b, uint h, uint token) {
-    return (FLAGS & PAGED) != 0 ? cache_row(s.v, token, h, Dv, V_TYPE) : plain_row(v, b * v_batch + token * v_token + h * v_head);
+#ifndef TURNED
+    if ((FLAGS & PAGED) == 0) return plain_row(v, b * v_batch + token * v_token + h * v_head);
+#endif
+    return cache_row(s.v, token, h, Dv, V_TYPE);
 }
 // Of keys that are there.
 uvec2 key_row_of(Keys s, uint b, uint h, uint token) {
@@ -73,12 +84,14 @@ ivec2 seen(Keys keys, uint t_first, uint t_last) {
     return range;
 }
 
+#ifndef TURNED
 // What a query row that sees no key gets: the mean of all values, as softmax over equal scores gives.
 vec4 mean_value(Keys keys, uint b, uint h, uint d) {
     vec4 sum = vec4(0);
     for (int s = keys.first; s < keys.end; s++) sum += load_value(value_row(keys, b, h, uint(s)), d);
     return keys.end > keys.first ? sum / float(keys.end - keys.first) : vec4(0);
 }
+#endif
 void store4(uint to, uint d, vec4 x) {
     [[unroll]] for (uint e = 0; e < 4; e++)
         if (d + e < Dv) y.v[to + d + e] = x[e];

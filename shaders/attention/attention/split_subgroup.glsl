@@ -1,14 +1,16 @@
-// Device half of plugins/attention/ops/attention/attention_vulkan.cpp
 // split.comp with subgroups of SUBGROUP, eight a workgroup: each has its own eighth of the keys, maxima and sums, and needs no barrier until
 // these are merged. 4 lanes a key for the scores; for the values a lane has 8 columns. D and Dv are multiples of 8.
 // A workgroup takes every SLOTS-th chunk: most are empty in a cache that is not full, and workgroups that find nothing cost time too. Who has done the last
 // chunk of the same rows merges what all have left, in the order of the chunks, so that nothing waits for a second dispatch.
-#version 460
-#extension GL_GOOGLE_include_directive : require
+// With TURNED the cache lacks the step's own tokens yet: queries and keys are turned here (turned.glsl), each workgroup has those keys and values beside the
+// cache, and the one whose chunk they belong to writes them there.
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_shuffle : require
 layout(local_size_x = SUBGROUP * 8) in;
 #include "attention/attention/keys.glsl"
+#ifdef TURNED
+#include "attention/rope_attention/turned.glsl"
+#endif
 
 const uint BLOCK = 64, SHARE = 8;              // keys of a workgroup and a subgroup at a time
 const uint KEYS = SUBGROUP / 4;                // of which a subgroup takes at once
@@ -26,7 +28,9 @@ layout(buffer_reference, scalar, buffer_reference_align = 4) coherent buffer Lef
 layout(buffer_reference, scalar, buffer_reference_align = 16) coherent buffer Left4 { vec4 v[]; };
 
 shared uint before;
+#ifndef TURNED
 shared vec4 query[ROWS * D / 4];
+#endif
 shared float tops[8 * ROWS], totals[8 * ROWS];
 shared vec4 sums[8 * TOGETHER * Dv / 4];
 
@@ -62,7 +66,7 @@ void merge(Keys keys, uint b, uint h, uint r, uint filled, uint from, uint all) 
     }
 }
 
-vec4 both(vec4 x, uint mask) { return x + subgroupShuffleXor(x, mask); }
+vec4 both(vec4 x, uint step) { return x + subgroupShuffleXor(x, step); }
 
 float top[MINE], total[MINE];
 vec4 acc[ROWS * TURNS * 2];
@@ -102,8 +106,17 @@ void attend(Keys keys, ivec2 range, uint b, uint h, uint from, uint start) {
                 const uint at = min(d * 4 + part, D / 8 - 1);
                 vec4 low, high;
                 cache_load8(row, at * 8, K_TYPE, low, high);
+#ifdef TURNED
+                own_key(keys.k, s, at, low, high);
+#endif
                 [[unroll]] for (uint r = 0; r < ROWS; r++) p[r] += d * 4 + part < D / 8 ? dot(low, query[r * D / 4 + at * 2]) + dot(high, query[r * D / 4 + at * 2 + 1]) : 0.0;
             }
+#ifdef TURNED
+            [[unroll]] for (uint n = 0; n < EACH * TURNS; n++) {
+                const uint token = first + n / TURNS * (SUBGROUP / LANES) + lane / LANES;
+                own_value(keys.v, token, min(n % TURNS * LANES + lane % LANES, WIDTH - 1), values[n * 2], values[n * 2 + 1]);
+            }
+#endif
             [[unroll]] for (uint n = 0; n < EACH * TURNS * 2; n++) values[n] = there[n / (TURNS * 2)] ? values[n] : vec4(0);
             float fade[MINE], w[MINE];
             [[unroll]] for (uint m = 0; m < MINE; m++) {
@@ -198,20 +211,30 @@ void main() {
     if (b >= B) return;
     const uint from = tile * ROWS;
     // Queries are on their way while it is found how many keys there are.
+#ifdef TURNED
+    fetch_rows(b, h, from);
+#else
     vec4 mine_of_query[QUERY_EACH];
     [[unroll]] for (uint e = 0; e < QUERY_EACH; e++) {
         const uint n = min(i + e * SUBGROUP * 8, ROWS * D / 4 - 1), r = min(from + n / (D / 4), rows - 1);
         const uint at = b * q_batch + r / G * q_token + (h * G + r % G) * q_head + n % (D / 4) * 4;
         mine_of_query[e] = vec4(q.v[at], q.v[at + 1], q.v[at + 2], q.v[at + 3]);
     }
+#endif
     const Keys keys = keys_of(b);
     const uint filled = clamp(uint(max(keys.end, 0) + int(CHUNK) - 1) / CHUNK, 1, chunks);
     if (slot >= filled) return;
     const ivec2 range = seen(keys, from / G, (min(from + ROWS, rows) - 1) / G);
 
+#ifdef TURNED
+    turn_rows();
+    barrier();
+    if (tile == 0) write_own(keys.k, keys.v, h, slot);
+#else
     [[unroll]] for (uint e = 0; e < QUERY_EACH; e++)
         if (i + e * SUBGROUP * 8 < ROWS * D / 4) query[i + e * SUBGROUP * 8] = mine_of_query[e];
     barrier();
+#endif
 
     const uint all = B * Hkv * rows * chunks, place = (b * Hkv + h) * tiles + tile;
     [[dont_unroll]] for (uint chunk = slot; chunk < filled; chunk += SLOTS) {

@@ -10,7 +10,6 @@
 layout(local_size_x = ORR_GROUP) in;
 #include "common/kv_store.glsl"
 #include "common/reduce.glsl"
-#include "common/trig.glsl"
 #include "attention/rope_attention/params.h"
 
 layout(constant_id = 0) const uint D = 64;
@@ -20,8 +19,9 @@ layout(constant_id = 3) const uint K_TYPE = 1;  // ORR_TYPE_* or ORR_Q8_0
 layout(constant_id = 4) const uint V_TYPE = 1;
 layout(constant_id = 5) const uint INTERLEAVED = 0;
 layout(constant_id = 6) const int SWITCH_LENGTH = 0;
-layout(constant_id = 7) const float SCALE = 1;
-layout(constant_id = 8) const float LONG_SCALE = 1;
+layout(constant_id = 7) const float ROPE_SCALE = 1;
+layout(constant_id = 8) const float LONG_ROPE_SCALE = 1;
+#include "attention/rope_attention/rotation.glsl"
 
 shared float head[D > Dv ? D : Dv];
 
@@ -36,11 +36,10 @@ void turn(F32 x, uint from, uint b, uint t) {
         far = int(group_max(most)) >= SWITCH_LENGTH;
     }
     for (uint i = lane; i < PAIRS; i += ORR_GROUP) {
-        const vec2 c = (far ? LONG_SCALE : SCALE) * cos_sin(float(position(b, t)) * (far ? long_freq.v[i] : freq.v[i]));
-        const uint first = INTERLEAVED != 0 ? 2 * i : i, second = INTERLEAVED != 0 ? 2 * i + 1 : i + PAIRS;
-        const float p = x.v[from + first], q = x.v[from + second];
-        head[first] = p * c.x - q * c.y;
-        head[second] = q * c.x + p * c.y;
+        const uvec2 at = pair_at(i);
+        const vec2 turned = turn_pair(vec2(x.v[from + at.x], x.v[from + at.y]), pair_angle(position(b, t), far ? long_freq.v[i] : freq.v[i], far));
+        head[at.x] = turned.x;
+        head[at.y] = turned.y;
     }
     for (uint d = 2 * PAIRS + lane; d < D; d += ORR_GROUP) head[d] = x.v[from + d];
 }
