@@ -35,7 +35,7 @@ uint64_t together_bytes(const AttentionShape& s) {
 const orr_vulkan_shader* pick_together(const orr_prepare* p, const AttentionOperands& o) {
     const AttentionShape s(o);
     const orr_vulkan_device& d = vk::device(p);
-    if (!s.split || o.bias || o.key_mask || narrow(*o.k) || narrow(*o.v) || !takes_subgroups(d, *o.k, *o.v) || together_bytes(s) > d.shared_bytes) return nullptr;
+    if (!s.split || s.rows == 0 || o.bias || o.key_mask || narrow(*o.k) || narrow(*o.v) || !takes_subgroups(d, *o.k, *o.v) || together_bytes(s) > d.shared_bytes) return nullptr;
     for (const uint32_t n : {kTurnQuery, kTurnKey, kTurnValue})
         if (!dense(*p->inputs[n])) return nullptr;
     for (const orr_vulkan_shader* shader : {&shaders::rope_attention_split_32, &shaders::rope_attention_split_8})
