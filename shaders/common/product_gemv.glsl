@@ -182,7 +182,7 @@ void multiply(Raw r[4], uint at) {
 }
 #endif
 
-// Four columns of row t of x from c on and the norm's weights there, so that all that are staged are on their way at once.
+// Four columns of row t of x from c on and the norm's weights there, without a branch, so that all are on their way at once.
 void load_aligned(uint t, uint c, out vec4 v, out vec4 w) {
     const uint near = min(c, k - 4u);
     v = F32x4(uvec2(x)).v[(min(t, tokens - 1u) * x_stride + near) / 4u];
@@ -223,24 +223,18 @@ void stage(uint from, uint first) {
             const uint t = first + slot / (SPAN / 32u), block = from / 32u + slot % (SPAN / 32u);
             xblocks[slot] = t < tokens && block < blocks ? F32x4(uvec2(x)).v[tokens * blocks * 4u + t * blocks + block] : vec4(0);
         }
-    } else if (ALIGNED != 0u) {
-        const uint TURNS = (SLOTS / 8u + GROUP - 1u) / GROUP;
-        vec4 v[TURNS][2], w[TURNS][2];
-        [[unroll]] for (uint n = 0; n < TURNS; n++) {
-            const uint slot = min(n * GROUP + gl_LocalInvocationID.x, SLOTS / 8u - 1u), c = from + slot % (SPAN / 8u) * 8u;
-            load_aligned(first + slot / (SPAN / 8u), c, v[n][0], w[n][0]);
-            load_aligned(first + slot / (SPAN / 8u), c + 4u, v[n][1], w[n][1]);
-        }
-        [[unroll]] for (uint n = 0; n < TURNS; n++) {
-            const uint slot = n * GROUP + gl_LocalInvocationID.x;
-            float square = 0;
-            [[unroll]] for (uint i = 0; i < 2u; i++) square = norm_aligned(first + slot / (SPAN / 8u), from + slot % (SPAN / 8u) * 8u + i * 4u, v[n][i], w[n][i], square);
-            put_quarter(slot, fixed_quarter_of(v[n], square));
-        }
     } else {
         for (uint base = 0; base < SLOTS / 8u; base += GROUP) {
-            const uint slot = base + gl_LocalInvocationID.x;
-            put_quarter(slot, fixed_quarter(first + slot / (SPAN / 8u), from + slot % (SPAN / 8u) * 8u));
+            const uint slot = base + gl_LocalInvocationID.x, t = first + slot / (SPAN / 8u), c = from + slot % (SPAN / 8u) * 8u;
+            if (ALIGNED != 0u) {
+                vec4 v[2], w[2];
+                [[unroll]] for (uint i = 0; i < 2u; i++) load_aligned(t, c + i * 4u, v[i], w[i]);
+                float square = 0;
+                [[unroll]] for (uint i = 0; i < 2u; i++) square = norm_aligned(t, c + i * 4u, v[i], w[i], square);
+                put_quarter(slot, fixed_quarter_of(v, square));
+            } else {
+                put_quarter(slot, fixed_quarter(t, c));
+            }
         }
     }
     barrier();
@@ -248,39 +242,25 @@ void stage(uint from, uint first) {
 
 float square_of(uint t, uint block) { return xblocks[t * (SPAN / 32u) + block].w; }
 #else
-void put_sixteen(uint slot, vec4 v[4], float square) {
-    if (NORM != 0u) xsquares[slot] = square;
-    [[unroll]] for (uint i = 0; i < 4u; i++) xs[slot * 4u + i] = v[i];
-    const vec4 s = v[0] + v[1] + v[2] + v[3];
-    xsums[slot] = (s.x + s.y) + (s.z + s.w);
-}
-
 // 16 columns an invocation.
 void stage(uint from, uint first) {
-    if (ALIGNED != 0u) {
-        const uint TURNS = (SLOTS / 16u + GROUP - 1u) / GROUP;
-        vec4 v[TURNS][4], w[TURNS][4];
-        [[unroll]] for (uint n = 0; n < TURNS; n++) {
-            const uint slot = min(n * GROUP + gl_LocalInvocationID.x, SLOTS / 16u - 1u);
-            [[unroll]] for (uint i = 0; i < 4u; i++) load_aligned(first + slot / (SPAN / 16u), from + slot % (SPAN / 16u) * 16u + i * 4u, v[n][i], w[n][i]);
-        }
-        [[unroll]] for (uint n = 0; n < TURNS; n++) {
-            const uint slot = n * GROUP + gl_LocalInvocationID.x;
-            float square = 0;
-            [[unroll]] for (uint i = 0; i < 4u; i++) square = norm_aligned(first + slot / (SPAN / 16u), from + slot % (SPAN / 16u) * 16u + i * 4u, v[n][i], w[n][i], square);
-            if (slot < SLOTS / 16u) put_sixteen(slot, v[n], square);
-        }
-    } else {
-        for (uint slot = gl_LocalInvocationID.x; slot < SLOTS / 16u; slot += GROUP) {
-            const uint t = first + slot / (SPAN / 16u), c = from + slot % (SPAN / 16u) * 16u;
-            vec4 v[4];
-            float square = 0;
+    for (uint slot = gl_LocalInvocationID.x; slot < SLOTS / 16u; slot += GROUP) {
+        const uint t = first + slot / (SPAN / 16u), c = from + slot % (SPAN / 16u) * 16u;
+        vec4 v[4], w[4];
+        float square = 0;
+        if (ALIGNED != 0u) {
+            [[unroll]] for (uint i = 0; i < 4u; i++) load_aligned(t, c + i * 4u, v[i], w[i]);
+            [[unroll]] for (uint i = 0; i < 4u; i++) square = norm_aligned(t, c + i * 4u, v[i], w[i], square);
+        } else {
             [[unroll]] for (uint i = 0; i < 4u; i++) {
                 v[i] = load_x(t, c + i * 4u);
                 if (NORM != 0u) square = apply_norm(v[i], c + i * 4u, square);
             }
-            put_sixteen(slot, v, square);
         }
+        if (NORM != 0u) xsquares[slot] = square;
+        [[unroll]] for (uint i = 0; i < 4u; i++) xs[slot * 4u + i] = v[i];
+        const vec4 s = v[0] + v[1] + v[2] + v[3];
+        xsums[slot] = (s.x + s.y) + (s.z + s.w);
     }
     barrier();
 }

@@ -18,7 +18,7 @@ namespace {
 constexpr int32_t kVocabulary = 41;
 // How many specialisation constants only these pipelines have: shaders/common/product_gemv.glsl, shaders/attention/attention/keys.glsl,
 // shaders/attention/rope_attention/append.comp.
-constexpr size_t kGemv = 16, kAttention = 17, kAppend = 9;
+constexpr size_t kGemv = 18, kAttention = 17, kAppend = 9;
 
 // ---------------------------------------------------------------- the loader
 
