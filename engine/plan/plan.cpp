@@ -81,6 +81,19 @@ void check_team(Team& team, const std::string& doing, uint32_t lane) {
     if (const std::string what = team.take_failure(lane); !what.empty()) throw Error(ORR_INTERNAL, doing + ": the plugin threw an exception in parallel_for: " + what);
 }
 
+void PlanInput::check_rows() const {
+    for (const Rows& r : rows) {
+        if (tensor->type != ORR_TYPE_I32 && tensor->type != ORR_TYPE_I64) continue;
+        const int64_t n = elements(*tensor);
+        for (int64_t i = 0; i < n; i++) {
+            const int64_t row = tensor->type == ORR_TYPE_I32 ? static_cast<const int32_t*>(tensor->data)[i] : static_cast<const int64_t*>(tensor->data)[i];
+            if (row >= 0 && row < r.rows) continue;
+            throw Error(ORR_INVALID_ARGUMENT, std::string(r.op->id) + ": " + input_port(*r.op, r.port).name + ": " + std::to_string(row) + " at index " + std::to_string(i) + " of input " + name + ", the " +
+                                                  input_port(*r.op, r.port + 1).name + " has " + std::to_string(r.rows) + " rows");
+        }
+    }
+}
+
 bool Plan::takes(uint32_t region) {
     if (region == 0) return true;
     PlanRegion& r = regions_[region];

@@ -86,6 +86,15 @@ struct PlanInput {
     TapInput tap;
     orr_tensor* tensor = nullptr;
     uint64_t device_offset = UINT64_MAX;  // in the step block: where kernels read it too
+    // What a device's steps read at its numbers: rows of another input.
+    struct Rows {
+        const orr_operator* op;
+        size_t port;
+        int64_t rows;
+    };
+    std::vector<Rows> rows;
+    // Throws where a number of the tensor, which is filled, is of no such row.
+    void check_rows() const;
 };
 
 struct PlanState {

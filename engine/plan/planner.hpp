@@ -100,6 +100,7 @@ class Planner {
     DeviceProgress uploading(uint64_t bytes);
     void check_room(uint64_t bytes, const std::string& name) const;
     void lay_out_step_block(uint64_t bytes);
+    void note_rows();
     struct PrepareContext {
         orr_prepare base;
         Planner* planner;

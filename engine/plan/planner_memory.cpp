@@ -214,7 +214,22 @@ void Planner::lay_out_step_block(uint64_t bytes) {
     std::memset(plan_->step_block_->mapped(), 0, bytes);
 }
 
+// Of the inputs whose numbers a device's steps read rows at.
+void Planner::note_rows() {
+    for (const PlanStep& s : plan_->steps_) {
+        if (!s.on_device || !s.op) continue;
+        for (size_t i = 0; i + 1 < s.ins.size(); i++) {
+            if (!s.ins[i] || !s.ins[i + 1] || s.ins[i + 1]->rank == 0 || !(input_port(*s.op, i).flags & ORR_PORT_INDICES)) continue;
+            const auto it = storage_of_.find(s.ins[i]);
+            if (it == storage_of_.end() || storages_[it->second].input == SIZE_MAX) continue;
+            PlanInput& in = plan_->inputs_[storages_[it->second].input];
+            if (!in.imported && elements(*in.tensor) == elements(*s.ins[i])) in.rows.push_back({s.op, i, s.ins[i + 1]->shape[0]});
+        }
+    }
+}
+
 void Planner::finish_runs() {
+    note_rows();
     for (PlanStep& s : plan_->steps_) {
         orr_run& r = s.run.base;
         r.header = ORR_HEADER(orr_run);

@@ -492,6 +492,7 @@ void Session::fill_inputs(const RunRequest& r) {
         } else {
             fill_plain(t, n, in.fill);
         }
+        in.check_rows();
         if (in.device_offset != UINT64_MAX) current_->plan->write_step(in.device_offset, t.data, t.size_bytes);
     }
 }

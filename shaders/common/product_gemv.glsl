@@ -44,12 +44,11 @@ float added;  // to the first element that an invocation ends
 
 uint moved(uint w, int by) { return by >= 0 ? w << by : w >> -by; }
 // 1 + (field & keep) / 2^bits of the four fields of `bits` bits that begin at bits 0, 8, 16, 24 of w, or `low` higher
-vec4 codes_above_one(uint w, int bits, int low, uint keep) {
+vec4 codes_above_one(uint w, int bits, int low) {
     const int to = 23 - bits - low;
     const uvec4 v = uvec4(moved(w, to), moved(w, to - 8), moved(w, to - 16), moved(w, to - 24));
-    return uintBitsToFloat((v & (keep << (23 - bits))) | 0x3f800000u);
+    return uintBitsToFloat((v & (((1u << bits) - 1u) << (23 - bits))) | 0x3f800000u);
 }
-vec4 codes_above_one(uint w, int bits, int low) { return codes_above_one(w, bits, low, (1u << bits) - 1u); }
 int code_bits(uint type) {
     if (type == TILE_Q8_0) return 8;
     return (tile_code_bytes(type) == 256u ? 2 : 4) + (tile_high_bytes(type) == 256u ? 2 : tile_high_bytes(type) == 128u ? 1 : 0);
@@ -89,7 +88,7 @@ vec4 quad_numbers(uint type, Raw r, uint q) {
     }
     const int bits = code_bits(type);
     if (tile_has_table(type)) return table_values(tile_nibbles(r.w[0][q & 3u], q));
-    if (tile_has_nibbles(type)) return q < 4u ? codes_above_one(r.w[0][q & 3u], 8, 0, 0x0fu) : codes_above_one(r.w[0][q & 3u], 8, 0, 0xf0u);
+    if (tile_has_nibbles(type)) return codes_above_one(r.w[0][q & 3u], bits, q < 4u ? 0 : 4);
     if (type == TILE_Q8_0) return codes_above_one(r.w[q >> 2][q & 3u], bits, 0);
     if (type == TILE_Q2_K) return codes_above_one(r.w[0][q >> 2], bits, int(q & 3u) * 2);
     uint c;
@@ -166,8 +165,7 @@ void multiply(Raw r[4], uint at) {
         const bool numbers = tile_is_float(type) || tile_has_table(type);
         vec4 so = vec4(1, 0, 1, 0);
         if (!tile_is_float(type)) so = tile_scales(type, r[s].params);
-        // Nibbles of one byte share a shift: the low ones stand 4 bits lower.
-        const float unit = float(1 << code_bits(type)), unit0 = tile_has_nibbles(type) ? unit * 16.0 : unit;
+        const float unit = float(1 << code_bits(type));
         [[unroll]] for (uint t = 0; t < ROWS; t++) {
             if (numbers) {
                 acc[s][t] = fma(so.z, sums[s][1][t], fma(so.x, sums[s][0][t], acc[s][t]));
@@ -175,7 +173,7 @@ void multiply(Raw r[4], uint at) {
             }
             const uint slot = t * (SPAN / 16u) + at * 2u;
             const float x0 = xsums[slot], x1 = xsums[slot + 1u];
-            acc[s][t] = fma(so.x * unit0, sums[s][0][t] - x0, fma(so.y, x0, acc[s][t]));
+            acc[s][t] = fma(so.x * unit, sums[s][0][t] - x0, fma(so.y, x0, acc[s][t]));
             acc[s][t] = fma(so.z * unit, sums[s][1][t] - x1, fma(so.w, x1, acc[s][t]));
         }
     }

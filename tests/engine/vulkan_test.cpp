@@ -70,6 +70,17 @@ TEST_P(VulkanModels, GivesTheSameBitsEveryTime) {
     }
 }
 
+TEST_P(VulkanModels, IdsThatAreNoRowsAreRefusedBeforeTheRun) {
+    const Model model = open_on(GetParam(), "vulkan");
+    const Session session = make_session(model), whole = make_session(model);
+    feed(session, {1, 2, 3}), feed(whole, {1, 2, 3});
+    for (const int32_t wrong : {-1, 1'000'000, INT32_MAX}) {
+        expect_failure([&] { feed(session, {4, wrong, 5}); }, ORR_INVALID_ARGUMENT, {"orr.embedding/1", std::to_string(wrong) + " at index 1", "input_ids"});
+        EXPECT_EQ(orr_session_position(session.get()), 3);
+    }
+    EXPECT_SAME_BITS(feed(session, {4, 5}), feed(whole, {4, 5}));
+}
+
 TEST_P(VulkanModels, ForksAndRollsBack) {
     const Model model = open_on(GetParam(), "vulkan");
     const auto ids = some_ids(80, kVocabulary);

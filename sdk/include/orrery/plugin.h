@@ -160,7 +160,14 @@ typedef struct orr_attr_desc {
 /* An axis as descriptors tell it: k counts from 0, or from -1, the last, backwards. 0 stays free for "not told". */
 #define ORR_AXIS(k) ((k) < 0 ? (k) : (k) + 1)
 
-enum { ORR_PORT_OPTIONAL = 1, ORR_PORT_VARIADIC = 2, ORR_PORT_WEIGHT = 4 /* usually constant */ };
+enum {
+    ORR_PORT_OPTIONAL = 1,
+    ORR_PORT_VARIADIC = 2,
+    ORR_PORT_WEIGHT = 4, /* usually constant */
+    /* Integers, each the number of a row of the next input, which must have all of them. A recording on a device cannot refuse what it reads: where
+     * the host gives them with a run, the engine looks at them before it. */
+    ORR_PORT_INDICES = 8
+};
 
 typedef struct orr_port {
     orr_header header;

@@ -18,7 +18,7 @@ void infer_embedding(const Infer& i) {
 const orr_operator* orr_op_embedding() {
     using namespace orrery;
     static const Operator op = Operator("orr.embedding/1", "y = scale * table[ids]")
-                                   .input("ids", "i32 i64", "[..], each in 0 .. V - 1")
+                                   .input("ids", "i32 i64", "[..], each in 0 .. V - 1", ORR_PORT_INDICES)
                                    .input("table", "*", "[V, E]; any float or block type", ORR_PORT_WEIGHT)
                                    .output("y", "[.., E]")
                                    .attr("scale", ORR_ATTR_FLOAT, "1", "factor of every element")
