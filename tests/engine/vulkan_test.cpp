@@ -2,6 +2,7 @@
 // move, budgets, submissions of bounded length, and a loader that makes calls fail.
 #include <sys/stat.h>
 
+#include <chrono>
 #include <cmath>
 #include <fstream>
 
@@ -48,6 +49,8 @@ std::string model_text(const Model& model, const char* what) {
     orr_text_release(text);
     return out;
 }
+
+double milliseconds_since(std::chrono::steady_clock::time_point start) { return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count(); }
 
 class VulkanModels : public Vulkan, public testing::WithParamInterface<const char*> {};
 
@@ -479,14 +482,18 @@ TEST_F(Vulkan, SubmissionsAreCutToTheirBound) {
     const Model model = open_on("llama", "vulkan", engine.get());
     const Session s = make_session(model);
     uint64_t submissions = 0, recorded = 0;
+    double fastest = INFINITY;
     for (int i = 0; i < 8; i++) {
         check(orr_session_reset(s.get()));
+        const auto start = std::chrono::steady_clock::now();
         EXPECT_SAME_BITS(feed(s, ids), want);
+        fastest = std::min(fastest, milliseconds_since(start));
         const Json plan = Json::parse(describe(s, "plan", "next"));
         EXPECT_GE(plan["submissions"].get<uint64_t>(), submissions);
         submissions = plan["submissions"];
         recorded = plan["recorded"];
     }
+    if (submissions == 1 && fastest < 1) GTEST_SKIP() << "a run takes " << fastest << " ms, less than the least bound";
     EXPECT_GT(submissions, 3u);
     EXPECT_GE(recorded, 2u);
     EXPECT_LE(recorded, 3u);
@@ -554,11 +561,15 @@ TEST_F(Vulkan, RunsAreCancelledBetweenSubmissions) {
         o.progress_user = &watch;
     });
     Tensor want;
+    double fastest = INFINITY;
     for (int i = 0; i < 4; i++) {  // until the plan is cut
         check(orr_session_reset(s.get()));
         watch.n = 0;
+        const auto start = std::chrono::steady_clock::now();
         want = feed(s, ids);
+        fastest = std::min(fastest, milliseconds_since(start));
     }
+    if (watch.n == 0 && fastest < 1) GTEST_SKIP() << "a run takes " << fastest << " ms, less than the least bound";
     ASSERT_GT(watch.n, 2);
     for (int until = 0; until < watch.n && until < 6; until++) {
         check(orr_session_reset(s.get()));
