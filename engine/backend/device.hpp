@@ -9,7 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "orrery/plugin.h"
+#include "orrery/plugin.hpp"
 
 namespace orrery {
 
@@ -22,6 +22,12 @@ enum class DeviceUse {
     work,     // activations
     step,     // written by the host before every run, read by kernels; mapped
     result    // written by copies, read by the host; mapped
+};
+
+// The device's memory, or the engine's budget of it, is used up.
+class NoDeviceMemory : public Error {
+  public:
+    using Error::Error;
 };
 
 class DeviceBlock {
@@ -113,8 +119,8 @@ class Device {
     virtual const char* kind() const = 0;             // "vulkan", as orr_kernel.device
     virtual const void* kernel_table() const = 0;     // orr_prepare.device
     virtual bool lost() const = 0;
-    // Throws Error(ORR_OUT_OF_MEMORY) naming `what`, the bytes and what is left.
-    virtual std::shared_ptr<DeviceBlock> allocate(uint64_t bytes, DeviceUse use, const char* what) = 0;
+    // Throws NoDeviceMemory naming `what`, the bytes and what is left. beside: bytes of the budget that are not to be taken for it.
+    virtual std::shared_ptr<DeviceBlock> allocate(uint64_t bytes, DeviceUse use, const char* what, uint64_t beside = 0) = 0;
     virtual void write(const DeviceBlock& dst, uint64_t offset, const void* src, uint64_t bytes, const DeviceProgress& progress = {}) = 0;
     virtual void read(const DeviceBlock& src, uint64_t offset, void* dst, uint64_t bytes) = 0;
     virtual void copy(const DeviceBlock& src, uint64_t src_offset, const DeviceBlock& dst, uint64_t dst_offset, uint64_t bytes) = 0;

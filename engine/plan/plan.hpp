@@ -23,6 +23,7 @@ struct PlanOptions {
     DeviceWeights* device_weights = nullptr;  // of the device
     std::set<std::string> host_states;        // of a device's plan: states that lie in the host's memory all the same
     uint64_t device_reserve_bytes = 0;        // room that weights must leave for states and activations
+    uint32_t device_eighths = 8;              // of the nodes, the first ones: those that may run on the device
     uint32_t numerics = ORR_NUMERICS_DEFAULT;
     uint32_t isa = ORR_ISA_AUTO;
     uint32_t cache_type = ORR_TYPE_F16;

@@ -31,7 +31,7 @@ void Plan::place(void* arena, std::shared_ptr<DeviceBlock> host, std::shared_ptr
     host_block_ = std::move(host);
     work_ = std::move(work);
     const auto point = [](const std::vector<Placed>& list, const std::shared_ptr<DeviceBlock>& block) {
-        for (const Placed& p : list) {
+        for (const Placed& p : list) {  // none where there is no block
             p.tensor->data = nullptr;
             p.tensor->buffer = block->handle();
             p.tensor->offset = p.offset;

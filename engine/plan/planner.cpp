@@ -137,6 +137,12 @@ std::vector<int64_t> Planner::bound_shape(const std::vector<orr_dim>& dims) cons
     return shape;
 }
 
+bool Planner::read_behind(orr_value state, size_t node) const {
+    for (; node < g_.nodes.size(); node++)
+        if (live_[node] && std::count(g_.nodes[node].ins.begin(), g_.nodes[node].ins.end(), state)) return true;
+    return false;
+}
+
 void Planner::bind_sources() {
     for (size_t v = 1; v < g_.values.size(); v++) {
         const ValueDef& def = g_.values[v];
@@ -172,7 +178,7 @@ void Planner::bind_sources() {
                 p.next = new_tensor(type, shape, def.layout, "state " + s.name);
                 next_tensors_[s.next] = p.next;
             }
-            p.on_device = options_.device && !options_.host_states.count(s.name);
+            p.on_device = options_.device && !options_.host_states.count(s.name) && !read_behind(static_cast<orr_value>(v), device_nodes());
             for (const orr_tensor* t : {b.tensor, p.next})
                 if (t) {
                     state_names_[t] = s.name;

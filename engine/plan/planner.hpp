@@ -91,6 +91,8 @@ class Planner {
     const orr_kernel* pick_dense(const NodeDef& node, std::vector<const orr_tensor*>& ins, const std::vector<const orr_tensor*>& outs, const std::string& device, std::vector<Refusal>& refusals,
                                  const std::string& label);
     // ---- a device's plan
+    size_t device_nodes() const { return g_.nodes.size() * options_.device_eighths / 8; }
+    bool read_behind(orr_value state, size_t node) const;  // by a node from there on
     bool state_on_device(const orr_tensor* t) const { return device_states_.count(t) != 0; }
     bool may_run_on_device(const NodeDef& node, const std::vector<const orr_tensor*>& ins, const std::vector<const orr_tensor*>& outs, std::string& reason) const;
     void keep_states_on_host(const std::vector<const orr_tensor*>& tensors, const std::string& why);
@@ -98,7 +100,6 @@ class Planner {
     const orr_tensor* on_side(const orr_tensor* t, bool device, const std::string& label);
     void place_constants(PlanStep& step);
     DeviceProgress uploading(uint64_t bytes);
-    void check_room(uint64_t bytes, const std::string& name) const;
     void lay_out_step_block(uint64_t bytes);
     void note_rows();
     struct PrepareContext {

@@ -208,6 +208,7 @@ void Planner::lay_out_step_block(uint64_t bytes) {
         }
         plan_->step_placed_.push_back({s.tensor, s.view_offset});
     }
+    if (options_.device_eighths < 8) options_.device_weights->drop_unused();  // of plans that had more on the device
     if (bytes == 0) return;
     plan_->step_block_ = options_.device->allocate(bytes, DeviceUse::step, "inputs of a run");
     plan_->step_shadow_.assign(bytes, 0);

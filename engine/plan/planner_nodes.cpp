@@ -30,7 +30,7 @@ void Planner::plan_node(size_t n) {
     if (chain_of_[n] != SIZE_MAX) {
         if (chain_of_[n] != n) return;
         if (!options_.device) return plan_chain(n);
-        if (plan_device_chain(chains_.at(n))) return;
+        if (n < device_nodes() && plan_device_chain(chains_.at(n))) return;
         for (const size_t member : chains_.at(n)) plan_one(member);
         return;
     }
@@ -187,6 +187,10 @@ const orr_kernel* Planner::pick_dense(const NodeDef& node, std::vector<const orr
 }
 
 bool Planner::may_run_on_device(const NodeDef& node, const std::vector<const orr_tensor*>& ins, const std::vector<const orr_tensor*>& outs, std::string& reason) const {
+    if (node_ >= device_nodes()) {
+        reason = "the device has no room for more than the first " + std::to_string(device_nodes()) + " of " + std::to_string(g_.nodes.size()) + " steps";
+        return false;
+    }
     for (uint32_t k = 0; k < node.op->n_kernels; k++)
         if (std::string_view(node.op->kernels[k]->device) == options_.device->kind()) {
             for (const auto* list : {&ins, &outs})
@@ -323,8 +327,7 @@ void Planner::place_constants(PlanStep& step) {
             continue;
         }
         const std::shared_ptr<Constant> c = it->second;
-        if (!options_.device_weights->holds(c, "")) check_room(c->bytes(), c->name());
-        step.blocks.push_back(options_.device_weights->plain(c, uploading(c->bytes())));
+        step.blocks.push_back(options_.device_weights->plain(c, options_.device_reserve_bytes, uploading(c->bytes())));
         orr_tensor* there = &plan_->tensors_.emplace_back(*t);
         there->buffer = step.blocks.back()->handle();
         constants_[there] = c;
@@ -338,14 +341,6 @@ DeviceProgress Planner::uploading(uint64_t bytes) {
         if (cancelled()) throw_cancelled();
         tell(static_cast<double>(done) / static_cast<double>(std::max<uint64_t>(bytes, 1)));
     };
-}
-
-// Weights leave room for states and activations.
-void Planner::check_room(uint64_t bytes, const std::string& name) const {
-    const uint64_t left = options_.device->free_bytes();
-    if (left < bytes + options_.device_reserve_bytes)
-        throw Error(ORR_OUT_OF_MEMORY, name + ": " + std::to_string(bytes) + " bytes beside " + std::to_string(options_.device_reserve_bytes) + " for states and activations do not fit into the " +
-                                           std::to_string(left) + " that are left on " + options_.device->id());
 }
 
 orr_status Planner::prepack_of(orr_prepare* p, uint32_t input, const orr_pack* pack) {
@@ -405,8 +400,7 @@ void Planner::prepack(PrepareContext& c, uint32_t input, const orr_pack& pack, b
     orr_tensor as = *t;
     as.layout = registry_.intern(pack.layout);
     if (c.step->on_device) {
-        if (!options_.device_weights->holds(constant, pack.layout)) check_room(pack.bytes, constant->name());
-        c.step->blocks.push_back(options_.device_weights->pack(constant, pack, parallel, uploading(pack.bytes)));
+        c.step->blocks.push_back(options_.device_weights->pack(constant, pack, options_.device_reserve_bytes, parallel, uploading(pack.bytes)));
         as.data = nullptr;
         as.buffer = c.step->blocks.back()->handle();
         as.offset = 0;

@@ -34,7 +34,7 @@ struct Limit {
 uint64_t Session::memory_bytes(const std::string& entry, int64_t tokens) {
     uint64_t arena = 0, work = 0, bytes = 0;
     for (const int64_t n : {tokens, std::min(options_.context, std::max(tokens, kChunkTokens))}) {
-        const Plan& plan = *plan_for(entry, n).plan;
+        const Plan& plan = *within_device([&] { return &plan_for(entry, n); })->plan;
         arena = std::max(arena, plan.arena_bytes());
         work = std::max(work, plan.work_bytes());
         for (const PlanStep& step : plan.steps())
@@ -53,7 +53,7 @@ Session::Taken Session::measure(const orr_fit& limits) {
     const std::string entry = model_->entry_name(limits.entry);
     const std::shared_ptr<const Program> program = model_->program(entry, variant_);
     std::vector<orr_named_tensor> tensors = required_inputs(*program, options_.batch, tokens);
-    for (const Work& w : plan_for(entry, tokens).work.regions) taken.weight_bytes += w.weight_bytes;
+    for (const Work& w : within_device([&] { return &plan_for(entry, tokens); })->work.regions) taken.weight_bytes += w.weight_bytes;
     if (limits.time_ns) {
         std::vector<const orr_named_tensor*> pointers;
         std::vector<std::vector<char>> zeros;

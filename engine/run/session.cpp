@@ -15,7 +15,6 @@ namespace orrery {
 namespace {
 
 constexpr size_t kMostPlans = 24;
-constexpr uint64_t kDeviceSlackBytes = 64 << 20;  // for activations
 
 // Whether some node gives a plain tensor whose extents follow how many positions a sequence has seen (what attention weighs them by), not only
 // states and what is read of them. Such plans are made for one length.
@@ -26,6 +25,27 @@ bool counts_positions(const Program& p) {
                 for (const orr_dim d : p.values[v].dims)
                     if (p.dims->depends(d, "S")) return true;
     return false;
+}
+
+// What a plan's activations may take, before there is a plan: what the widest node reads and writes, and as much again for what lives beside
+// it. Where that was too little, the plan is made again (Session::retreat).
+uint64_t guess_activation_bytes(const Program& p, const Bindings& symbols, Registry& registry) {
+    const auto bytes = [&](orr_value v) -> uint64_t {
+        if (!v || *p.values[v].layout || (p.values[v].kind != ValueKind::node && p.values[v].kind != ValueKind::input)) return 0;
+        int64_t elems = 1;
+        for (const orr_dim d : p.values[v].dims) elems *= p.dims->evaluate(d, symbols);
+        const TypeInfo& type = registry.type(p.values[v].type);
+        return static_cast<uint64_t>(elems) / type.block_elems * type.block_bytes;
+    };
+    uint64_t most = 0;
+    for (const NodeDef& n : p.nodes) try {
+            uint64_t sum = 0;
+            for (const auto* list : {&n.ins, &n.outs})
+                for (const orr_value v : *list) sum += bytes(v);
+            most = std::max(most, sum);
+        } catch (const Error&) {  // of an input that was not given: nothing needs the node
+        }
+    return 2 * most;
 }
 
 uint64_t now_ns() { return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count()); }
@@ -62,7 +82,7 @@ Session::Session(std::shared_ptr<Model> model, const orr_session_options* o)
 
 Session::Session(const Session& parent, int)
     : model_(parent.model_), options_(parent.options_), pools_(parent.pools_), pools_mutex_(parent.pools_mutex_), states_(parent.states_), position_(parent.position_), marks_(parent.marks_),
-      device_(parent.device_), host_states_(parent.host_states_), variant_(parent.variant_), tap_runs_(parent.tap_runs_) {
+      device_(parent.device_), host_states_(parent.host_states_), device_eighths_(parent.device_eighths_), variant_(parent.variant_), tap_runs_(parent.tap_runs_) {
     priority_ = parent.priority();
     team_ = std::make_shared<Team>(model_->engine().executor(), options_.threads);
     // Copied vectors have no spare capacity: the pages to come would allocate.
@@ -119,25 +139,57 @@ uint64_t Session::first_bytes(const StateDef& def) const {
     return static_cast<uint64_t>(SessionState::first_pages(def, options_.context)) * SessionState::page_bytes_for(def, state_type(def)) * static_cast<uint64_t>(options_.batch);
 }
 
-// States for which the device has no room lie in the host's memory, the last layers' first; their steps run there too.
-void Session::leave_states_that_do_not_fit(const Program& program) {
-    uint64_t wanted = kDeviceSlackBytes;
+uint64_t Session::state_bytes_to_come(const Program& program) const {
+    uint64_t bytes = 0;
     for (const StateDef& def : program.states)
-        if (!states_.count(def.name) && !host_states_.count(def.name)) wanted += first_bytes(def);
+        if (!states_.count(def.name) && !host_states_.count(def.name)) bytes += first_bytes(def);
+    return bytes;
+}
+
+// States for which the device has no room lie in the host's memory, the last layers' first; their steps run there too.
+void Session::leave_states_that_do_not_fit(const Program& program, uint64_t activation_bytes) {
+    uint64_t wanted = activation_bytes + state_bytes_to_come(program);
     const uint64_t room = device_->free_bytes();
     for (auto def = program.states.rbegin(); def != program.states.rend() && wanted > room; ++def)
         if (!states_.count(def->name) && host_states_.insert(def->name).second) wanted -= first_bytes(*def);
 }
 
-void Session::keep_on_host(const StateDef& def) {
-    if (!device_ || !host_states_.insert(def.name).second) return;
-    const auto to = pool(def, options_.batch, false);
-    if (const auto it = states_.find(def.name); it != states_.end()) it->second.move_to(to);
-    for (Snapshot& mark : marks_)
-        if (const auto it = mark.states.find(def.name); it != mark.states.end()) it->second.move_to(to);
+void Session::keep_on_host(const std::string& name) {
+    if (!device_ || host_states_.count(name)) return;
+    std::vector<std::pair<SessionState*, SessionState>> moved;  // all of them or none
+    const auto move = [&](std::map<std::string, SessionState>& states) {
+        const auto it = states.find(name);
+        if (it == states.end()) return;
+        moved.emplace_back(&it->second, it->second);
+        moved.back().second.move_to(pool(it->second.def(), options_.batch, false));
+    };
+    move(states_);
+    for (Snapshot& mark : marks_) move(mark.states);
+    host_states_.insert(name);
+    for (auto& [state, there] : moved) std::swap(*state, there);
     // Plans made so far look for it on the device.
     std::erase_if(plans_, [&](const auto& e) { return e.get() != current_; });
     last_ = nullptr;
+}
+
+// A plan has each state on one side, for all sequences.
+void Session::agree_on_host_states() {
+    std::set<std::string> names;
+    for (const Session* m : members_) names.insert(m->host_states_.begin(), m->host_states_.end());
+    for (Session* m : members_)
+        for (const std::string& name : names) m->keep_on_host(name);
+}
+
+// The last eighth of the layers that may be on the device goes to the processor; their weights there go when no plan is left that uses them.
+bool Session::retreat(const char* why) {
+    if (device_eighths_ == 0) return false;
+    device_eighths_--;
+    plans_.clear();
+    last_ = nullptr;
+    work_.reset();
+    const orr_host* const host = model_->engine().host();
+    host->log(host, ORR_LOG_INFO, ("the first " + std::to_string(device_eighths_) + " eighths of the layers may be on " + device_->id() + ", the rest are on the processor: " + why).c_str());
+    return true;
 }
 
 bool Session::matches(const Signature& s, const RunRequest& r, const Share& share, int64_t total_batch) const {
@@ -233,15 +285,17 @@ Session::PlanEntry& Session::make_entry(const RunRequest& r, const Share& share,
         if (const auto known = states_.find(def.name); known == states_.end() || known->second.length() == 0)
             throw Error(ORR_INVALID_ARGUMENT, program.model + "." + program.entry + " reads state " + def.name + ", which no run has written yet");
     }
+    const std::shared_ptr<const PreparedProgram> prepared = model_->prepared(r.entry, variant_, binding.wanted, options_.rewrites, options_.numerics);
+    if (counts_positions(prepared->program)) binding.symbols["S"] = s.positions = end_of(program.dims->evaluate(program.advance, binding.symbols));
     PlanOptions po;
     po.device = device_;
     if (device_) {
-        leave_states_that_do_not_fit(program);
+        const uint64_t activations = guess_activation_bytes(prepared->program, binding.symbols, model_->engine().registry());
+        leave_states_that_do_not_fit(program, activations);
         po.device_weights = &model_->device_weights(device_);
         po.host_states = host_states_;
-        po.device_reserve_bytes = kDeviceSlackBytes;
-        for (const StateDef& def : program.states)
-            if (!states_.count(def.name) && !host_states_.count(def.name)) po.device_reserve_bytes += first_bytes(def);
+        po.device_reserve_bytes = activations + state_bytes_to_come(program);
+        po.device_eighths = device_eighths_;
     }
     po.numerics = options_.numerics;
     po.isa = options_.isa;
@@ -250,8 +304,6 @@ Session::PlanEntry& Session::make_entry(const RunRequest& r, const Share& share,
     po.profile = options_.profile;
     po.cancel = &cancel_;
     if (options_.progress) po.progress = [this](double fraction, const char* what) { return options_.progress(options_.progress_user, fraction, what); };
-    const std::shared_ptr<const PreparedProgram> prepared = model_->prepared(r.entry, variant_, binding.wanted, options_.rewrites, options_.numerics);
-    if (counts_positions(prepared->program)) binding.symbols["S"] = s.positions = end_of(program.dims->evaluate(program.advance, binding.symbols));
     entry->plan = make_plan(model_->engine().host(), model_->engine().registry(), model_->engine().memory(), model_->weights(), prepared, binding, po, team_);
     for (const Share::Output& o : share.outputs)
         if (std::none_of(entry->plan->outputs().begin(), entry->plan->outputs().end(), [&](const PlanOutput& p) { return p.name == o.name; }))
@@ -261,7 +313,7 @@ Session::PlanEntry& Session::make_entry(const RunRequest& r, const Share& share,
     const auto batch = static_cast<size_t>(total_batch);
     for (const PlanState& ps : entry->plan->states())
         if (!ps.on_device)
-            for (Session* member : members_) member->keep_on_host(program.states[ps.state]);
+            for (Session* member : members_) member->keep_on_host(program.states[ps.state].name);
     for (const PlanState& ps : entry->plan->states()) {
         entry->states.push_back(&state(program.states[ps.state], options_.batch));
         entry->views.emplace_back(batch, orr_paged{ORR_HEADER(orr_paged), nullptr, 0, 0, 0, kPageTokens});
@@ -338,7 +390,7 @@ void Session::ensure_arena(const Plan& plan) {
         block = device_->allocate(bytes, use, "workspace of a run");
     };
     grow(host_block_, std::max<uint64_t>(plan.arena_bytes(), 64), DeviceUse::result);
-    grow(work_, std::max<uint64_t>(plan.work_bytes(), 64), DeviceUse::work);
+    if (plan.work_bytes() > 0) grow(work_, plan.work_bytes(), DeviceUse::work);
 }
 
 void Session::place(PlanEntry& e, std::vector<std::shared_ptr<DeviceBlock>> imports) {
@@ -392,6 +444,13 @@ void Session::begin_sharing(const RunRequest& request, const Share& share, Sessi
         total_batch += o->options_.batch;
     }
     if (other_count == 0) choose_variant();
+    agree_on_host_states();
+    within_device([&] { prepare_run(r, share, total_batch); });
+    next_step_ = 0;
+    for (Session* s : members_) s->running_ = true;
+}
+
+void Session::prepare_run(const RunRequest& r, const Share& share, int64_t total_batch) {
     PlanEntry& e = find_plan(r, share, total_batch);
     for (size_t m = 1; m < members_.size(); m++) members_[m]->ledger_.make_room(e.work);
     current_ = &e;
@@ -415,8 +474,6 @@ void Session::begin_sharing(const RunRequest& request, const Share& share, Sessi
         lent_ = std::move(lent);
         throw;
     }
-    next_step_ = 0;
-    for (Session* s : members_) s->running_ = true;
 }
 
 void Session::choose_variant() {
@@ -899,8 +956,10 @@ void Session::warm_up(const char* entry_or_null, int64_t tokens) {
     check_idle();
     if (tokens <= 0) throw Error(ORR_INVALID_ARGUMENT, "warm-up for " + std::to_string(tokens) + " tokens");
     if (tokens > options_.context) throw Error(ORR_LIMIT, "warm-up for " + std::to_string(tokens) + " tokens; the context holds " + std::to_string(options_.context));
-    PlanEntry& e = plan_for(model_->entry_name(entry_or_null), tokens);
-    place(e, std::vector<std::shared_ptr<DeviceBlock>>(e.plan->inputs().size()));
+    within_device([&] {
+        PlanEntry& e = plan_for(model_->entry_name(entry_or_null), tokens);
+        place(e, std::vector<std::shared_ptr<DeviceBlock>>(e.plan->inputs().size()));
+    });
     if (!device_) std::memset(arena_.data(), 0, arena_.size());
 }
 
@@ -939,6 +998,7 @@ nlohmann::ordered_json Session::describe(const std::string& what, const char* en
         return {{"device", model_->device_name()},
                 {"device_weight_bytes", device_ ? model_->device_weights(device_).bytes() : 0},
                 {"device_work_bytes", work_ ? work_->bytes() : 0},
+                {"device_eighths", device_ ? device_eighths_ : 0},  // of the layers: those that may be there
                 {"state_bytes", states},
                 {"state_reserved_bytes", pools},
                 {"arena_bytes", arena_.size()},

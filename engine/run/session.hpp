@@ -129,13 +129,27 @@ class Session : public std::enable_shared_from_this<Session> {
     void count_work(PlanEntry& entry, const Program& program, const Binding& binding);
     PlanEntry& make_entry(const RunRequest& request, const Share& share, int64_t total_batch);
     void begin_sharing(const RunRequest& request, const Share& share, Session* const* others, size_t other_count);
+    // From finding the plan to having all that the run needs.
+    void prepare_run(const RunRequest& request, const Share& share, int64_t total_batch);
     SessionState& state(const StateDef& def, int64_t batch);
     const TypeInfo& state_type(const StateDef& def) const;
     std::shared_ptr<PagePool> pool(const StateDef& def, int64_t batch, bool on_device);
     // From now on the state lies in the host's memory: a plan has a step there that needs it.
-    void keep_on_host(const StateDef& def);
+    void keep_on_host(const std::string& name);
+    void agree_on_host_states();  // with the members of the run that begins
+    // Does it, with fewer layers on the device wherever that has no room for what it needs, down to none.
+    template <class Fn>
+    auto within_device(Fn&& fn) {
+        for (;;) try {
+                return fn();
+            } catch (const NoDeviceMemory& e) {
+                if (!retreat(e.what())) throw;
+            }
+    }
+    bool retreat(const char* why);
     uint64_t first_bytes(const StateDef& def) const;  // that a state takes at first
-    void leave_states_that_do_not_fit(const Program& program);
+    uint64_t state_bytes_to_come(const Program& program) const;  // on the device
+    void leave_states_that_do_not_fit(const Program& program, uint64_t activation_bytes);
     struct Taken {  // with a value of a control
         uint64_t memory_bytes = 0, weight_bytes = 0, time_ns = 0;
     };
@@ -172,6 +186,7 @@ class Session : public std::enable_shared_from_this<Session> {
     std::shared_ptr<Device> device_;                  // nullptr: the processor
     std::shared_ptr<DeviceBlock> host_block_, work_;  // the arena of plans on a device
     std::set<std::string> host_states_;
+    uint32_t device_eighths_ = 8;  // see PlanOptions
 
     Variant variant_;
     int64_t tap_runs_ = 0;  // since the taps were set

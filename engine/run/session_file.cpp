@@ -258,7 +258,15 @@ void Session::load(const std::string& path) {
             r.same(static_cast<int64_t>(page_bytes), ("the page size of " + name).c_str());
             if (def.kind == ORR_STATE_RECURRENT && r.left() / page_bytes < static_cast<uintmax_t>(options_.batch))
                 throw Error(ORR_CORRUPT, path + ": state " + name + " takes " + std::to_string(options_.batch) + " pages of " + std::to_string(page_bytes) + " bytes, " + std::to_string(r.left()) + " are left");
-            SessionState& s = state(def, options_.batch);
+            const auto on_host_too = [&](const auto& fn) -> decltype(fn()) {  // what the device has no room for
+                try {
+                    return fn();
+                } catch (const NoDeviceMemory&) {
+                    keep_on_host(name);
+                    return fn();
+                }
+            };
+            SessionState& s = on_host_too([&]() -> SessionState& { return state(def, options_.batch); });
             const int64_t seen = r.number();
             // A frozen one stays as it was when the session goes back.
             if (seen < 0 || (seen > position && s.def().kind != ORR_STATE_FROZEN))
@@ -278,7 +286,7 @@ void Session::load(const std::string& path) {
                 const int64_t most = s.def().kind == ORR_STATE_FROZEN ? (int64_t{1} << 24) : position;
                 if (l < 0 || l > most || f < 0 || f > l || f % kPageTokens || (row > 0 && (l != length || f != first)))
                     throw Error(ORR_CORRUPT, path + ": state " + name + " holds tokens " + std::to_string(f) + " to " + std::to_string(l) + " at position " + std::to_string(position));
-                if (row == 0) s.allocate(length = l, first = f);
+                if (row == 0) on_host_too([&] { s.allocate(length = l, first = f); });
                 for (int64_t p = f / kPageTokens; p * kPageTokens < l; p++) page(s.rows()[row].pages[static_cast<size_t>(p)]);
             }
             s.set_seen(seen);

@@ -108,15 +108,15 @@ std::string state_text(const StateDef& def) {
 }
 
 SessionState::SessionState(const StateDef& def, const TypeInfo& type, int64_t batch, int64_t context, std::shared_ptr<PagePool> pool)
-    : def_(def), type_(&type), pool_(std::move(pool)), rows_(static_cast<size_t>(batch)) {
+    : def_(def), type_(&type), pool_(std::move(pool)), rows_(static_cast<size_t>(batch)), row_pages_(def.kind == ORR_STATE_RECURRENT ? 0 : static_cast<size_t>(context / kPageTokens + 2)) {
     for (auto& row : rows_) {
         if (def_.kind == ORR_STATE_RECURRENT) {
             row.current = pool_->take();
             pool_->zero(row.current);
             row.spare = pool_->take();
         } else {
-            row.pages.reserve(static_cast<size_t>(context / kPageTokens + 2));
-            row.addresses.reserve(static_cast<size_t>(context / kPageTokens + 2));
+            row.pages.reserve(row_pages_);
+            row.addresses.reserve(row_pages_);
         }
     }
 }
@@ -244,6 +244,8 @@ void SessionState::move_to(std::shared_ptr<PagePool> pool) {
             move(row.pages[p]);
             row.addresses[p] = row.pages[p].data();
         }
+        row.pages.reserve(row_pages_);
+        row.addresses.reserve(row_pages_);
     }
     pool_ = std::move(pool);
 }

@@ -141,6 +141,7 @@ class SessionState {
     const TypeInfo* type_;
     std::shared_ptr<PagePool> pool_;
     std::vector<SequenceState> rows_;
+    size_t row_pages_;  // that a row has capacity for
     int64_t seen_ = 0;
     std::vector<SequenceState> aside_;  // of a frozen state, while a run writes it
 };

@@ -4,24 +4,18 @@
 
 namespace orrery {
 
-bool DeviceWeights::holds(const std::shared_ptr<Constant>& c, const std::string& layout) {
-    const std::lock_guard lock(mutex_);
-    const auto known = blocks_.find(layout.empty() ? c->key() : c->key() + "|" + layout);
-    return known != blocks_.end() && known->second;
-}
-
-std::shared_ptr<DeviceBlock> DeviceWeights::plain(const std::shared_ptr<Constant>& c, const DeviceProgress& progress) {
+std::shared_ptr<DeviceBlock> DeviceWeights::plain(const std::shared_ptr<Constant>& c, uint64_t beside, const DeviceProgress& progress) {
     const std::lock_guard lock(mutex_);
     auto& slot = blocks_[c->key()];
     if (slot) return slot;
-    auto block = device_->allocate(c->bytes(), DeviceUse::weights, c->name().c_str());
+    auto block = device_->allocate(c->bytes(), DeviceUse::weights, c->name().c_str(), beside);
     const orr_tensor src = weights_.tensor(c, true);
     device_->write(*block, 0, src.data, c->bytes(), progress);
     weights_.release_source(c);
     return slot = std::move(block);
 }
 
-std::shared_ptr<DeviceBlock> DeviceWeights::pack(const std::shared_ptr<Constant>& c, const orr_pack& pack, const std::function<void(int64_t, orr_chunk_fn, void*)>& parallel,
+std::shared_ptr<DeviceBlock> DeviceWeights::pack(const std::shared_ptr<Constant>& c, const orr_pack& pack, uint64_t beside, const std::function<void(int64_t, orr_chunk_fn, void*)>& parallel,
                                                  const DeviceProgress& progress) {
     const std::lock_guard lock(mutex_);
     auto& slot = blocks_[c->key() + "|" + pack.layout];
@@ -30,7 +24,7 @@ std::shared_ptr<DeviceBlock> DeviceWeights::pack(const std::shared_ptr<Constant>
             throw Error(ORR_INTERNAL, "layout " + std::string(pack.layout) + " of " + c->name() + " takes " + std::to_string(slot->bytes()) + " bytes and now " + std::to_string(pack.bytes));
         return slot;
     }
-    auto block = device_->allocate(pack.bytes, DeviceUse::weights, c->name().c_str());
+    auto block = device_->allocate(pack.bytes, DeviceUse::weights, c->name().c_str(), beside);
     const orr_tensor src = weights_.tensor(c, true);
     // Straight into the device where the host sees its memory; the device's copy of a card is filled from a packed one.
     Buffer packed;
@@ -45,6 +39,11 @@ std::shared_ptr<DeviceBlock> DeviceWeights::pack(const std::shared_ptr<Constant>
     if (!block->mapped()) device_->write(*block, 0, packed.data(), pack.bytes, progress);
     weights_.release_source(c);
     return slot = std::move(block);
+}
+
+void DeviceWeights::drop_unused() {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(blocks_, [](const auto& b) { return b.second.use_count() <= 1; });
 }
 
 void DeviceWeights::forget(const std::string& mark) {

@@ -16,13 +16,13 @@ class DeviceWeights {
     DeviceWeights(std::shared_ptr<Device> device, Weights& weights, std::shared_ptr<Memory> memory) : device_(std::move(device)), weights_(weights), memory_(std::move(memory)) {}
     const std::shared_ptr<Device>& device() const { return device_; }
 
-    // Whether it is there already, as it is (layout "") or packed.
-    bool holds(const std::shared_ptr<Constant>& c, const std::string& layout);
-    // Uploaded once. The constant must be contiguous. Throws Error(ORR_OUT_OF_MEMORY) when the device has no room, and what `progress` throws.
-    std::shared_ptr<DeviceBlock> plain(const std::shared_ptr<Constant>& c, const DeviceProgress& progress);
+    // Uploaded once. The constant must be contiguous. beside: see Device::allocate. Throws NoDeviceMemory, and what `progress` throws.
+    std::shared_ptr<DeviceBlock> plain(const std::shared_ptr<Constant>& c, uint64_t beside, const DeviceProgress& progress);
     // See orr_pack. `parallel` runs the chunks.
-    std::shared_ptr<DeviceBlock> pack(const std::shared_ptr<Constant>& c, const orr_pack& pack, const std::function<void(int64_t, orr_chunk_fn, void*)>& parallel,
+    std::shared_ptr<DeviceBlock> pack(const std::shared_ptr<Constant>& c, const orr_pack& pack, uint64_t beside, const std::function<void(int64_t, orr_chunk_fn, void*)>& parallel,
                                       const DeviceProgress& progress);
+    // Gives back what no plan uses.
+    void drop_unused();
     uint64_t bytes();
     // Lets go of what lies there of constants whose keys hold `mark`; plans that use it keep it.
     void forget(const std::string& mark);

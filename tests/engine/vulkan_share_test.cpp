@@ -188,9 +188,25 @@ TEST_F(VulkanShare, WhatTheDeviceLacksIsNamed) {
 }
 
 // Inputs lie in the host's buffers, outputs are read where they lie; more buffers in turn than a plan keeps recordings of. A tight
-// budget leaves the steps that have weights to the processor.
-constexpr uint64_t kPlenty = 0, kTight = 1 << 20;
-class VulkanShareBudgets : public VulkanShare, public testing::WithParamInterface<uint64_t> {};
+// budget leaves some of the steps to the processor.
+constexpr uint64_t kPlenty = 0, kTight = 112 << 10;
+class VulkanShareBudgets : public VulkanShare, public testing::WithParamInterface<uint64_t> {
+  protected:
+    // The same bits where all is on the device; what fits there beside another session differs.
+    static void expect_logits(const std::string& got, const std::string& want) {
+        ASSERT_EQ(got.size(), want.size());
+        if (GetParam() == kPlenty) {
+            EXPECT_TRUE(got == want);
+            return;
+        }
+        for (size_t i = 0; i < got.size(); i += sizeof(float)) {
+            float a, b;
+            std::memcpy(&a, &got[i], sizeof a);
+            std::memcpy(&b, &want[i], sizeof b);
+            EXPECT_NEAR(a, b, 1e-5) << i / sizeof a;
+        }
+    }
+};
 
 TEST_P(VulkanShareBudgets, TensorsCrossWithoutTheHostsMemory) {
     engine = engine_of(*host, GetParam());
@@ -211,7 +227,7 @@ TEST_P(VulkanShareBudgets, TensorsCrossWithoutTheHostsMemory) {
                 run_one(s, in_buffer(pixels, where));
                 const orr_named_tensor out = result(s);
                 ASSERT_NE(out.data, nullptr);
-                EXPECT_TRUE(std::string(static_cast<const char*>(out.data), out.size_bytes) == want);
+                expect_logits(std::string(static_cast<const char*>(out.data), out.size_bytes), want);
             }
             Shared shared;
             shared.outputs = {{"logits", {}}};
@@ -227,7 +243,7 @@ TEST_P(VulkanShareBudgets, TensorsCrossWithoutTheHostsMemory) {
             const VkSemaphore copied = timeline();
             host->submit_copy(reinterpret_cast<VkBuffer>(out.buffer->handle), out.buffer->offset, back.buffer, 0, kLogits, {}, {copied, 1});
             host->wait(copied, 1);
-            EXPECT_TRUE(std::string(back.mapped, kLogits) == want);
+            expect_logits(std::string(back.mapped, kLogits), want);
             // The host's own input is as it was.
             EXPECT_EQ(std::memcmp(from.mapped + offset, pixels.bytes.data(), pixels.bytes.size()), 0);
         }
@@ -257,7 +273,7 @@ TEST_P(VulkanShareBudgets, OutputsAreWrittenToTheHostsBuffers) {
         shared.outputs = {{"logits", to.part(offset, kLogits)}};
         shared.set(s);
         run_one(s, in_buffer(pixels, where));
-        EXPECT_TRUE(std::string(to.mapped + offset, kLogits) == want);
+        expect_logits(std::string(to.mapped + offset, kLogits), want);
         std::string around(to.mapped, kSpace);
         around.erase(offset, kLogits);
         EXPECT_TRUE(around == std::string(kSpace - kLogits, 0x55)) << offset;
@@ -267,10 +283,10 @@ TEST_P(VulkanShareBudgets, OutputsAreWrittenToTheHostsBuffers) {
     shared.outputs = {{"logits", from.part(0, kSpace)}};
     shared.set(s);
     run_one(s, in_buffer(pixels, where));
-    EXPECT_TRUE(std::string(from.mapped, kLogits) == want);
+    expect_logits(std::string(from.mapped, kLogits), want);
     shared.set(s);
     run_one(s, named("pixel_values", pixels));
-    EXPECT_TRUE(std::string(from.mapped, kLogits) == want);
+    expect_logits(std::string(from.mapped, kLogits), want);
     // For one run alone.
     EXPECT_TRUE(plain_run(s, pixels) == want);
 }
@@ -315,14 +331,14 @@ TEST_P(VulkanShareBudgets, SemaphoresOrderTheRun) {
         EXPECT_EQ(host->value(clock), 3 * round + 2);
         opens.join();
         if (!copied) {
-            EXPECT_TRUE(std::string(static_cast<const char*>(result(s).data), kLogits) == want);
+            expect_logits(std::string(static_cast<const char*>(result(s).data), kLogits), want);
             host->signal(clock, 3 * round + 3);
             continue;
         }
         // The pass behind.
         host->submit_copy(to.buffer, 0, back.buffer, 0, kLogits, {clock, 3 * round + 2}, {clock, 3 * round + 3});
         host->wait(clock, 3 * round + 3);
-        EXPECT_TRUE(std::string(back.mapped, kLogits) == want);
+        expect_logits(std::string(back.mapped, kLogits), want);
     }
 }
 
@@ -351,7 +367,7 @@ TEST_P(VulkanShareBudgets, TheRunWaitsForTheHost) {
         run_one(s, in_buffer(pixels, where));
         writer.join();
         EXPECT_EQ(host->value(behind), round);
-        EXPECT_TRUE(std::string(to.mapped, kLogits) == want) << round;
+        expect_logits(std::string(to.mapped, kLogits), want);
     }
 }
 

@@ -197,21 +197,136 @@ TEST_F(Vulkan, TwoSessionsAtOnce) {
     EXPECT_EQ(good, 15);
 }
 
-TEST_F(Vulkan, WhatDoesNotFitStaysWithTheProcessor) {
-    const auto ids = some_ids(30, kVocabulary);
-    const Tensor want = feed(make_session(open_on("llama", "cpu")), ids);
-    // From nothing to plenty.
-    for (const uint64_t budget : {uint64_t{1} << 20, uint64_t{66} << 20, uint64_t{67} << 20, uint64_t{256} << 20}) {
-        const Engine engine = make_engine([&](orr_engine_options& o) { o.device_memory_budget_bytes = budget; });
-        const Model model = open_on("llama", "vulkan", engine.get());
-        const Session s = make_session(model, [](orr_session_options& o) { o.context = 64; });
-        EXPECT_LT(distance(feed(s, ids), want), 1e-4) << budget;
-        const Json plan = Json::parse(describe(s, "plan", "next"));
-        if (budget < uint64_t{2} << 20)
-            EXPECT_EQ(plan["device_flops_share"], 0.0);
-        EXPECT_GE(plan["device_flops_share"], 0.0);
+// Budgets from nothing to plenty: powers of two and what lies between.
+class VulkanBudgets : public Vulkan, public testing::WithParamInterface<const char*> {
+  protected:
+    static std::vector<uint64_t> budgets() {
+        std::vector<uint64_t> all;
+        for (uint64_t n = 1; n <= kAllFits; n *= 2) all.insert(all.end(), {n, n + n / 2 + 1});
+        return all;
+    }
+    static constexpr uint64_t kAllFits = 4 << 20;
+    static Engine engine_of(uint64_t budget) {
+        return make_engine([&](orr_engine_options& o) { o.device_memory_budget_bytes = budget; });
+    }
+    static uint64_t used(const Engine& engine) {
+        const Json devices = about(engine.get(), "capabilities")["devices"];
+        for (const Json& d : devices)
+            if (d["id"] == "vulkan:0") return d.value("used_bytes", uint64_t{0});
+        return UINT64_MAX;
+    }
+    static Tensor run_rows(const Session& s, const std::vector<int32_t>& ids, int64_t batch) {
+        Tensor in = ids_tensor(ids);
+        in.shape = {batch, static_cast<int64_t>(ids.size()) / batch};
+        return run(s, {{"input_ids", in}}, "next").at("logits");
+    }
+    static Session session_of(const Model& model, int64_t batch) {
+        return make_session(model, [&](orr_session_options& o) { o.context = 128, o.batch = batch; });
+    }
+    // Prompts of growing length, and back to where a mark is.
+    static std::vector<Tensor> answers(const Session& s, int64_t batch, uint32_t seed) {
+        std::vector<Tensor> out;
+        const auto go = [&](int64_t tokens) { out.push_back(run_rows(s, some_ids(static_cast<size_t>(tokens * batch), kVocabulary, seed + static_cast<uint32_t>(out.size())), batch)); };
+        for (const int64_t tokens : {2, 1, 9}) go(tokens);
+        check(orr_session_mark(s.get()));
+        for (const int64_t tokens : {70, 1}) go(tokens);
+        check(orr_session_rollback(s.get(), 12));
+        for (const int64_t tokens : {30, 1}) go(tokens);
+        return out;
+    }
+    static void expect_near(const std::vector<Tensor>& got, const std::vector<Tensor>& want, const std::string& what) {
+        ASSERT_EQ(got.size(), want.size());
+        for (size_t k = 0; k < want.size(); k++) EXPECT_LT(distance(got[k], want[k]), 1e-4) << what << ", run " << k;
+    }
+};
+
+TEST_P(VulkanBudgets, WhatDoesNotFitStaysWithTheProcessor) {
+    const Model here = open_on(GetParam(), "cpu");
+    int between = 0, retreats = 0;
+    for (const int64_t batch : {1, 3}) {
+        const auto want = answers(session_of(here, batch), batch, 1);
+        for (const uint64_t budget : budgets()) {
+            const Engine engine = engine_of(budget);
+            const Session s = session_of(open_on(GetParam(), "vulkan", engine.get()), batch);
+            expect_near(answers(s, batch, 1), want, "budget " + std::to_string(budget) + ", batch " + std::to_string(batch));
+            const double share = Json::parse(describe(s, "plan", "next"))["device_flops_share"];
+            if (budget < 256) {
+                EXPECT_EQ(share, 0.0) << budget;
+            }
+            if (budget >= kAllFits) {
+                EXPECT_EQ(share, 1.0) << budget;
+            }
+            EXPECT_LE(used(engine), budget);
+            between += share > 0 && share < 1;
+            retreats += Json::parse(describe(s, "memory"))["device_eighths"] < 8;
+        }
+    }
+    EXPECT_GT(between, 0);
+    EXPECT_GT(retreats, 0);
+}
+
+// Each has what the others leave.
+TEST_P(VulkanBudgets, SessionsShareOne) {
+    const Model here = open_on(GetParam(), "cpu");
+    constexpr uint32_t kSessions = 4;
+    std::vector<std::vector<Tensor>> want;
+    for (uint32_t i = 0; i < kSessions; i++) {
+        const Session alone = session_of(here, 1);
+        want.push_back(answers(alone, 1, 20 * i));
+        want.back().push_back(feed(alone, {static_cast<int32_t>(5 + i)}));
+    }
+    for (uint64_t budget = 32 << 10; budget <= kAllFits; budget *= 2) {
+        const Engine engine = engine_of(budget);
+        const Model model = open_on(GetParam(), "vulkan", engine.get());
+        std::vector<Session> sessions;
+        for (uint32_t i = 0; i < kSessions; i++) sessions.push_back(session_of(model, 1));
+        std::vector<std::vector<Tensor>> got(kSessions);
+        std::vector<std::thread> threads;
+        for (uint32_t i = 0; i < kSessions; i++)
+            threads.emplace_back([&, i] {
+                try {
+                    got[i] = answers(sessions[i], 1, 20 * i);
+                } catch (const Failure& f) {
+                    ADD_FAILURE() << "budget " << budget << ": " << f.what();
+                }
+            });
+        for (auto& t : threads) t.join();
+        EXPECT_LE(used(engine), budget);
+        // One step for all, whatever of each lies where.
+        std::vector<orr_session*> all;
+        for (const Session& s : sessions) all.push_back(s.get());
+        const Tensor next{ORR_TYPE_I32, {kSessions, 1}, ids_tensor({5, 6, 7, 8}).bytes};
+        const orr_named_tensor in = named("input_ids", next);
+        const orr_named_tensor* const ins[] = {&in};
+        check(orr_session_run_batch(kSessions, all.data(), "next", 1, ins, 0, nullptr));
+        orr_named_tensor out{};
+        out.header = ORR_HEADER(orr_named_tensor);
+        check(orr_session_output(all[0], orr_session_output_name(all[0], 0), &out));
+        for (uint32_t i = 0; i < kSessions; i++) {
+            Tensor& row = got[i].emplace_back(want[i].back());
+            std::memcpy(row.bytes.data(), static_cast<const char*>(out.data) + i * row.bytes.size(), row.bytes.size());
+            expect_near(got[i], want[i], "budget " + std::to_string(budget) + ", session " + std::to_string(i));
+        }
     }
 }
+
+// A file of a session whose states the device has no room for.
+TEST_P(VulkanBudgets, FilesAreLoadedWhereverThereIsRoom) {
+    const std::string path = scratch(std::string("vulkan_budget_") + GetParam());
+    const auto ids = some_ids(70, kVocabulary);
+    const Session here = make_session(open_on(GetParam(), "cpu"));
+    feed(here, ids);
+    check(orr_session_save(here.get(), path.c_str()));
+    const Tensor want = feed(here, {7, 8});
+    for (const uint64_t budget : budgets()) {
+        const Engine engine = engine_of(budget);
+        const Session s = make_session(open_on(GetParam(), "vulkan", engine.get()));
+        check(orr_session_load(s.get(), path.c_str()));
+        EXPECT_LT(distance(feed(s, {7, 8}), want), 1e-4) << budget;
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, VulkanBudgets, testing::Values("llama", "mamba", "mistral_window"));
 
 TEST_F(Vulkan, NamesOfDevices) {
     expect_failure([&] { open_on("llama", "vulkan:77"); }, ORR_NOT_FOUND, {"vulkan:77"});

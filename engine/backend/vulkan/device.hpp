@@ -33,7 +33,7 @@ class VulkanDevice : public Device, public std::enable_shared_from_this<VulkanDe
     const char* kind() const override { return "vulkan"; }
     const void* kernel_table() const override { return &capability_.table; }
     bool lost() const override { return queue_->lost(); }
-    std::shared_ptr<DeviceBlock> allocate(uint64_t bytes, DeviceUse use, const char* what) override { return memory_->allocate(bytes, use, what, shared_from_this()); }
+    std::shared_ptr<DeviceBlock> allocate(uint64_t bytes, DeviceUse use, const char* what, uint64_t beside) override { return memory_->allocate(bytes, use, what, shared_from_this(), beside); }
     void write(const DeviceBlock& dst, uint64_t offset, const void* src, uint64_t bytes, const DeviceProgress& progress) override;
     void read(const DeviceBlock& src, uint64_t offset, void* dst, uint64_t bytes) override;
     void copy(const DeviceBlock& src, uint64_t src_offset, const DeviceBlock& dst, uint64_t dst_offset, uint64_t bytes) override;

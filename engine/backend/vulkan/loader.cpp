@@ -59,7 +59,7 @@ const char* result_name(VkResult result) {
 void fail(VkResult result, const char* call, const std::string& doing) {
     const std::string text = doing + ": " + call + ": " + result_name(result) + " (" + std::to_string(result) + ")";
     switch (result) {
-        case VK_ERROR_DEVICE_LOST: throw Error(ORR_DEVICE_LOST, text + "; the device went away, a new session makes a new one");
+        case VK_ERROR_DEVICE_LOST: throw Error(ORR_DEVICE_LOST, text + "; the device went away");
         case VK_ERROR_OUT_OF_HOST_MEMORY:
         case VK_ERROR_OUT_OF_DEVICE_MEMORY:
         case VK_ERROR_TOO_MANY_OBJECTS: throw Error(ORR_OUT_OF_MEMORY, text);

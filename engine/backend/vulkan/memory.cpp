@@ -7,6 +7,7 @@
 namespace orrery::vulkan {
 namespace {
 constexpr uint64_t kChunkBytes = 64 << 20;
+constexpr uint64_t kSmallChunkBytes = 64 << 10;  // where little is left; allocations are few on some drivers (maxMemoryAllocationCount)
 constexpr uint64_t kAlignment = 256;
 constexpr VkBufferUsageFlags kChunkUsage =
     VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT | VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT;
@@ -45,9 +46,8 @@ uint64_t VulkanMemory::used_bytes() const {
 uint64_t VulkanMemory::free_bytes() const {
     const std::lock_guard lock(mutex_);
     uint64_t inside = 0;
-    for (const auto& kind : chunks_)
-        for (const auto& c : kind)
-            for (const auto& [offset, size] : c->free) inside += size;
+    for (const auto& c : chunks_[0])
+        for (const auto& [offset, size] : c->free) inside += size;
     return budget_ - std::min(budget_, used_) + inside;
 }
 
@@ -68,16 +68,18 @@ uint32_t VulkanMemory::find_type(uint32_t allowed, DeviceUse use) const {
     throw Error(ORR_UNSUPPORTED, capability_.name + ": no memory type fits");
 }
 
-Chunk* VulkanMemory::grow(uint64_t bytes, DeviceUse use, const char* what) {
+Chunk* VulkanMemory::grow(uint64_t bytes, DeviceUse use, const char* what, uint64_t beside) {
     const uint64_t left = budget_ - std::min(budget_, used_);
     const auto refuse = [&](const std::string& why) {
-        throw Error(ORR_OUT_OF_MEMORY, std::string(what) + ": " + std::to_string(bytes) + " bytes are not to be had on " + capability_.name + ": " + why + "; the budget is " + std::to_string(budget_) +
+        throw NoDeviceMemory(ORR_OUT_OF_MEMORY, std::string(what) + ": " + std::to_string(bytes) + " bytes are not to be had on " + capability_.name + ": " + why + "; the budget is " + std::to_string(budget_) +
                                            " bytes and " + std::to_string(used_) + " are in use");
     };
     const bool small = use == DeviceUse::step || use == DeviceUse::result;
-    const uint64_t size = std::max(bytes, std::min({small ? kChunkBytes / 16 : kChunkBytes, std::max<uint64_t>(left / 8, 1 << 20), capability_.largest_allocation}));
     const bool host_side = use == DeviceUse::result;  // lies in the host's memory, outside the device's budget
-    if (!host_side && size > left) refuse("over the budget");
+    const uint64_t room = host_side ? UINT64_MAX : left - std::min(left, beside);
+    if (bytes > room) refuse("over the budget" + (beside ? ", of which " + std::to_string(beside) + " bytes stay for states and activations" : std::string()));
+    const uint64_t wish = std::min({small ? kChunkBytes / 16 : kChunkBytes, std::max(room / 8, kSmallChunkBytes), room, capability_.largest_allocation});
+    const uint64_t size = std::max(bytes, wish / kAlignment * kAlignment);
     auto chunk = std::make_unique<Chunk>();
     chunk->bytes = size;
     VkBufferCreateInfo info{};
@@ -113,7 +115,7 @@ Chunk* VulkanMemory::grow(uint64_t bytes, DeviceUse use, const char* what) {
         address.buffer = chunk->buffer;
         chunk->address = api_.GetBufferDeviceAddress(device_, &address);
         chunk->free[0] = size;
-        auto& list = chunks_[static_cast<size_t>(use)];
+        auto& list = chunks_for(use);
         list.push_back(std::move(chunk));
         if (!host_side) used_ += size;
         return list.back().get();
@@ -123,7 +125,7 @@ Chunk* VulkanMemory::grow(uint64_t bytes, DeviceUse use, const char* what) {
     }
 }
 
-std::shared_ptr<VulkanBlock> VulkanMemory::allocate(uint64_t bytes, DeviceUse use, const char* what, std::shared_ptr<void> keep) {
+std::shared_ptr<VulkanBlock> VulkanMemory::allocate(uint64_t bytes, DeviceUse use, const char* what, std::shared_ptr<void> keep, uint64_t beside) {
     const uint64_t taken = aligned(std::max<uint64_t>(bytes, 1));
     Chunk* from = nullptr;
     uint64_t offset = 0;
@@ -141,9 +143,9 @@ std::shared_ptr<VulkanBlock> VulkanMemory::allocate(uint64_t bytes, DeviceUse us
             }
             return false;
         };
-        for (auto& c : chunks_[static_cast<size_t>(use)])
+        for (auto& c : chunks_for(use))
             if (take(*c)) break;
-        if (!from) take(*grow(taken, use, what));
+        if (!from) take(*grow(taken, use, what, beside));
     }
     try {
         return std::make_shared<VulkanBlock>(std::move(keep), shared_from_this(), from, use, offset, bytes, taken);
@@ -169,7 +171,7 @@ void VulkanMemory::give_back(Chunk* c, DeviceUse use, uint64_t offset, uint64_t 
     if (at->second != c->bytes) return;
     if (use != DeviceUse::result) used_ -= c->bytes;
     destroy(*c);
-    auto& list = chunks_[static_cast<size_t>(use)];
+    auto& list = chunks_for(use);
     list.erase(std::find_if(list.begin(), list.end(), [&](const auto& p) { return p.get() == c; }));
 }
 

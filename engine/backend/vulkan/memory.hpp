@@ -49,7 +49,8 @@ class VulkanMemory : public std::enable_shared_from_this<VulkanMemory> {
     VulkanMemory(const VulkanMemory&) = delete;
     VulkanMemory& operator=(const VulkanMemory&) = delete;
 
-    std::shared_ptr<VulkanBlock> allocate(uint64_t bytes, DeviceUse use, const char* what, std::shared_ptr<void> keep);
+    // See Device::allocate.
+    std::shared_ptr<VulkanBlock> allocate(uint64_t bytes, DeviceUse use, const char* what, std::shared_ptr<void> keep, uint64_t beside = 0);
     uint64_t used_bytes() const;
     uint64_t budget_bytes() const { return budget_; }
     uint64_t free_bytes() const;
@@ -57,15 +58,17 @@ class VulkanMemory : public std::enable_shared_from_this<VulkanMemory> {
   private:
     friend class VulkanBlock;
     void give_back(Chunk* chunk, DeviceUse use, uint64_t offset, uint64_t bytes) noexcept;
-    Chunk* grow(uint64_t bytes, DeviceUse use, const char* what);
+    Chunk* grow(uint64_t bytes, DeviceUse use, const char* what, uint64_t beside);
     void destroy(Chunk& chunk) noexcept;
+    // Weights, states and activations lie in memory of one kind: each may take what another gave back.
+    std::vector<std::unique_ptr<Chunk>>& chunks_for(DeviceUse use) { return chunks_[use == DeviceUse::step ? 1 : use == DeviceUse::result ? 2 : 0]; }
     uint32_t find_type(uint32_t allowed, DeviceUse use) const;
     DeviceApi api_;
     VkDevice device_;
     const Capability& capability_;
     uint64_t budget_, used_ = 0;
     mutable std::mutex mutex_;
-    std::array<std::vector<std::unique_ptr<Chunk>>, 5> chunks_;
+    std::array<std::vector<std::unique_ptr<Chunk>>, 3> chunks_;
 };
 
 }  // namespace orrery::vulkan

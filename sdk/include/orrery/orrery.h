@@ -84,7 +84,9 @@ typedef struct orr_engine_options {
     uint64_t memory_budget_bytes;
     /* Best CPU instruction set to use, ORR_ISA_*; AUTO: what the processor has. One that it lacks is an error. */
     uint32_t isa;
-    /* Bytes that each device may hold of this engine; 0: what the device has. */
+    /* Bytes that each device may hold of this engine; 0: what the device has. What does not fit beside the activations of
+     * a run stays with the processor, the last layers first; a run that needs more room than the ones before sends further
+     * layers there (orr_session_describe "memory": device_eighths; "plan": the steps and the reasons). */
     uint64_t device_memory_budget_bytes;
     /* The host's own Vulkan device, or the loader to use (ext/vulkan.h). NULL: the engine finds devices itself. Copied. */
     const struct orr_vulkan_host* vulkan;
