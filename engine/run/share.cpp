@@ -68,7 +68,8 @@ std::vector<std::shared_ptr<DeviceBlock>> import_inputs(Device& device, Plan& pl
         if (from.type != t.type)
             throw Error(ORR_INVALID_ARGUMENT, "input " + in.name + ": element type number " + std::to_string(from.type) + " was given in a buffer of the device, the model wants " + std::to_string(t.type) + " (" + t.type_id +
                                                   "); buffers are not converted");
-        out[k] = device.import_buffer(named_buffer(from), t.size_bytes, false, "input " + in.name);
+        const auto buffer = copy_options(static_cast<const orr_vulkan_buffer*>(named_buffer(from)), ("input " + in.name + ": orr_vulkan_buffer").c_str());
+        out[k] = device.import_buffer(&buffer, t.size_bytes, false, "input " + in.name);
     }
     return out;
 }

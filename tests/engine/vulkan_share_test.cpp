@@ -488,6 +488,12 @@ TEST_F(VulkanShare, WhatDoesNotFitIsTold) {
     };
     const auto input = [&](const orr_vulkan_buffer& where, const std::vector<std::string>& parts) { refused(in_buffer(pixels, where), {}, ORR_INVALID_ARGUMENT, parts); };
     const auto output = [&](const orr_vulkan_buffer& where, const std::vector<std::string>& parts) { refused(named("pixel_values", pixels), where, ORR_INVALID_ARGUMENT, parts); };
+    orr_vulkan_buffer foreign = good.part(0, kSpace);
+    foreign.header.abi_major = 7;
+    refused(in_buffer(pixels, foreign), {}, ORR_ABI_MISMATCH, {"input pixel_values", "orr_vulkan_buffer", "ABI major 7"});
+    Shared told;
+    told.outputs = {{"logits", foreign}};
+    expect_failure([&] { told.set(s); }, ORR_ABI_MISMATCH, {"orr_vulkan_buffer", "ABI major 7"});
     input(no_address.part(0, kSpace), {"input pixel_values", "usage 0x23", "SHADER_DEVICE_ADDRESS", "0x20000"});
     input(no_source.part(0, kSpace), {"input pixel_values", "TRANSFER_SRC", "0x20022"});
     input(good.part(0, bytes - 1), {"pixel_values", std::to_string(bytes - 1), std::to_string(bytes)});
@@ -502,7 +508,7 @@ TEST_F(VulkanShare, WhatDoesNotFitIsTold) {
     input(lie, {"pixel_values", "handle"});
     lie = good.part(0, bytes);
     lie.header.struct_size = 32;
-    input(lie, {"pixel_values", "struct_size 32"});
+    refused(in_buffer(pixels, lie), {}, ORR_ABI_MISMATCH, {"pixel_values", "struct_size is 32"});
     output(no_target.part(0, kSpace), {"output logits", "usage 0x20021", "TRANSFER_DST"});
     output(good.part(0, kLogits - 1), {"output logits", std::to_string(kLogits - 1), std::to_string(kLogits)});
     output(good.part(kSpace - 4, kLogits), {"output logits", std::to_string(kSpace - 4), std::to_string(kSpace)});

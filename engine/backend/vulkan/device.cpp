@@ -130,7 +130,6 @@ void VulkanDevice::fill_zero(const DeviceBlock& dst, uint64_t offset, uint64_t b
 std::shared_ptr<DeviceBlock> VulkanDevice::import_buffer(const void* given, uint64_t bytes, bool written, const std::string& what) {
     const auto& g = *static_cast<const orr_vulkan_buffer*>(given);
     const auto refuse = [&](const std::string& why) { throw Error(ORR_INVALID_ARGUMENT, what + ": " + why); };
-    if (!ORR_HAS(&g, orr_vulkan_buffer, usage)) refuse("its orr_vulkan_buffer has struct_size " + std::to_string(g.header.struct_size) + ", " + std::to_string(sizeof g) + " is wanted");
     if (!g.handle) refuse("its orr_vulkan_buffer has no handle");
     const auto needs_usage = [&](VkBufferUsageFlags flag, const char* name) {
         if (!(g.usage & flag)) refuse("its VkBuffer has usage " + hex(g.usage) + ", which lacks " + name + " (" + hex(flag) + ")");
