@@ -132,6 +132,8 @@ class Device {
     virtual std::shared_ptr<DeviceBlock> import_buffer(const void* buffer, uint64_t bytes, bool written, const std::string& what) = 0;
     // An exchange without work of a plan's; waits for it.
     virtual void run(const DeviceExchange& exchange) = 0;
+    // Throws Error(ORR_INVALID_ARGUMENT) where a signal of an exchange would not raise its semaphore.
+    virtual void check_signals(const DeviceExchange& exchange) = 0;
     // After a run that failed: gives its signals from here, once its waits are reached.
     virtual void settle(const DeviceExchange& exchange) noexcept = 0;
     virtual uint64_t free_bytes() const = 0;          // that this engine may still take

@@ -413,6 +413,7 @@ void Session::begin(const RunRequest& request, Session* const* others, size_t ot
 }
 
 void Session::begin_sharing(const RunRequest& request, const Share& share, Session* const* others, size_t other_count) {
+    if (share.given) device_->check_signals({share.waits, share.signals, {}, {}});
     RunRequest r = request;
     std::string entry;
     if (!r.entry) {

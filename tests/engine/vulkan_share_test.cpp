@@ -621,5 +621,43 @@ TEST_F(VulkanShare, SignalsComeFromRunsThatEndEarly) {
     EXPECT_EQ(host->value(behind), now);
 }
 
+// A counter never goes back: such a run is refused, and what it would have signalled is left alone.
+TEST_F(VulkanShare, SignalsRaiseTheirSemaphores) {
+    const Model model = open_on(engine.get(), kModel);
+    const Session s = make_session(model);
+    const Tensor pixels = picture(9);
+    const std::string want = plain_run(s, pixels);
+    const VkSemaphore clock = timeline(), other = timeline();
+    host->signal(clock, 5);
+    const auto refused = [&](const std::vector<orr_vulkan_semaphore>& waits, const std::vector<orr_vulkan_semaphore>& signals, const std::vector<std::string>& parts) {
+        const int before = host->submissions;
+        Shared shared;
+        shared.waits = waits;
+        shared.signals = signals;
+        shared.set(s);
+        expect_failure([&] { run_one(s, named("pixel_values", pixels)); }, ORR_INVALID_ARGUMENT, parts);
+        EXPECT_EQ(host->submissions, before);
+        EXPECT_EQ(host->value(clock), 5u);
+        EXPECT_TRUE(plain_run(s, pixels) == want);
+    };
+    for (const uint64_t value : {0, 3, 5}) refused({}, {Shared::at(clock, value)}, {"signals[0]", "value " + std::to_string(value), "stands at 5"});
+    refused({Shared::at(clock, 5)}, {Shared::at(clock, 0)}, {"value 0", "stands at 5"});
+    refused({Shared::at(clock, 9)}, {Shared::at(clock, 9)}, {"value 9", "waits for its 9"});
+    refused({Shared::at(clock, 9)}, {Shared::at(clock, 7)}, {"value 7", "waits for its 9"});
+    // Nobody waits for ever for the other one.
+    refused({}, {Shared::at(other, 1), Shared::at(clock, 4)}, {"signals[1]", "value 4", "stands at 5"});
+    EXPECT_EQ(host->value(other), 1u);
+    const VkSemaphore twice = timeline();
+    const auto both = [&](uint64_t a, uint64_t b) { refused({}, {Shared::at(twice, a), Shared::at(twice, b)}, {"signals[0]", "signals[1]", std::to_string(a), std::to_string(b)}); };
+    both(2, 3);
+    both(9, 8);
+    Shared good;
+    good.waits = {Shared::at(clock, 5)};
+    good.signals = {Shared::at(clock, 6)};
+    good.set(s);
+    run_one(s, named("pixel_values", pixels));
+    EXPECT_EQ(host->value(clock), 6u);
+}
+
 }  // namespace
 }  // namespace engine_tests

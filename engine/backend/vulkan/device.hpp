@@ -42,6 +42,7 @@ class VulkanDevice : public Device, public std::enable_shared_from_this<VulkanDe
     bool shared_with_host() const override { return !handle_.own; }
     std::shared_ptr<DeviceBlock> import_buffer(const void* buffer, uint64_t bytes, bool written, const std::string& what) override;
     void run(const DeviceExchange& exchange) override { transfers_->run(exchange); }
+    void check_signals(const DeviceExchange& exchange) override { queue_->check_signals(exchange); }
     void settle(const DeviceExchange& exchange) noexcept override;
     uint64_t free_bytes() const override { return memory_->free_bytes(); }
     uint64_t cost_ns(uint64_t flops, uint64_t bytes) const override;

@@ -14,7 +14,7 @@ constexpr uint64_t kShortNs = 20'000'000;
 constexpr uint32_t kMark = 0x0ddba11d;
 }  // namespace
 
-Queue::Queue(const DeviceApi& api, VkDevice device, VkQueue queue, uint32_t family, const orr_vulkan_host* host) : api_(api), device_(device), queue_(queue), family_(family) {
+Queue::Queue(const DeviceApi& api, VkDevice device, VkQueue queue, uint32_t family, const orr_vulkan_host* host) : api_(api), device_(device), queue_(queue), family_(family), of_host_(host != nullptr) {
     if (host) {
         lock_ = host->lock_queue;
         unlock_ = host->unlock_queue;
@@ -71,8 +71,12 @@ void Queue::check_mark(uint64_t value) {
     if (mark_of_[slot] != value) return;  // looked at before
     mark_of_[slot] = 0;
     if (*static_cast<volatile uint32_t*>(mark(slot)) == kMark) return;
+    throw_lost("the driver says that a submission is done, but the device has not come to its end: the driver stopped it without a word");
+}
+
+void Queue::throw_lost(const std::string& what) {
     lost_ = true;
-    throw Error(ORR_DEVICE_LOST, "the driver says that a submission is done, but the device has not come to its end: the driver stopped it without a word; a new session makes a new device");
+    throw Error(ORR_DEVICE_LOST, what + (of_host_ ? "; the device is the host's: a new engine on a new device is needed" : "; a new session makes a new device"));
 }
 
 void Queue::finished(uint64_t value) {
@@ -83,7 +87,7 @@ void Queue::finished(uint64_t value) {
 
 void Queue::check(VkResult result, const char* call) {
     if (result == VK_SUCCESS) return;
-    if (result == VK_ERROR_DEVICE_LOST) lost_ = true;
+    if (result == VK_ERROR_DEVICE_LOST) throw_lost(std::string("running on the device: ") + call + ": " + result_name(result) + " (" + std::to_string(result) + ")");
     fail(result, call, "running on the device");
 }
 
@@ -161,7 +165,34 @@ uint64_t Queue::wait(const Ticket& ticket, uint64_t expected_ns) {
     return known ? static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now - start).count()) : 0;
 }
 
+uint64_t Queue::value_of(void* semaphore) {
+    uint64_t now = 0;
+    check(api_.GetSemaphoreCounterValue(device_, static_cast<VkSemaphore>(semaphore), &now), "vkGetSemaphoreCounterValue");
+    return now;
+}
+
+void Queue::check_signals(const DeviceExchange& exchange) {
+    for (size_t i = 0; i < exchange.signals.size(); i++) {
+        const DeviceSignal& s = exchange.signals[i];
+        const auto raises = [&](uint64_t from, const std::string& what) {
+            if (s.value <= from)
+                throw Error(ORR_INVALID_ARGUMENT, "orr_vulkan_share: signals[" + std::to_string(i) + "] has value " + std::to_string(s.value) + ", " + what + " " + std::to_string(from) + ": a signal raises its semaphore");
+        };
+        raises(value_of(s.semaphore), "the semaphore stands at");
+        for (const DeviceSignal& w : exchange.waits)
+            if (w.semaphore == s.semaphore) raises(w.value, "the run waits for its");
+        for (size_t k = 0; k < i; k++)
+            if (exchange.signals[k].semaphore == s.semaphore)
+                throw Error(ORR_INVALID_ARGUMENT, "orr_vulkan_share: signals[" + std::to_string(k) + "] and signals[" + std::to_string(i) + "] are of one semaphore, with values " + std::to_string(exchange.signals[k].value) +
+                                                      " and " + std::to_string(s.value));
+    }
+}
+
 void Queue::settle(const DeviceExchange& exchange) {
+    const auto raises = [&](const DeviceSignal& s) {
+        return s.value > value_of(s.semaphore) && std::none_of(exchange.waits.begin(), exchange.waits.end(), [&](const DeviceSignal& w) { return w.semaphore == s.semaphore && w.value >= s.value; });
+    };
+    if (std::none_of(exchange.signals.begin(), exchange.signals.end(), raises)) return;
     std::vector<VkSemaphore> waits;
     std::vector<uint64_t> values;
     for (const DeviceSignal& s : exchange.waits) waits.push_back(static_cast<VkSemaphore>(s.semaphore)), values.push_back(s.value);
@@ -174,6 +205,7 @@ void Queue::settle(const DeviceExchange& exchange) {
         check(api_.WaitSemaphores(device_, &info, kPatienceNs), "vkWaitSemaphores");
     }
     for (const DeviceSignal& s : exchange.signals) {
+        if (!raises(s)) continue;
         VkSemaphoreSignalInfo info{};
         info.sType = VK_STRUCTURE_TYPE_SEMAPHORE_SIGNAL_INFO;
         info.semaphore = static_cast<VkSemaphore>(s.semaphore);
@@ -196,8 +228,7 @@ void Queue::wait_until(const Ticket& ticket, uint64_t expected_ns) {
         }
     }
     if (wait_for(value, kPatienceNs)) return finished(value);
-    lost_ = true;
-    throw Error(ORR_DEVICE_LOST, "the device has not finished a submission within " + std::to_string(kPatienceNs / 1'000'000'000) + " s; a new session makes a new one");
+    throw_lost("the device has not finished a submission within " + std::to_string(kPatienceNs / 1'000'000'000) + " s");
 }
 
 }  // namespace orrery::vulkan

@@ -36,7 +36,9 @@ class Queue {
     // work is slept through for the most part and then looked for without sleeping, since waking up takes long itself. Returns how long the
     // work took by itself, behind what was submitted here before; 0 when that is not known.
     uint64_t wait(const Ticket& ticket, uint64_t expected_ns);
-    // Waits, then signals, both from here. Throws when that fails.
+    // Throws Error(ORR_INVALID_ARGUMENT) where a signal would not raise its semaphore.
+    void check_signals(const DeviceExchange& exchange);
+    // Waits, then gives those signals that raise their semaphores, both from here. Throws when that fails.
     void settle(const DeviceExchange& exchange);
     bool lost() const { return lost_.load(std::memory_order_relaxed); }
 
@@ -46,11 +48,14 @@ class Queue {
     bool wait_for(uint64_t value, uint64_t timeout_ns);  // whether it was reached
     uint32_t* mark(size_t slot) const { return reinterpret_cast<uint32_t*>(marks_->mapped()) + slot; }
     void check_mark(uint64_t value);                     // with the mutex held
+    uint64_t value_of(void* semaphore);
+    [[noreturn]] void throw_lost(const std::string& what);
     void finished(uint64_t value);
     DeviceApi api_;
     VkDevice device_;
     VkQueue queue_;
     uint32_t family_;
+    bool of_host_;
     void (*lock_)(void*) = nullptr;
     void (*unlock_)(void*) = nullptr;
     void* user_ = nullptr;

@@ -171,7 +171,9 @@ typedef struct orr_vulkan_host {
  * status tells whether the outputs are good. On a lost device nothing is given. Waits must be reached within a minute of
  * the submission, else the device counts as lost; those that work on the shared queue gives, by work submitted before
  * the run begins (what stands behind the run in its queue waits for the run), and work there that waits for `signals` is
- * submitted after the run has ended. On other queues the order is free. */
+ * submitted after the run has ended. On other queues the order is free. A signal's value is above what its semaphore
+ * holds when the run begins and above what the run waits for of it; a run with another one is refused
+ * (ORR_INVALID_ARGUMENT) before anything is submitted, and that signal is not given. */
 typedef struct orr_vulkan_semaphore {
     orr_header header;
     void* handle; /* VkSemaphore of type VK_SEMAPHORE_TYPE_TIMELINE */
