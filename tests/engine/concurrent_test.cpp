@@ -101,7 +101,7 @@ TEST(Concurrent, TakesFewerBarriers) {
     const double none = barriers("0"), row = barriers("0,1,0,1"), beside = barriers("0|1|0|1");
     EXPECT_GT(none, 5);
     EXPECT_GT(row, 3 * none);
-    EXPECT_LE(beside, none + 5);
+    EXPECT_LE(beside, none + 8);  // heads of this width are turned in a dispatch before attention, with a barrier of its own for each layer
 }
 
 // What may be left out keeps its order.
