@@ -71,7 +71,7 @@ VulkanDevice::VulkanDevice(std::shared_ptr<Instance> instance, size_t index, con
     trust_ = options.trust ? options.trust : std::make_shared<ShaderTrust>(capability_, options.self_test, options.cache_dir);
     capability_.table.trust = trust_.get();
     capability_.table.refuses = [](const orr_vulkan_device* d, const orr_vulkan_shader* s) { return static_cast<const DeviceTable*>(d)->trust->refuses(*s); };
-    queue_ = std::make_unique<Queue>(api_, handle_.device, queue, capability_.queue_family, handle_.own ? nullptr : options.host);
+    queue_ = std::make_unique<Queue>(api_, handle_.device, queue, capability_.queue_family, capability_.table.software, handle_.own ? nullptr : options.host);
     pipelines_ = std::make_unique<Pipelines>(api_, handle_.device, capability_, options.cache_dir);
     memory_ = std::make_shared<VulkanMemory>(api_, handle_.device, capability_, options.budget_bytes);
     queue_->keep_marks(memory_->allocate(Queue::kMarkBytes, DeviceUse::result, "marks of submissions", nullptr));

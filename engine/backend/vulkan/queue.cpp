@@ -9,12 +9,13 @@
 namespace orrery::vulkan {
 namespace {
 // A device that has not answered for so long is given up: some drivers stop a hung job without a word.
-constexpr uint64_t kPatienceNs = 60'000'000'000;
+constexpr uint64_t kPatienceNs = 60'000'000'000, kSoftwarePatienceNs = 15 * kPatienceNs;  // one step of a long prompt takes a processor minutes
 constexpr uint64_t kShortNs = 20'000'000;
 constexpr uint32_t kMark = 0x0ddba11d;
 }  // namespace
 
-Queue::Queue(const DeviceApi& api, VkDevice device, VkQueue queue, uint32_t family, const orr_vulkan_host* host) : api_(api), device_(device), queue_(queue), family_(family), of_host_(host != nullptr) {
+Queue::Queue(const DeviceApi& api, VkDevice device, VkQueue queue, uint32_t family, bool software, const orr_vulkan_host* host)
+    : api_(api), device_(device), queue_(queue), family_(family), of_host_(host != nullptr), patience_ns_(software ? kSoftwarePatienceNs : kPatienceNs) {
     if (host) {
         lock_ = host->lock_queue;
         unlock_ = host->unlock_queue;
@@ -110,7 +111,7 @@ Queue::Ticket Queue::submit(std::initializer_list<VkCommandBuffer> list, const D
     if (marks_) {
         // Whoever waits for what had this slot may look at its mark later than now.
         if (const uint64_t before = mark_of_[slot]; before && !lost_) {
-            if (!wait_for(before, kPatienceNs)) check(VK_ERROR_DEVICE_LOST, "vkWaitSemaphores");
+            if (!wait_for(before, patience_ns_)) check(VK_ERROR_DEVICE_LOST, "vkWaitSemaphores");
             check_mark(before);
         }
         *mark(slot) = 0;
@@ -202,7 +203,7 @@ void Queue::settle(const DeviceExchange& exchange) {
         info.semaphoreCount = static_cast<uint32_t>(waits.size());
         info.pSemaphores = waits.data();
         info.pValues = values.data();
-        check(api_.WaitSemaphores(device_, &info, kPatienceNs), "vkWaitSemaphores");
+        check(api_.WaitSemaphores(device_, &info, patience_ns_), "vkWaitSemaphores");
     }
     for (const DeviceSignal& s : exchange.signals) {
         if (!raises(s)) continue;
@@ -227,8 +228,8 @@ void Queue::wait_until(const Ticket& ticket, uint64_t expected_ns) {
             if (now >= value) return finished(value);
         }
     }
-    if (wait_for(value, kPatienceNs)) return finished(value);
-    throw_lost("the device has not finished a submission within " + std::to_string(kPatienceNs / 1'000'000'000) + " s");
+    if (wait_for(value, patience_ns_)) return finished(value);
+    throw_lost("the device has not finished a submission within " + std::to_string(patience_ns_ / 1'000'000'000) + " s");
 }
 
 }  // namespace orrery::vulkan

@@ -16,7 +16,7 @@ namespace orrery::vulkan {
 class Queue {
   public:
     // host: its lock is held around each use of the queue; or nullptr.
-    Queue(const DeviceApi& api, VkDevice device, VkQueue queue, uint32_t family, const orr_vulkan_host* host);
+    Queue(const DeviceApi& api, VkDevice device, VkQueue queue, uint32_t family, bool software, const orr_vulkan_host* host);
     ~Queue();
     Queue(const Queue&) = delete;
     Queue& operator=(const Queue&) = delete;
@@ -56,6 +56,7 @@ class Queue {
     VkQueue queue_;
     uint32_t family_;
     bool of_host_;
+    uint64_t patience_ns_;
     void (*lock_)(void*) = nullptr;
     void (*unlock_)(void*) = nullptr;
     void* user_ = nullptr;

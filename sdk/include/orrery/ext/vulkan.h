@@ -173,7 +173,8 @@ typedef struct orr_vulkan_host {
  * the run begins (what stands behind the run in its queue waits for the run), and work there that waits for `signals` is
  * submitted after the run has ended. On other queues the order is free. A signal's value is above what its semaphore
  * holds when the run begins and above what the run waits for of it; a run with another one is refused
- * (ORR_INVALID_ARGUMENT) before anything is submitted, and that signal is not given. */
+ * (ORR_INVALID_ARGUMENT) before anything is submitted, and that signal is not given; of two of one semaphore, which are
+ * refused too, both may be. */
 typedef struct orr_vulkan_semaphore {
     orr_header header;
     void* handle; /* VkSemaphore of type VK_SEMAPHORE_TYPE_TIMELINE */
