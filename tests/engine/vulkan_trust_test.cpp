@@ -18,7 +18,7 @@ namespace {
 constexpr int32_t kVocabulary = 41;
 // How many specialisation constants only these pipelines have: shaders/common/product_gemv.glsl, shaders/attention/attention/keys.glsl,
 // shaders/attention/rope_attention/append.comp.
-constexpr size_t kGemv = 18, kAttention = 17, kAppend = 9;
+constexpr size_t kGemv = 18, kAttention = 17, kTurnedAttention = 23, kAppend = 9;
 
 // ---------------------------------------------------------------- the loader
 
@@ -328,17 +328,17 @@ TEST_F(VulkanTrust, AWrongFormOfAttentionGivesWayToTheNext) {
     const Engine good = engine();
     const Session s = make_session(open(good.get(), "qwen3_moe"));
     feed(s, {1}), feed(s, {2});
-    if (attention_variant(s) != "split_8") GTEST_SKIP() << "this device takes " << attention_variant(s);
-    injection->constants = kAttention, injection->subgroup = 8, injection->constant = 6, injection->value = 0x41000000;  // 8
+    if (attention_variant(s) != "turned_split_8") GTEST_SKIP() << "this device takes " << attention_variant(s);
+    injection->constants = kTurnedAttention, injection->subgroup = 8, injection->constant = 6, injection->value = 0x41000000;  // 8
     const Engine e = engine();
     const Model model = open(e.get(), "qwen3_moe");
     expect_right(model, "qwen3_moe");
     const Session after = make_session(model);
     feed(after, {1}), feed(after, {2});
-    EXPECT_EQ(attention_variant(after), "split");
+    EXPECT_EQ(attention_variant(after), "split_8");
     const auto names = out_of_use(e.get());
-    EXPECT_TRUE(std::count(names.begin(), names.end(), "attention_split_8"));
-    EXPECT_FALSE(std::count(names.begin(), names.end(), "attention_split"));
+    EXPECT_TRUE(std::count(names.begin(), names.end(), "rope_attention_split_8"));
+    EXPECT_FALSE(std::count(names.begin(), names.end(), "attention_split_8"));
 }
 
 // All forms do: the processor computes it.
