@@ -29,7 +29,7 @@ struct Injection {
     VkResult result = VK_ERROR_OUT_OF_DEVICE_MEMORY;
     std::atomic<int> after{0};
     bool once = false;  // only that one
-    // Pipelines with so many specialisation constants (and, unless 0, such subgroups) get another value for one of them, or are never run.
+    // Pipelines with so many specialisation constants (0: any; and, unless 0, such subgroups) get another value for one of them, or are never run.
     size_t constants = SIZE_MAX;
     uint32_t subgroup = 0, constant = 0, value = 0;
     bool dropped = false;
@@ -116,7 +116,7 @@ VKAPI_ATTR VkResult VKAPI_CALL CreateComputePipelines(VkDevice d, VkPipelineCach
     if (strikes("vkCreateComputePipelines")) return injection->result;
     const VkSpecializationInfo* given = i->stage.pSpecializationInfo;
     const auto* size = static_cast<const VkPipelineShaderStageRequiredSubgroupSizeCreateInfo*>(i->stage.pNext);
-    const bool hit = n == 1 && given && given->mapEntryCount == injection->constants && (injection->subgroup == 0 || (size && size->requiredSubgroupSize == injection->subgroup));
+    const bool hit = n == 1 && given && (injection->constants == 0 || given->mapEntryCount == injection->constants) && (injection->subgroup == 0 || (size && size->requiredSubgroupSize == injection->subgroup));
     if (!hit) return real_CreateComputePipelines(d, c, n, i, a, p);
     std::vector<uint32_t> values(given->mapEntryCount);
     std::memcpy(values.data(), given->pData, given->dataSize);
@@ -323,23 +323,32 @@ TEST_F(VulkanTrust, WithoutTestsAWrongProductIsUsed) {
     EXPECT_EQ(device_of(e.get())["self_test"], Json({{"enabled", false}}));
 }
 
-// A form of attention computes with another scale: the next form is taken.
-TEST_F(VulkanTrust, AWrongFormOfAttentionGivesWayToTheNext) {
-    const Engine good = engine();
-    const Session s = make_session(open(good.get(), "qwen3_moe"));
-    feed(s, {1}), feed(s, {2});
-    if (attention_variant(s) != "turned_split_8") GTEST_SKIP() << "this device takes " << attention_variant(s);
-    injection->constants = kTurnedAttention, injection->subgroup = 8, injection->constant = 6, injection->value = 0x41000000;  // 8
-    const Engine e = engine();
-    const Model model = open(e.get(), "qwen3_moe");
-    expect_right(model, "qwen3_moe");
-    const Session after = make_session(model);
-    feed(after, {1}), feed(after, {2});
-    EXPECT_EQ(attention_variant(after), "split_8");
-    const auto names = out_of_use(e.get());
-    EXPECT_TRUE(std::count(names.begin(), names.end(), "rope_attention_split_8"));
-    EXPECT_FALSE(std::count(names.begin(), names.end(), "attention_split_8"));
-}
+class WrongForms : public VulkanTrust {
+  protected:
+    // Pipelines of subgroups of 8 with so many constants compute with another scale: `next` is taken, `wrong` is out of use, `right` is not.
+    void expect_next(size_t constants, const char* next, const char* wrong, const char* right) {
+        const auto variant = [&](const Model& model) {
+            const Session s = make_session(model);
+            feed(s, {1}), feed(s, {2});
+            return attention_variant(s);
+        };
+        const Engine good = engine();
+        const std::string first = variant(open(good.get(), "qwen3_moe"));
+        if (first != "turned_split_8") GTEST_SKIP() << "this device takes " << first;
+        injection->constants = constants, injection->subgroup = 8, injection->constant = 6, injection->value = 0x41000000;  // 8
+        const Engine e = engine();
+        const Model model = open(e.get(), "qwen3_moe");
+        expect_right(model, "qwen3_moe");
+        EXPECT_EQ(variant(model), next);
+        const auto names = out_of_use(e.get());
+        EXPECT_TRUE(std::count(names.begin(), names.end(), wrong));
+        EXPECT_FALSE(std::count(names.begin(), names.end(), right));
+    }
+};
+
+TEST_F(WrongForms, OfRotationsAndAttentionInOneGiveWay) { expect_next(kTurnedAttention, "split_8", "rope_attention_split_8", "attention_split_8"); }
+
+TEST_F(WrongForms, OfAttentionWithSubgroupsGiveWay) { expect_next(0, "split", "attention_split_8", "attention_split"); }
 
 // All forms do: the processor computes it.
 TEST_F(VulkanTrust, AttentionThatIsAlwaysWrongIsTheProcessors) {

@@ -107,14 +107,14 @@ void attend(Keys keys, ivec2 range, uint b, uint h, uint from, uint start) {
                 vec4 low, high;
                 cache_load8(row, at * 8, K_TYPE, low, high);
 #ifdef TURNED
-                own_key(keys.k, s, at, low, high);
+                own_row(keys.k, s, 0, D, at, low, high);
 #endif
                 [[unroll]] for (uint r = 0; r < ROWS; r++) p[r] += d * 4 + part < D / 8 ? dot(low, query[r * D / 4 + at * 2]) + dot(high, query[r * D / 4 + at * 2 + 1]) : 0.0;
             }
 #ifdef TURNED
             [[unroll]] for (uint n = 0; n < EACH * TURNS; n++) {
                 const uint token = first + n / TURNS * (SUBGROUP / LANES) + lane / LANES;
-                own_value(keys.v, token, min(n % TURNS * LANES + lane % LANES, WIDTH - 1), values[n * 2], values[n * 2 + 1]);
+                own_row(keys.v, token, OWN_V, Dv, min(n % TURNS * LANES + lane % LANES, WIDTH - 1), values[n * 2], values[n * 2 + 1]);
             }
 #endif
             [[unroll]] for (uint n = 0; n < EACH * TURNS * 2; n++) values[n] = there[n / (TURNS * 2)] ? values[n] : vec4(0);

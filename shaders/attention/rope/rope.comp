@@ -7,8 +7,8 @@
 layout(local_size_x = ORR_GROUP) in;
 #include "common/memory.glsl"
 #include "common/reduce.glsl"
-#include "common/trig.glsl"
 #include "attention/rope/params.h"
+#include "attention/rope/rotation.glsl"
 
 int position(uint b, uint t) { return positions.v[b * position_batch + t * position_token]; }
 
@@ -33,10 +33,8 @@ void main() {
         if (d + 1 < D) y.v[to + d + 1] = x.v[from + d + 1];
         return;
     }
-    const float angle = float(position(b, t)) * (far ? long_freq.v[i] : freq.v[i]);
-    const vec2 turn = (far ? long_scale : scale) * cos_sin(angle);
-    const uint first = interleaved != 0 ? 2 * i : i, second = interleaved != 0 ? 2 * i + 1 : i + pairs;
-    const float p = x.v[from + first], q = x.v[from + second];
-    y.v[to + first] = p * turn.x - q * turn.y;
-    y.v[to + second] = q * turn.x + p * turn.y;
+    const uvec2 pair = pair_at(i, pairs, interleaved != 0);
+    const vec2 turned = turn_pair(vec2(x.v[from + pair.x], x.v[from + pair.y]), pair_angle(position(b, t), far ? long_freq.v[i] : freq.v[i], far ? long_scale : scale));
+    y.v[to + pair.x] = turned.x;
+    y.v[to + pair.y] = turned.y;
 }

@@ -21,7 +21,7 @@ layout(constant_id = 5) const uint INTERLEAVED = 0;
 layout(constant_id = 6) const int SWITCH_LENGTH = 0;
 layout(constant_id = 7) const float ROPE_SCALE = 1;
 layout(constant_id = 8) const float LONG_ROPE_SCALE = 1;
-#include "attention/rope_attention/rotation.glsl"
+#include "attention/rope/rotation.glsl"
 
 shared float head[D > Dv ? D : Dv];
 
@@ -36,8 +36,8 @@ void turn(F32 x, uint from, uint b, uint t) {
         far = int(group_max(most)) >= SWITCH_LENGTH;
     }
     for (uint i = lane; i < PAIRS; i += ORR_GROUP) {
-        const uvec2 at = pair_at(i);
-        const vec2 turned = turn_pair(vec2(x.v[from + at.x], x.v[from + at.y]), pair_angle(position(b, t), far ? long_freq.v[i] : freq.v[i], far));
+        const uvec2 at = pair_at(i, PAIRS, INTERLEAVED != 0);
+        const vec2 turned = turn_pair(vec2(x.v[from + at.x], x.v[from + at.y]), pair_angle(position(b, t), far ? long_freq.v[i] : freq.v[i], far ? LONG_ROPE_SCALE : ROPE_SCALE));
         head[at.x] = turned.x;
         head[at.y] = turned.y;
     }

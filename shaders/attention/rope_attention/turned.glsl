@@ -8,13 +8,14 @@ layout(constant_id = 19) const uint INTERLEAVED = 0;
 layout(constant_id = 20) const int SWITCH_LENGTH = 0;
 layout(constant_id = 21) const float ROPE_SCALE = 1;
 layout(constant_id = 22) const float LONG_ROPE_SCALE = 1;
-#include "attention/rope_attention/rotation.glsl"
+#include "attention/rope/rotation.glsl"
 
 const uint GROUP = SUBGROUP * 8;
 const uint OF_QUERIES = (ROWS * D / 2 + GROUP - 1) / GROUP, OF_KEYS = (TOKENS * D / 2 + GROUP - 1) / GROUP, OF_VALUES = (TOKENS * Dv / 2 + GROUP - 1) / GROUP;
 
 shared vec4 query[ROWS * D / 4];
-shared vec4 own_k[TOKENS * D / 4], own_v[TOKENS * Dv / 4];
+const uint OWN_V = TOKENS * D / 4;                // values lie behind keys
+shared vec4 own[OWN_V + TOKENS * Dv / 4];
 
 struct Two {
     vec2 x;
@@ -25,7 +26,7 @@ Two queries[OF_QUERIES], keys_of_step[OF_KEYS];
 vec2 values_of_step[OF_VALUES];
 bool far;
 
-uvec2 two_at(uint i) { return i < PAIRS ? pair_at(i) : uvec2(2 * i, 2 * i + 1); }
+uvec2 two_at(uint i) { return i < PAIRS ? pair_at(i, PAIRS, INTERLEAVED != 0) : uvec2(2 * i, 2 * i + 1); }
 
 Two fetch_two(F32 row, uint from, uint i, uint b, uint t) {
     const uvec2 at = from + two_at(i);
@@ -56,7 +57,7 @@ void fetch_rows(uint b, uint h, uint from) {
     }
 }
 
-vec2 turned_two(Two two, uint i) { return i < PAIRS ? turn_pair(two.x, pair_angle(two.position, two.frequency, far)) : two.x; }
+vec2 turned_two(Two two, uint i) { return i < PAIRS ? turn_pair(two.x, pair_angle(two.position, two.frequency, far ? LONG_ROPE_SCALE : ROPE_SCALE)) : two.x; }
 // As it comes back from a cache of this type.
 vec2 kept(vec2 x, uint type) {
     if (type == ORR_F32) return x;
@@ -80,39 +81,32 @@ void turn_rows() {
         const uvec2 at = n / (D / 2) * D + two_at(i);
         const vec2 x = kept(turned_two(keys_of_step[e], i), K_TYPE);
         if (n >= TOKENS * D / 2) continue;
-        own_k[at.x / 4][at.x % 4] = x.x;
-        own_k[at.y / 4][at.y % 4] = x.y;
+        own[at.x / 4][at.x % 4] = x.x;
+        own[at.y / 4][at.y % 4] = x.y;
     }
     [[unroll]] for (uint e = 0; e < OF_VALUES; e++) {
         const uint n = e * GROUP + lane;
         const vec2 x = kept(values_of_step[e], V_TYPE);
         if (n >= TOKENS * Dv / 2) continue;
-        own_v[n / 2][n % 2 * 2] = x.x;
-        own_v[n / 2][n % 2 * 2 + 1] = x.y;
+        own[OWN_V + n / 2][n % 2 * 2] = x.x;
+        own[OWN_V + n / 2][n % 2 * 2 + 1] = x.y;
     }
 }
 
-// Columns 8 c … 8 c + 7 of a token's row: its own where it is one of the step's, else as they are.
-void own_key(Paged cache, uint token, uint c, inout vec4 low, inout vec4 high) {
-    const uint t = min(token - uint(cache.past), TOKENS - 1);
-    const bool own = int(token) >= cache.past;
-    const vec4 a = own_k[t * (D / 4) + c * 2], d = own_k[t * (D / 4) + c * 2 + 1];
-    low = own ? a : low;
-    high = own ? d : high;
-}
-void own_value(Paged cache, uint token, uint c, inout vec4 low, inout vec4 high) {
-    const uint t = min(token - uint(cache.past), TOKENS - 1);
-    const bool own = int(token) >= cache.past;
-    const vec4 a = own_v[t * (Dv / 4) + c * 2], d = own_v[t * (Dv / 4) + c * 2 + 1];
-    low = own ? a : low;
-    high = own ? d : high;
+// Columns 8 c … 8 c + 7 of a token's row: its own where it is one of the step's, else as they are. first: where own rows of this width begin.
+void own_row(Paged cache, uint token, uint first, uint width, uint c, inout vec4 low, inout vec4 high) {
+    const uint at = first + min(token - uint(cache.past), TOKENS - 1) * (width / 4) + c * 2;
+    const bool is_own = int(token) >= cache.past;
+    const vec4 a = own[at], d = own[at + 1];
+    low = is_own ? a : low;
+    high = is_own ? d : high;
 }
 
 // What a query row that sees no key gets: the mean of all values, as softmax over equal scores gives.
 vec4 mean_value(Keys keys, uint b, uint h, uint d) {
     vec4 sum = vec4(0);
     for (int s = keys.first; s < keys.end; s++)
-        sum += s < keys.v.past ? load_value(value_row(keys, b, h, uint(s)), d) : own_v[min(uint(s - keys.v.past), TOKENS - 1) * (Dv / 4) + d / 4];
+        sum += s < keys.v.past ? load_value(value_row(keys, b, h, uint(s)), d) : own[OWN_V + min(uint(s - keys.v.past), TOKENS - 1) * (Dv / 4) + d / 4];
     return keys.end > keys.first ? sum / float(keys.end - keys.first) : vec4(0);
 }
 
@@ -131,7 +125,7 @@ void write_own(Paged k_cache, Paged v_cache, uint h, uint slot) {
     for (uint t = 0; t < TOKENS; t++) {
         const uint token = uint(k_cache.past) + t;
         if (token / CHUNK % SLOTS != slot) continue;
-        for (uint n = gl_LocalInvocationID.x; n < D / 4; n += GROUP) write_row(k_cache, token, h, D, K_TYPE, n * 4, own_k[t * (D / 4) + n]);
-        for (uint n = gl_LocalInvocationID.x; n < Dv / 4; n += GROUP) write_row(v_cache, token, h, Dv, V_TYPE, n * 4, own_v[t * (Dv / 4) + n]);
+        for (uint n = gl_LocalInvocationID.x; n < D / 4; n += GROUP) write_row(k_cache, token, h, D, K_TYPE, n * 4, own[t * (D / 4) + n]);
+        for (uint n = gl_LocalInvocationID.x; n < Dv / 4; n += GROUP) write_row(v_cache, token, h, Dv, V_TYPE, n * 4, own[OWN_V + t * (Dv / 4) + n]);
     }
 }
