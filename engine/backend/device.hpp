@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -76,6 +77,12 @@ using DeviceProgress = std::function<void(uint64_t bytes_done)>;
 // How far self-tests have shown that shaders compute what they should.
 enum class Trust { untested, right, wrong };
 
+// What a step found on the device that the run cannot go on with.
+struct DeviceFault {
+    size_t step;  // of the recording, counted from 0
+    std::string text;
+};
+
 // Work recorded once and run many times. Recorded from begin() to end(); what stands between two cuts is one part, started by one submit().
 class DeviceProgram {
   public:
@@ -97,6 +104,8 @@ class DeviceProgram {
     void run(size_t part) { run(part, nullptr); }
     // Starts one part; the run() that must follow waits for it too.
     virtual void start(size_t part) = 0;
+    // Of what has been waited for: the first step's fault. All are forgotten.
+    virtual std::optional<DeviceFault> take_fault() = 0;
     // A part took longer than a submission may: recording again would cut it in several.
     virtual bool wants_recording() const = 0;
     // Of what was recorded: how often all that comes waits for all that was before.

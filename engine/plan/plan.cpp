@@ -10,6 +10,7 @@
 namespace orrery {
 namespace {
 
+constexpr const char* kKinds[] = {"", "copy", "elementwise chain", "upload", "download"};  // PlanStep::Kind
 constexpr int64_t kChainTile = 1024;          // elements; a few tiles stay in the first-level cache
 constexpr int64_t kParallelElements = 32768;  // below, one thread is faster than waking another
 
@@ -77,6 +78,10 @@ void run_chain(PlanStep& step) {
 
 }  // namespace
 
+std::string PlanStep::name() const {
+    return (kind == Kind::kernel ? std::string(op->id) + ", kernel " + kernel->name : kKinds[static_cast<size_t>(kind)]) + (label.empty() ? "" : " (" + label + ")");
+}
+
 void check_team(Team& team, const std::string& doing, uint32_t lane) {
     if (const std::string what = team.take_failure(lane); !what.empty()) throw Error(ORR_INTERNAL, doing + ": the plugin threw an exception in parallel_for: " + what);
 }
@@ -129,18 +134,14 @@ void Plan::clear_outputs_left_out() {
 
 void Plan::run_step(PlanStep& step) {
     const auto started = profile_ ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point{};
-    const auto doing = [&] {
-        std::string what = step.kind == PlanStep::Kind::kernel ? std::string(step.op->id) + ", kernel " + step.kernel->name : "elementwise chain";
-        return what + (step.label.empty() ? "" : " (" + step.label + ")");
-    };
     switch (step.kind) {
-        case PlanStep::Kind::kernel: call_plugin([&] { return step.kernel->run(&step.run.base); }, doing); break;
+        case PlanStep::Kind::kernel: call_plugin([&] { return step.kernel->run(&step.run.base); }, [&] { return step.name(); }); break;
         case PlanStep::Kind::copy: run_copy(step); break;
         case PlanStep::Kind::chain: run_chain(step); break;
         case PlanStep::Kind::upload:
         case PlanStep::Kind::download: break;  // recorded
     }
-    if (step.run.team->failed(step.run.lane)) check_team(*step.run.team, doing(), step.run.lane);
+    if (step.run.team->failed(step.run.lane)) check_team(*step.run.team, step.name(), step.run.lane);
     if (profile_) {
         step.time_ns += static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - started).count());
         step.runs++;
@@ -180,8 +181,7 @@ nlohmann::ordered_json Plan::describe() const {
     for (const PlanStep& s : steps_) {
         Json j;
         j["path"] = s.label;
-        static const char* const kinds[] = {"", "copy", "elementwise chain", "upload", "download"};
-        j["op"] = s.kind == PlanStep::Kind::kernel ? s.op->id : kinds[static_cast<size_t>(s.kind)];
+        j["op"] = s.kind == PlanStep::Kind::kernel ? s.op->id : kKinds[static_cast<size_t>(s.kind)];
         if (device_) j["device"] = s.on_device ? device_->id() : "cpu";
         if (s.region) j["when"] = regions_[s.region].when;
         if (s.wave) j["at_once"] = s.wave;

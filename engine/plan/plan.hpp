@@ -75,6 +75,7 @@ struct PlanStep {
         uint32_t lane = 0;  // of the team
         void parallel_for(int64_t chunks, orr_chunk_fn fn, void* arg) const { team->parallel_for(chunks, fn, arg, lane); }
     } run{};
+    std::string name() const;  // for people
 };
 
 struct PlanInput {
@@ -218,6 +219,7 @@ class Plan {
         std::vector<size_t> flag_units;  // of each region, the unit that its flag comes from
     };
     void run_part(size_t unit);
+    void check_fault();  // throws what a step on the device told
     size_t run_unit(size_t unit);  // and those that go with it; the last of them
     bool goes_with(size_t first, size_t unit, size_t& next);
     void run_step(PlanStep& step);

@@ -107,7 +107,6 @@ void Plan::record_step(PlanStep& step) {
         device_program_->chain(*step.expression, step.ins, *step.outs[0]);
         return;
     }
-    const auto label = [&] { return (step.op ? std::string(step.op->id) + ", kernel " + step.kernel->name : std::string("transfer")) + (step.label.empty() ? "" : " (" + step.label + ")"); };
     if (step.kind != PlanStep::Kind::kernel) {
         const bool up = step.kind == PlanStep::Kind::upload;
         const orr_tensor &src = *step.ins[0], &dst = *step.outs[0];
@@ -133,7 +132,7 @@ void Plan::record_step(PlanStep& step) {
             if (t && !*t->layout) bytes += t->size_bytes;
     device_program_->step(reads, writes, workspace, device_->cost_ns(step.flops, bytes));
     step.run.base.device = device_program_->recorder();
-    call_plugin([&] { return step.kernel->run(&step.run.base); }, label);
+    call_plugin([&] { return step.kernel->run(&step.run.base); }, [&] { return step.name(); });
 }
 
 void Plan::record(Recording& r) {
@@ -183,7 +182,7 @@ void Plan::run_part(size_t unit) {
     const Unit& u = recording_->units[unit];
     if (exchange_.empty()) {
         program.run(u.index);
-        return;
+        return check_fault();
     }
     // The first submission takes what comes before, the last one what comes behind.
     const bool last = unit + 1 == recording_->units.size();
@@ -195,6 +194,15 @@ void Plan::run_part(size_t unit) {
     exchange_.waits.clear();
     exchange_.before.clear();
     if (last) exchange_ = {};
+    check_fault();
+}
+
+void Plan::check_fault() {
+    const std::optional<DeviceFault> fault = recording_->program->take_fault();
+    if (!fault) return;
+    size_t k = 0;
+    for (const PlanStep& s : steps_)
+        if (s.on_device && k++ == fault->step) throw Error(ORR_INVALID_ARGUMENT, s.name() + ": " + fault->text);
 }
 
 // Whether the unit need not be waited for: the next one that runs is a part of its own only for its region, and is known to run by flags that

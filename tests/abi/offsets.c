@@ -525,6 +525,10 @@ int main(void) {
     AT(orr_vulkan_dispatch, push);
     AT(orr_vulkan_dispatch, push_bytes);
     AT(orr_vulkan_dispatch, groups);
+    SIZE(orr_vulkan_fault);
+    AT(orr_vulkan_fault, set);
+    AT(orr_vulkan_fault, place);
+    AT(orr_vulkan_fault, value);
     SIZE(orr_vulkan_recorder);
     AT(orr_vulkan_recorder, header);
     AT(orr_vulkan_recorder, device);
@@ -532,6 +536,7 @@ int main(void) {
     AT(orr_vulkan_recorder, dispatch);
     AT(orr_vulkan_recorder, barrier);
     AT(orr_vulkan_recorder, zeros);
+    AT(orr_vulkan_recorder, fault);
     SIZE(orr_vulkan_host);
     AT(orr_vulkan_host, header);
     AT(orr_vulkan_host, get_instance_proc_addr);

@@ -90,9 +90,8 @@ void Checker::check_error(const orr_operator& op, const Case& c) {
     if (!shapes) return mentions(error, "the shape function");
     for (uint32_t n = 0; n < op.n_kernels; n++) {
         const orr_kernel& k = *op.kernels[n];
-        // What data alone can show, a device finds out while it runs: it has no way to tell.
-        if (!chosen(k) || options_.device) continue;
-        const Setting s{options_.isas.back(), 2, c.numerics.at(0)};
+        if (!chosen(k)) continue;
+        const Setting s{options_.isas.back(), 2, c.numerics.at(0), options_.device};
         at(setting_text(k, s));
         Binding b = bind(op, c.inputs, *shapes, Form::contiguous);
         Plan plan(host_, pool_, k, attrs, b, s);

@@ -197,7 +197,8 @@ orr_status Plan::run() {
         mirror_->upload();
         for (size_t part = 0; part < parts_; part++) program_->run(part);
         mirror_->download();
-        return ORR_OK;
+        const auto fault = program_->take_fault();
+        return fault ? host_.table.fail(&host_.table, ORR_INVALID_ARGUMENT, fault->text.c_str()) : ORR_OK;
     }
     run_.base.data = memory_.empty() ? nullptr : memory_[0]->data();
     if (workspace_) std::memset(workspace_->data(), 0xff, workspace_->size());

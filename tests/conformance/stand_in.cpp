@@ -37,6 +37,10 @@ const orr_vulkan_recorder* StandIn::recorder(const void* real) {
         const orr_vulkan_recorder* behind = reinterpret_cast<const RecorderTable*>(r)->self->real_;
         return behind->zeros(behind, n);
     };
+    recorder_.base.fault = [](const orr_vulkan_recorder* r, const char* text) {
+        const orr_vulkan_recorder* behind = reinterpret_cast<const RecorderTable*>(r)->self->real_;
+        return behind->fault(behind, text);
+    };
     return &recorder_.base;
 }
 

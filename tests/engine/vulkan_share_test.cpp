@@ -399,6 +399,48 @@ TEST_F(VulkanShare, StatesGoOn) {
     EXPECT_EQ(orr_session_position(b.get()), 12);
 }
 
+// Nobody looks at them before the run; it fails as one on the processor does, in whatever part of it, and what it wrote to states is not kept.
+TEST_F(VulkanShare, IdsThatAreNoRowsAreRefused) {
+    for (const uint32_t submission_ms : {0u, 1u}) {
+        const Engine cutting = engine_of(*host, 0, {}, submission_ms);
+        const Model model = open_on(cutting.get(), "llama");
+        const Session s = make_session(model), whole = make_session(model);
+        feed(s, {1, 2, 3}), feed(whole, {1, 2, 3});
+        auto &from = buffer(), &back = buffer();
+        const VkSemaphore behind = timeline();
+        uint64_t runs = 0;
+        auto ids = some_ids(100, kVocabulary);
+        const auto next = [&] {
+            const Tensor given = ids_tensor(ids);
+            std::memcpy(from.mapped, given.bytes.data(), given.bytes.size());
+            const orr_vulkan_buffer where = from.part(0, given.bytes.size());
+            const orr_named_tensor in = in_buffer(given, where, "input_ids");
+            const orr_named_tensor* const ins[] = {&in};
+            Shared shared;
+            shared.signals = {Shared::at(behind, ++runs)};
+            shared.outputs = {{"logits", back.part(0, kSpace)}};
+            shared.set(s);
+            check(orr_session_run(s.get(), "next", 1, ins, 0, nullptr));
+        };
+        const int32_t right = ids[1];
+        for (const int32_t wrong : {-1, kVocabulary, INT32_MAX, -7, INT32_MIN}) {
+            ids[1] = wrong;
+            expect_failure(next, ORR_INVALID_ARGUMENT,
+                           {"orr.embedding/1, kernel vulkan", "id " + std::to_string(wrong) + " at index 1, the table has " + std::to_string(kVocabulary) + " rows"});
+            EXPECT_EQ(orr_session_position(s.get()), 3);
+            EXPECT_EQ(host->value(behind), runs);
+        }
+        if (submission_ms) {
+            EXPECT_GT(Json::parse(describe(s, "plan", "next"))["submissions"].get<int>(), 3);
+        }
+        ids[1] = right;
+        next();
+        const Tensor want = feed(whole, ids);
+        EXPECT_EQ(std::memcmp(back.mapped, want.bytes.data(), want.bytes.size()), 0);
+        EXPECT_SAME_BITS(feed(s, {7}), feed(whole, {7}));
+    }
+}
+
 // A plan is cut by what its own work takes, not by what the host has in the queue before it; and it is cut on a shared queue too.
 TEST_F(VulkanShare, TheHostsWorkIsNotTheEnginesTime) {
     const Model model = open_on(engine.get(), "llama");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <utility>
 
 #include "engine/backend/vulkan/transfers.hpp"
@@ -23,6 +24,11 @@ bool overlap(const std::vector<DeviceRange>& a, const std::vector<DeviceRange>& 
     return false;
 }
 
+std::string with_number(std::string text, const std::string& name, int64_t number) {
+    for (size_t at = 0; (at = text.find(name, at)) != std::string::npos;) text.replace(at, name.size(), std::to_string(number));
+    return text;
+}
+
 }  // namespace
 
 Recorder::Recorder(std::shared_ptr<Device> owner, const Parts& parts, bool timed) : owner_(std::move(owner)), parts_(parts), timed_(timed && parts.capability.timestamp_ns > 0) {
@@ -30,7 +36,8 @@ Recorder::Recorder(std::shared_ptr<Device> owner, const Parts& parts, bool timed
     table_.base = {ORR_HEADER(orr_vulkan_recorder), &parts_.capability.table, 0,
                    [](const orr_vulkan_recorder* r, const orr_vulkan_dispatch* d) { return boundary([&] { reinterpret_cast<const Table*>(r)->self->dispatch(*d); }); },
                    [](const orr_vulkan_recorder* r) { reinterpret_cast<const Table*>(r)->self->barrier_inside(); },
-                   [](const orr_vulkan_recorder* r, uint32_t n) { return reinterpret_cast<const Table*>(r)->self->zeros(n); }};
+                   [](const orr_vulkan_recorder* r, uint32_t n) { return reinterpret_cast<const Table*>(r)->self->zeros(n); },
+                   [](const orr_vulkan_recorder* r, const char* text) { return reinterpret_cast<const Table*>(r)->self->fault(text); }};
     VkCommandPoolCreateInfo info{};
     info.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO;
     info.flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT;
@@ -56,6 +63,14 @@ void Recorder::begin(bool collect) {
         owner_->fill_zero(*zeros_, 0, zeros_wanted_);
     }
     zeros_wanted_ = zeros_given_ = 0;
+    if (!collect && !faults_.empty()) {
+        const uint64_t bytes = faults_.size() * sizeof(orr_vulkan_fault);
+        if (!faults_block_ || faults_block_->bytes() < bytes) faults_block_ = owner_->allocate(bytes, DeviceUse::result, "faults of steps");
+        std::memset(faults_block_->mapped(), 0, faults_block_->bytes());
+    }
+    faults_.clear();
+    memory_short_ = false;
+    steps_ = 0;
     if (!collect && cut_anew_) cut_again_++, cut_anew_ = false;
     scale_ = parts_.pace.scale();
     loads_.clear();
@@ -149,10 +164,31 @@ uint64_t Recorder::zeros(uint32_t n) {
     zeros_given_ += bytes;
     if (collect_) return 256;
     if (!zeros_ || zeros_given_ > zeros_->bytes()) {
-        zeros_short_ = true;
+        memory_short_ = true;
         return 0;
     }
     return zeros_->address() + at;
+}
+
+uint64_t Recorder::fault(const char* text) {
+    const uint64_t at = faults_.size() * sizeof(orr_vulkan_fault);
+    const bool room = collect_ || (faults_block_ && at + sizeof(orr_vulkan_fault) <= faults_block_->bytes());
+    if (!room || boundary([&] { faults_.push_back({steps_ - 1, text}); }) != ORR_OK) {
+        memory_short_ = true;
+        return 0;
+    }
+    return collect_ ? 256 : faults_block_->address() + at;
+}
+
+std::optional<DeviceFault> Recorder::take_fault() {
+    std::optional<DeviceFault> first;
+    for (size_t i = 0; i < faults_.size(); i++) {
+        auto& told = reinterpret_cast<volatile orr_vulkan_fault*>(faults_block_->mapped())[i];  // the device writes it
+        if (!told.set) continue;
+        if (!first) first = {faults_[i].step, with_number(with_number(faults_[i].text, "{value}", told.value), "{place}", told.place)};
+        told.set = 0;
+    }
+    return first;
 }
 
 void Recorder::stamp() {
@@ -168,6 +204,7 @@ void Recorder::step(const std::vector<DeviceRange>& reads, const std::vector<Dev
     cost_ns_ += scaled;
     if (!loads_.empty()) loads_.back().guess_ns += cost_ns, loads_.back().steps++;
     table_.base.workspace = workspace;
+    steps_++;
     if (overlap(reads, written_) || overlap(writes, written_) || overlap(writes, read_)) barrier();
     stamp();
     step_reads_ = reads;
@@ -178,7 +215,7 @@ void Recorder::step(const std::vector<DeviceRange>& reads, const std::vector<Dev
 
 orr_status Recorder::dispatch(const orr_vulkan_dispatch& d) {
     const orr_vulkan_device& t = parts_.capability.table;
-    if (zeros_short_) throw Error(ORR_INTERNAL, "recording a plan: more counters were asked for than when its dispatches were collected");
+    if (memory_short_) throw Error(ORR_INTERNAL, "recording a plan: more counters or faults were asked for than when its dispatches were collected");
     if (!d.shader || !d.shader->code) throw Error(ORR_UNSUPPORTED, std::string("shader ") + (d.shader ? d.shader->name : "?") + " was left out of this build");
     const std::string name = d.shader->name;
     if ((d.shader->features & t.features) != d.shader->features) throw Error(ORR_UNSUPPORTED, "shader " + name + " needs features that " + t.name + " lacks");

@@ -44,6 +44,7 @@ class Recorder : public DeviceProgram {
     void end() override;
     void run(size_t part, const DeviceExchange* exchange) override;
     void start(size_t part) override;
+    std::optional<DeviceFault> take_fault() override;
     bool wants_recording() const override { return cut_anew_; }
     const std::vector<uint64_t>& step_ns() const override { return step_ns_; }
     Trust trust() const override { return parts_.trust.of(wanted_); }
@@ -62,6 +63,7 @@ class Recorder : public DeviceProgram {
     void barrier_inside();
     void stamp();
     uint64_t zeros(uint32_t n);
+    uint64_t fault(const char* text);
     orr_status dispatch(const orr_vulkan_dispatch& d);
     VkCommandBuffer copies(size_t which, const std::vector<DeviceCopy>& list);  // recorded anew; null when there are none
     void check_length(size_t part, uint64_t took_ns);
@@ -88,7 +90,10 @@ class Recorder : public DeviceProgram {
     uint64_t cost_ns_ = 0, barriers_ = 0;
     std::shared_ptr<DeviceBlock> zeros_;
     uint64_t zeros_wanted_ = 0, zeros_given_ = 0;  // bytes
-    bool zeros_short_ = false;
+    std::vector<DeviceFault> faults_;  // where faults_block_ holds one
+    std::shared_ptr<DeviceBlock> faults_block_;
+    size_t steps_ = 0;
+    bool memory_short_ = false;  // of zeros or faults
     bool timed_;
     bool started_ = false;  // something that has not been waited for
     VkQueryPool queries_ = VK_NULL_HANDLE;

@@ -170,6 +170,9 @@ def moe_cases():
     one = torch.ones(1, 1)
     cases.append(case([rand(1, 4), torch.tensor([[2]], dtype=torch.int32), one, *w], None, error="expert 2 at index 0, there are 2", name="expert"))
     cases.append(case([rand(1, 5), torch.tensor([[1]], dtype=torch.int32), one, *w], None, error="4 against 5", name="columns"))
+    ids = torch.zeros(20, 1, dtype=torch.int32)
+    ids[5], ids[17] = -1, 2
+    cases.append(case([torch.ones(20, 4), ids, torch.ones(20, 1), *w], None, error="expert -1 at index 5, there are 2", name="expert of many"))
     return cases
 
 

@@ -164,8 +164,8 @@ enum {
     ORR_PORT_OPTIONAL = 1,
     ORR_PORT_VARIADIC = 2,
     ORR_PORT_WEIGHT = 4, /* usually constant */
-    /* Integers, each the number of a row of the next input, which must have all of them. A recording on a device cannot refuse what it reads: where
-     * the host gives them with a run, the engine looks at them before it. */
+    /* Integers, each the number of a row of the next input, which must have all of them. Where the host gives them with a run to a device, the
+     * engine looks at them before it; those that are only on the device the kernel refuses (ext/vulkan.h, orr_vulkan_fault). */
     ORR_PORT_INDICES = 8
 };
 
@@ -293,7 +293,7 @@ typedef struct orr_kernel {
     bool (*supports)(const orr_prepare* p, char* reason, size_t reason_size);
     /* Once per plan. NULL: nothing to prepare. */
     orr_status (*prepare)(orr_prepare* p);
-    /* Fails only for what data alone can show (a token id outside the vocabulary). */
+    /* Fails only for what data alone can show (a token id outside the vocabulary); a device's, which records, has its shaders tell. */
     orr_status (*run)(const orr_run* run);
     /* Of a device's kernel of an operator with a reference kernel, or NULL: makes the real node small. The i-th test takes the
      * node's way through the kernel: its shaders and, where size allows, its specialisation constants; attributes, types and

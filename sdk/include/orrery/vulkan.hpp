@@ -55,6 +55,12 @@ inline int64_t row_stride_bytes(const orr_tensor& t) {
     return t.rank ? t.shape[t.rank - 1] * static_cast<int64_t>(t.block_bytes) / t.block_elems : 0;
 }
 
+// Where shaders tell of what the run cannot go on with; 0 of an engine that is not told. text: see orr_vulkan_recorder.fault.
+inline uint64_t fault(const orr_run* run, const std::string& text) {
+    const orr_vulkan_recorder& r = recorder(run);
+    return ORR_HAS(&r, orr_vulkan_recorder, fault) && r.fault ? r.fault(&r, text.c_str()) : 0;
+}
+
 struct Groups {
     uint32_t x = 1, y = 1, z = 1;
 };

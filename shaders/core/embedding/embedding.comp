@@ -1,10 +1,11 @@
 // Device half of plugins/core/ops/embedding/embedding_vulkan.cpp
-// y[i, e] = scale * table[ids[i], e]; NaN where an id lies outside the table, as a recording cannot fail on what it reads.
-// An invocation writes four elements.
+// y[i, e] = scale * table[ids[i], e]. An id outside the table fails the run and gives zeros, which are harmless in a state; NaN where an engine is
+// not told. An invocation writes four elements.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 layout(local_size_x = 256) in;
 layout(constant_id = 0) const uint TYPE = 0;
+#include "common/indices.glsl"
 #include "common/tiles.glsl"
 #include "core/embedding/params.h"
 
@@ -13,10 +14,11 @@ void main() {
     const uint group = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;
     const uint i = group / per_row, quad = group % per_row * 256u + gl_LocalInvocationID.x;
     if (i >= count || quad >= quads) return;
-    const uint id = ids.v[i * ids_step];
-    const bool inside = id < rows && (wide == 0u || ids.v[i * ids_step + 1u] == 0u);
-    vec4 value = vec4(uintBitsToFloat(0x7fc00000u));
-    if (inside) {
+    const uint id = load_index(ids, i * ids_step, wide != 0u, rows);
+    vec4 value = vec4((fault.x | fault.y) != 0u ? 0.0 : uintBitsToFloat(0x7fc00000u));
+    if (id == 0xffffffffu) {
+        if (quad == 0u) tell_index(fault, ids, i, ids_step, wide != 0u, rows);
+    } else {
         const uvec2 row_tile = tile_row(table, TYPE, blocks, id / 32u);
         const uint block = quad / 8u, row = id % 32u;
         const vec4 scales = tile_is_float(TYPE) ? vec4(0) : tile_scales(TYPE, tile_params(TYPE, row_tile, block, row));

@@ -3,6 +3,7 @@ ORR_PARAMS_BEGIN(GatherRowsParams)
     ORR_POINTER(uvec2) x;
     ORR_POINTER(uvec2) indices;
     ORR_POINTER(uvec2) y;       // contiguous
+    ORR_POINTER(uvec2) fault;   // 0: none
     ORR_UINT n;                 // elements of y
     ORR_UINT row_elems;         // of them, of one row
     ORR_UINT rows_x;            // T

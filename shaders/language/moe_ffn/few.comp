@@ -1,11 +1,12 @@
 // Device half of plugins/language/ops/moe_ffn/moe_ffn_vulkan.cpp
 // h[t, j] = act(gate[e] x[t]) * (up[e] x[t]);  DOWN: y[t] = sum_j weights[t, j] down[e] h[t, j],  e = ids[t, j]
 // One workgroup: 32 rows of the weights, for one token and expert, or one token. Invocation i has row i % 32 and the blocks of 32 columns congruent to
-// i / 32 modulo 8, so that a sum's order depends on the widths alone. An id outside the experts adds nothing. Shazeer et al. 2017, arXiv:1701.06538
+// i / 32 modulo 8, so that a sum's order depends on the widths alone. An id outside the experts fails the run. Shazeer et al. 2017, arXiv:1701.06538
 #version 460
 #extension GL_GOOGLE_include_directive : require
 layout(local_size_x = 256) in;
 #include "common/activation.glsl"
+#include "common/indices.glsl"
 #include "common/tiles.glsl"
 #include "language/moe_ffn/params.h"
 
@@ -49,7 +50,10 @@ void main() {
     const uint outputs = F, row_tiles = (F + 31) / 32, pair = group / row_tiles, at = group % row_tiles;
     if (pair >= tokens * top_k) return;
     const uint e = uint(ids.v[pair]), from = pair / top_k * E;
-    if (e >= experts) return;  // the whole group agrees
+    if (e >= experts) {  // the whole group agrees
+        if (at == 0 && i == 0) tell_index(fault, uvec2(ids), pair, 1, false, experts);
+        return;
+    }
     const vec2 sum = vec2(multiply(TYPE0, gate, e * row_tiles + at, x, from, E), multiply(TYPE1, up, e * row_tiles + at, x, from, E));
 #endif
     parts[i] = sum;

@@ -11,5 +11,6 @@ ORR_PARAMS_BEGIN(MoeFfnParams)
     ORR_POINTER(F32) partial;  // grouped: [tokens, top_k, E]
     ORR_POINTER(U32) tiles;    // grouped: number of tiles, then expert, first place and count of each
     ORR_POINTER(U32) order;    // grouped: pairs of token and choice, sorted by expert
+    ORR_POINTER(uvec2) fault;  // 0: none
     ORR_UINT tokens, top_k, experts, E, F;
 ORR_PARAMS_END

@@ -1,10 +1,10 @@
 // Device half of plugins/language/ops/moe_ffn/moe_ffn_vulkan.cpp
 // Pairs of token and choice by expert, and tiles of up to 64 of one expert each. One workgroup. Pairs of an expert lie in any order: what is computed of
-// one does not depend on its place. Pairs whose id is outside the experts are left out.
+// one does not depend on its place. Pairs whose id is outside the experts are left out and fail the run.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 layout(local_size_x = 256) in;
-#include "common/memory.glsl"
+#include "common/indices.glsl"
 #include "language/moe_ffn/params.h"
 
 const uint MOST = 2048, SIDE = 64;
@@ -16,6 +16,7 @@ void main() {
     barrier();
     for (uint p = i; p < pairs; p += 256)
         if (uint(ids.v[p]) < experts) atomicAdd(place[ids.v[p]], 1);
+        else tell_index(fault, uvec2(ids), p, 1, false, experts);
     barrier();
     if (i == 0) {
         uint at = 0, tile = 0;

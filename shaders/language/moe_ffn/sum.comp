@@ -1,5 +1,5 @@
 // Device half of plugins/language/ops/moe_ffn/moe_ffn_vulkan.cpp
-// y[t] = sum_j weights[t, j] partial[t, j]; an id outside the experts adds nothing
+// y[t] = sum_j weights[t, j] partial[t, j], without ids outside the experts: sort.comp tells of them
 #version 460
 #extension GL_GOOGLE_include_directive : require
 layout(local_size_x = 256) in;

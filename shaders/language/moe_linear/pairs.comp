@@ -1,10 +1,11 @@
 // Device half of plugins/language/ops/moe_linear/moe_linear_vulkan.cpp
 // y[p] = w[ids[p]] x[p / pairs_per_row]
 // One workgroup: 32 rows of an expert's weight for one pair. Invocation i has row i % 32 and the blocks of 32 columns congruent to i / 32 modulo 8, so that a sum's order
-// depends on the width alone. An id outside the experts gives zeros. Shazeer et al. 2017, arXiv:1701.06538
+// depends on the width alone. An id outside the experts fails the run and gives zeros. Shazeer et al. 2017, arXiv:1701.06538
 #version 460
 #extension GL_GOOGLE_include_directive : require
 layout(local_size_x = 256) in;
+#include "common/indices.glsl"
 #include "common/tiles.glsl"
 #include "language/moe_linear/params.h"
 
@@ -30,6 +31,8 @@ void main() {
                 sum += dot(tile_quad(TYPE, tile, row, q, scales), v);
             }
         }
+    } else if (at == 0 && i == 0) {
+        tell_index(fault, uvec2(ids), pair, 1, false, experts);
     }
     parts[i] = sum;
     barrier();

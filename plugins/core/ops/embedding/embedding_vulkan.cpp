@@ -10,7 +10,7 @@
 namespace orrery::core {
 namespace {
 
-// Words from one id to the next; 0 where they lie at uneven distances.
+// Elements from one id to the next; 0 where they lie at uneven distances.
 uint32_t ids_step(const orr_tensor& ids) {
     int64_t step = 0, expect = 0;
     for (int32_t axis = ids.rank - 1; axis >= 0; --axis) {
@@ -19,8 +19,8 @@ uint32_t ids_step(const orr_tensor& ids) {
         if (!expect) step = ids.stride_bytes[axis];
         expect = ids.stride_bytes[axis] * ids.shape[axis];
     }
-    if (step < 0 || step % 4) return 0;
-    return step ? static_cast<uint32_t>(step / 4) : ids.block_bytes / 4;
+    if (step < 0 || step % ids.block_bytes) return 0;
+    return step ? static_cast<uint32_t>(step / ids.block_bytes) : 1;
 }
 
 bool supports(const orr_prepare* p, char* reason, size_t size) {
@@ -37,13 +37,14 @@ orr_status prepare(orr_prepare* p) {
     });
 }
 
-orr_status run(const orr_run* run) {
+orr_status record(const orr_run* run) {
     const orr_tensor &ids = *run->inputs[kEmbeddingIds], &table = *run->inputs[kEmbeddingTable];
     const vk::Tiles tiles = vk::describe_tiles(table, false);
     shaders::EmbeddingParams p{};
     p.ids = vk::address(&ids);
     p.table = vk::address(&table);
     p.y = vk::address(run->outputs[0]);
+    p.fault = vk::fault(run, embedding_refusal("{value}", "{place}", table.shape[0]));
     p.count = static_cast<uint32_t>(elements(ids));
     p.ids_step = ids_step(ids);
     p.wide = ids.type == ORR_TYPE_I64;
@@ -52,6 +53,10 @@ orr_status run(const orr_run* run) {
     p.scale = static_cast<float>(run->attrs->get_float(run->attrs, "scale"));
     const uint64_t groups = p.count * vk::divide_up(tiles.blocks() * 8u, 256);
     return vk::dispatch(run, shaders::embedding, {tiles.type}, p, vk::groups(groups));
+}
+
+orr_status run(const orr_run* run) {
+    return guard(run->host, [&] { return record(run); });
 }
 
 }  // namespace

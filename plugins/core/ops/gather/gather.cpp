@@ -21,8 +21,7 @@ void infer(const Infer& i) {
 int32_t axis_of(const orr_run* run) { return normal_axis(run->attrs->get_int(run->attrs, "axis"), run->inputs[0]->rank, "gather"); }
 
 int64_t checked(int64_t index, int64_t extent) {
-    if (index < 0 || index >= extent)
-        throw Error(ORR_INVALID_ARGUMENT, "gather: index " + std::to_string(index) + " of an axis of " + std::to_string(extent));
+    if (index < 0 || index >= extent) throw Error(ORR_INVALID_ARGUMENT, gather_refusal(std::to_string(index), extent));
     return index;
 }
 

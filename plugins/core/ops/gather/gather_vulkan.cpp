@@ -1,4 +1,4 @@
-// y[a…, j…, b…] = data[a…, indices[j…], b…] on a Vulkan device; an index outside the axis gives zeros. Device half: shaders/core/gather/gather.comp
+// y[a…, j…, b…] = data[a…, indices[j…], b…] on a Vulkan device. Device half: shaders/core/gather/gather.comp
 #include "common/vulkan_walk.hpp"
 #include "core/gather/params.h"
 #include "gather_shaders.hpp"
@@ -47,6 +47,7 @@ orr_status run(const orr_run* run) {
         p.inner = static_cast<uint32_t>(inner);
         p.count = static_cast<uint32_t>(elements(indices));
         p.extent = static_cast<uint32_t>(x.shape[axis]);
+        p.fault = vk::fault(run, gather_refusal("{value}", x.shape[axis]));
         return vk::dispatch(run, shader_of(bytes), {indices.type == ORR_TYPE_I64}, p, groups_of(p.n));
     });
 }

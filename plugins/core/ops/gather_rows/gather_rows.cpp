@@ -22,8 +22,7 @@ void infer(const Infer& i) {
 int64_t checked_row(const orr_run* run, int64_t b) {
     const orr_tensor &x = *run->inputs[0], &index = *run->inputs[1];
     const int64_t t = integer_at(index, b * index.stride_bytes[0]);
-    if (t < 0 || t >= x.shape[1])
-        throw Error(ORR_INVALID_ARGUMENT, "gather_rows: index " + std::to_string(t) + " of a sequence of " + std::to_string(x.shape[1]));
+    if (t < 0 || t >= x.shape[1]) throw Error(ORR_INVALID_ARGUMENT, gather_rows_refusal(std::to_string(t), x.shape[1]));
     return t;
 }
 

@@ -1,4 +1,4 @@
-// y[b, …] = x[b, index[b], …] on a Vulkan device; an index outside the sequence gives zeros. Device half: shaders/core/gather_rows/gather_rows.comp
+// y[b, …] = x[b, index[b], …] on a Vulkan device. Device half: shaders/core/gather_rows/gather_rows.comp
 #include "common/vulkan_walk.hpp"
 #include "core/gather_rows/params.h"
 #include "gather_rows_shaders.hpp"
@@ -24,7 +24,7 @@ bool supports(const orr_prepare* p, char* reason, size_t size) {
     return can_index(p, reason, size) && vk::can_run(vk::device(p), shader_of(p->inputs[0]->block_bytes), reason, size);
 }
 
-orr_status run(const orr_run* run) {
+orr_status record(const orr_run* run) {
     const orr_tensor &x = *run->inputs[0], &indices = *run->inputs[1], &y = *run->outputs[0];
     if (elements(y) == 0) return ORR_OK;
     Index shape{}, to{}, from{};
@@ -45,9 +45,14 @@ orr_status run(const orr_run* run) {
     p.batch_x = x.shape[0] == 1 ? 0 : static_cast<uint32_t>(x.stride_bytes[0] / bytes);
     p.row_x = x.shape[1] == 1 ? 0 : static_cast<uint32_t>(x.stride_bytes[1] / bytes);
     p.step_indices = indices.shape[0] == 1 ? 0 : static_cast<uint32_t>(indices.stride_bytes[0] / indices.block_bytes);
+    p.fault = vk::fault(run, gather_rows_refusal("{value}", x.shape[1]));
     put_extents(loop, p.extent);
     put_strides(loop, 1, bytes, p.stride_x);
     return vk::dispatch(run, shader_of(x.block_bytes), {axes_of(loop), indices.type == ORR_TYPE_I64}, p, groups_of(p.n));
+}
+
+orr_status run(const orr_run* run) {
+    return guard(run->host, [&] { return record(run); });
 }
 
 }  // namespace

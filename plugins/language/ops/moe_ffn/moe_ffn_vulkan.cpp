@@ -90,6 +90,7 @@ shaders::MoeFfnParams parameters(const orr_run* run, const Sizes& s) {
     p.partial = p.h + s.hidden_bytes();
     p.tiles = p.partial + s.partial_bytes();
     p.order = p.tiles + s.tile_bytes();
+    p.fault = vk::fault(run, expert_refusal("{value}", "{place}", run->inputs[kMoeGate]->shape[0]));
     p.tokens = static_cast<uint32_t>(s.tokens), p.top_k = static_cast<uint32_t>(s.top_k), p.experts = static_cast<uint32_t>(s.experts);
     p.E = static_cast<uint32_t>(s.width), p.F = static_cast<uint32_t>(s.features);
     return p;

@@ -51,6 +51,7 @@ orr_status run(const orr_run* run) {
         p.ids = vk::address(run->inputs[kMoeLinearIds]);
         p.w = vk::address(run->inputs[kMoeLinearWeight]);
         p.y = vk::address(run->outputs[0]);
+        p.fault = vk::fault(run, linear_expert_refusal("{value}", "{place}", w.shape[0]));
         p.pairs = static_cast<uint32_t>(pairs);
         p.pairs_per_row = x.rank == ids.rank ? static_cast<uint32_t>(ids.shape[ids.rank - 1]) : 1;
         p.experts = static_cast<uint32_t>(w.shape[0]), p.N = static_cast<uint32_t>(w.shape[1]), p.K = static_cast<uint32_t>(w.shape[2]);

@@ -104,6 +104,14 @@ typedef struct orr_vulkan_dispatch {
     uint32_t groups[3];
 } orr_vulkan_dispatch;
 
+/* What lies at an address that `fault` gave: zeros before each run. A shader that finds what the run cannot go on with, a number
+ * outside a table, sets these, by one invocation of the run, and writes something harmless where its result belongs. */
+typedef struct orr_vulkan_fault {
+    uint32_t set;   /* not 0: the others hold */
+    uint32_t place; /* where it stands, counted from 0 */
+    int64_t value;
+} orr_vulkan_fault;
+
 typedef struct orr_vulkan_recorder orr_vulkan_recorder;
 struct orr_vulkan_recorder {
     orr_header header;
@@ -117,6 +125,10 @@ struct orr_vulkan_recorder {
      * counters by which workgroups of one dispatch find out which of them is the last; whoever is sets them back. 0: no memory
      * is left, dispatch will tell. */
     uint64_t (*zeros)(const orr_vulkan_recorder* r, uint32_t n);
+    /* Address of an orr_vulkan_fault, 16-byte aligned, in the host's memory: shaders reach it slowly. Once it is set the run fails as
+     * a kernel of the processor does, at the end of the submission: ORR_INVALID_ARGUMENT with `text`, which is copied, its {value} and
+     * {place} replaced. 0: no memory is left, dispatch will tell. */
+    uint64_t (*fault)(const orr_vulkan_recorder* r, const char* text);
 };
 
 /* ---------------------------------------------------------------- a host's own device */
