@@ -110,6 +110,30 @@ TEST(Planted, VulkanCopyWithoutFaultPasses) {
     EXPECT_TRUE(ran("shaders planted_narrow"));
 }
 
+// What the definition refuses for its data alone, a device's kernel refuses too: a case that wants what it does not do is told.
+TEST(Planted, VulkanRefusalsAreAskedFor) {
+    if (!has_vulkan()) GTEST_SKIP() << "Vulkan: this machine has no device";
+    const fs::path root = fs::temp_directory_path() / ("orrery-planted-" + std::to_string(getpid())), file = root / "ops/embedding/embedding.cases";
+    fs::create_directories(file.parent_path());
+    const auto found = [&](const std::string& ids, const std::string& error) {
+        const std::string inputs = R"("inputs":[{"type":"i32","shape":[2],"data":)", table = R"(},{"shape":[2,3],"data":[1,2,3,4,5,6],"constant":true}])";
+        std::ofstream(file) << "{" << inputs << "[1,0]" << table << R"(,"outputs":[{"shape":[2,3],"data":[4,5,6,1,2,3]}]})" << "\n"
+                            << "{" << inputs << ids << table << R"(,"error":")" << error << "\"}\n";
+        KitOptions o = options_for("none", "vulkan");
+        o.plugin = PLANTED_CORE;
+        o.op = "embedding";
+        o.cases_root = root;
+        o.derived = o.drawn = 0;
+        const KitResult r = validate(o);
+        return r.good() ? std::string() : all(r);
+    };
+    EXPECT_EQ(found("[0,2]", "id 2 at index 1, the table has 2 rows"), "");
+    EXPECT_EQ(found("[-3,2]", "id -3 at index 0, the table has 2 rows"), "");
+    EXPECT_NE(found("[0,2]", "id 3 at index 1").find("which does not mention \"id 3 at index 1\""), std::string::npos);
+    EXPECT_NE(found("[0,1]", "id 1 at index 1").find("wants the failure \"id 1 at index 1\""), std::string::npos);
+    fs::remove_all(root);
+}
+
 class PlantedVulkan : public testing::TestWithParam<Planted> {};
 TEST_P(PlantedVulkan, IsFound) {
     if (!has_vulkan()) GTEST_SKIP() << "Vulkan: this machine has no device";
