@@ -1,6 +1,5 @@
 // Device half of plugins/core/ops/embedding/embedding_vulkan.cpp
-// y[i, e] = scale * table[ids[i], e]. An id outside the table fails the run and gives zeros, which are harmless in a state; NaN where an engine is
-// not told. An invocation writes four elements.
+// y[i, e] = scale * table[ids[i], e]; NaN where an id lies outside the table, which fails the run. An invocation writes four elements.
 #version 460
 #extension GL_GOOGLE_include_directive : require
 layout(local_size_x = 256) in;
@@ -15,7 +14,7 @@ void main() {
     const uint i = group / per_row, quad = group % per_row * 256u + gl_LocalInvocationID.x;
     if (i >= count || quad >= quads) return;
     const uint id = load_index(ids, i * ids_step, wide != 0u, rows);
-    vec4 value = vec4((fault.x | fault.y) != 0u ? 0.0 : uintBitsToFloat(0x7fc00000u));
+    vec4 value = vec4(uintBitsToFloat(0x7fc00000u));
     if (id == 0xffffffffu) {
         if (quad == 0u) tell_index(fault, ids, i, ids_step, wide != 0u, rows);
     } else {

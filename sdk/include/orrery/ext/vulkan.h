@@ -105,7 +105,7 @@ typedef struct orr_vulkan_dispatch {
 } orr_vulkan_dispatch;
 
 /* What lies at an address that `fault` gave: zeros before each run. A shader that finds what the run cannot go on with, a number
- * outside a table, sets these, by one invocation of the run, and writes something harmless where its result belongs. */
+ * outside a table, sets these, by one invocation of the run, and reads nothing there; nothing that the run gives is kept. */
 typedef struct orr_vulkan_fault {
     uint32_t set;   /* not 0: the others hold */
     uint32_t place; /* where it stands, counted from 0 */
