@@ -187,6 +187,8 @@ std::optional<DeviceFault> Recorder::take_fault() {
         if (!told.set) continue;
         if (!first) first = {faults_[i].step, with_number(with_number(faults_[i].text, "{value}", told.value), "{place}", told.place)};
         told.set = 0;
+        told.place = 0;
+        told.value = 0;
     }
     return first;
 }
