@@ -35,6 +35,7 @@ std::shared_ptr<Device> Devices::open(size_t index) {
     o.host = shared_->has_host ? &shared_->host : nullptr;
     o.submission_ns = submission_ns_;
     o.self_test = self_test_;
+    o.without_shaders = without_shaders_;
     auto& trust = shared_->trust[index];
     o.trust = trust;
     try {
@@ -55,6 +56,7 @@ nlohmann::ordered_json Devices::describe_closed(size_t) { return {}; }
 #endif
 
 Devices::Devices(const orr_engine_options& o) : budget_bytes_(o.device_memory_budget_bytes), self_test_(!o.no_self_test), submission_ns_((o.device_submission_ms ? o.device_submission_ms : kSubmissionMs) * uint64_t{1'000'000}), shared_(std::make_unique<Shared>()) {
+    for (auto pattern = o.without_shaders; pattern && *pattern; pattern++) without_shaders_.emplace_back(*pattern);
     cache_dir_ = o.cache_dir ? o.cache_dir : platform::cache_folder();
 #ifdef ORRERY_WITH_VULKAN
     if (!o.vulkan) return;

@@ -4,6 +4,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "engine/backend/device.hpp"
 #include "orrery/orrery.h"
@@ -33,6 +34,7 @@ class Devices {
     std::mutex mutex_;
     uint64_t budget_bytes_;
     bool self_test_;
+    std::vector<std::string> without_shaders_;
     uint64_t submission_ns_;
     std::string cache_dir_;
     std::unique_ptr<Shared> shared_;  // Vulkan's instance and what the host gave

@@ -29,7 +29,7 @@ ORR_MEMBERS(orr_allocator, release, ORR_MEMBER(user), ORR_MEMBER(allocate), ORR_
 ORR_MEMBERS(orr_executor, submit, ORR_MEMBER(user), ORR_MEMBER(threads), ORR_MEMBER(submit))
 ORR_MEMBERS(orr_engine_options, isa, ORR_MEMBER(allocator), ORR_MEMBER(executor), ORR_MEMBER(log), ORR_MEMBER(log_user), ORR_MEMBER(log_level), ORR_MEMBER(plugin_dirs),
             ORR_MEMBER(no_default_plugins), ORR_MEMBER(memory_budget_bytes), ORR_MEMBER(isa), ORR_MEMBER(device_memory_budget_bytes), ORR_MEMBER(vulkan), ORR_MEMBER(cache_dir),
-            ORR_MEMBER(device_submission_ms), ORR_MEMBER(no_self_test))
+            ORR_MEMBER(device_submission_ms), ORR_MEMBER(no_self_test), ORR_MEMBER(without_shaders))
 ORR_MEMBERS(orr_io, read, ORR_MEMBER(user), ORR_MEMBER(open), ORR_MEMBER(size), ORR_MEMBER(read))
 ORR_MEMBERS(orr_blob, size, ORR_MEMBER(name), ORR_MEMBER(data), ORR_MEMBER(size))
 ORR_MEMBERS(orr_model_options, progress_user, ORR_MEMBER(path), ORR_MEMBER(io), ORR_MEMBER(blobs), ORR_MEMBER(blob_count), ORR_MEMBER(device), ORR_MEMBER(progress), ORR_MEMBER(progress_user),

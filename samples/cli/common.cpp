@@ -104,6 +104,10 @@ void ProgressLine::follow(orr_session_options& options) {
 void add_common(CLI::App& app, Common& c) {
     const std::string group = "Common options";
     app.add_option("--device", c.device, "cpu, vulkan or vulkan:N")->check(CLI::Validator(check_device, "DEVICE"))->group(group);
+    app.add_option("--without-shaders", c.without_shaders, "shaders that the device does without: names with commas between them, * stands for any text")
+        ->allow_extra_args(false)
+        ->delimiter(',')
+        ->group(group);
     app.add_option("--threads", c.threads, "threads to use; 0: all")->check(CLI::Range(0, 1024))->group(group);
     app.add_option("--plugins", c.plugins, "another folder of plugins, searched first")->allow_extra_args(false)->group(group);
     app.add_option("--isa", c.isa, "best CPU instruction set to use")->check(CLI::IsMember(keys(kIsas)))->group(group);
@@ -121,10 +125,15 @@ void add_common(CLI::App& app, Common& c) {
 
 host::Engine make_engine(const Common& c) {
     orr_engine_options options = host::options<orr_engine_options>();
-    std::vector<const char*> dirs;
-    for (const std::string& dir : c.plugins) dirs.push_back(dir.c_str());
-    dirs.push_back(nullptr);
+    const auto list = [](const std::vector<std::string>& texts) {
+        std::vector<const char*> out;
+        for (const std::string& text : texts) out.push_back(text.c_str());
+        out.push_back(nullptr);
+        return out;
+    };
+    const std::vector<const char*> dirs = list(c.plugins), without = list(c.without_shaders);
     options.plugin_dirs = dirs.data();
+    options.without_shaders = without.data();
     options.log = log_to_stderr;
     options.log_level = c.verbose ? ORR_LOG_DEBUG : ORR_LOG_WARNING;
     options.isa = kIsas.at(c.isa);

@@ -30,6 +30,7 @@ struct Common {
     std::string device = "cpu";
     uint32_t threads = 0;  // 0: all
     std::vector<std::string> plugins;
+    std::vector<std::string> without_shaders;
     std::string isa = "auto";
     std::optional<std::string> cache_type;
     std::optional<std::string> numerics;

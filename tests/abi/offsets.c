@@ -45,6 +45,7 @@ int main(void) {
     AT(orr_engine_options, cache_dir);
     AT(orr_engine_options, device_submission_ms);
     AT(orr_engine_options, no_self_test);
+    AT(orr_engine_options, without_shaders);
     SIZE(orr_io);
     AT(orr_io, header);
     AT(orr_io, user);

@@ -597,6 +597,20 @@ class Installation(Case):
         self.assertEqual(len(self.good("run", self.llama, "a", "-n", "2", "--device", "vulkan", env=cache)["ids"]), 2)
         self.assertRegex(checks()["vulkan:0"], r"; [1-9]\d* pipelines passed their self-tests \(\d+ ms in all.* the last \d{4}-\d\d-\d\dT")
 
+    def test_without_shaders(self):
+        on_device = ("--device", "vulkan")
+        ids = lambda *more: self.good("run", self.llama, "a", "-n", "4", "--temperature", "0", *on_device, *more)["ids"]
+        left_out = lambda *more: [s for s in self.good("inspect", self.llama, "plan", *on_device, *more)["steps"] if "left out by the host (linear_ge*)" in json.dumps(s)]
+        if run("run", self.llama, "a", "-n", "1", *on_device).returncode:
+            return
+        for arguments in (["--without-shaders", "linear_ge*,no_such"], ["--without-shaders", "no_such", "--without-shaders=linear_ge*"]):
+            self.assertTrue(left_out(*arguments))
+            self.assertEqual({(s["op"], s["device"]) for s in left_out(*arguments)}, {("orr.linear/1", "cpu")})
+            self.assertEqual(ids(*arguments), ids())
+            self.assertIn("left out shaders linear_ge*, since the host asked for it", json.dumps(self.good("doctor", *on_device, *arguments)))
+        self.assertFalse(left_out())
+        self.bad(2, "run", self.llama, "a", "--without-shaders")
+
     def doctor_without(self, *gone):
         """Its checks by name, in an installation that lacks these files."""
         built = os.path.join(os.path.dirname(os.path.dirname(ORRERY)), "lib")

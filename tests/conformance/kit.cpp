@@ -347,6 +347,7 @@ nlohmann::ordered_json to_json(const KitResult& result, const KitOptions& o) {
     out["plugin"] = o.plugin.string();
     out["seed"] = o.seed;
     out["device"] = o.device.empty() ? "cpu" : o.device;
+    if (!o.without_shaders.empty()) out["without_shaders"] = o.without_shaders;
     out["cases"] = result.cases;
     out["checks"] = result.checks;
     out["operators"] = Json::array();
@@ -376,6 +377,7 @@ std::string reproduce_command(const Finding& f, const KitOptions& o) {
     std::string out = "orrery-validate " + quoted(o.plugin.string()) + " --op " + f.op;
     const auto add = [&](const char* option, const std::string& value) { out += std::string(" ") + option + " " + quoted(value); };
     if (!o.device.empty()) add("--device", o.device);
+    for (const std::string& pattern : o.without_shaders) add("--without-shaders", pattern);
     if (!o.isa.empty()) add("--isa", o.isa);
     if (!o.cases_root.empty()) add("--cases-root", o.cases_root.string());
     for (const auto& types : o.types) add("--types", types.string());

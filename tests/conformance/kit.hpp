@@ -18,6 +18,7 @@ struct KitOptions {
     std::string op;                            // only this operator, "orr.add/1" or "add"; empty: all
     std::string isa;                           // only this instruction set; empty: all of this machine
     std::string device;                        // "vulkan", "vulkan:1": its kernels; empty: the processor's
+    std::vector<std::string> without_shaders;  // of the device, by name; '*' stands for any text
     uint64_t seed = 1;                         // below 2^40
     std::optional<uint64_t> reproduce;         // a failure's seed: that unit of work alone, in this process
     int derived = 12;                          // shapes derived from a case

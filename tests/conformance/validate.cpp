@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <map>
+#include <sstream>
 #include <stdexcept>
 
 #include "kit.hpp"
@@ -18,10 +19,12 @@ struct Arguments {
 
 constexpr const char* kUsage =
     "usage: orrery-validate PLUGIN [--op ID] [--isa NAME] [--device D] [--seed S] [--reproduce S] [--timeout SECONDS] [--cases-root DIR]\n"
-    "                       [--types PLUGIN]... [--derived N] [--drawn N] [--json] [--verbose]\n"
+    "                       [--without-shaders NAMES]... [--types PLUGIN]... [--derived N] [--drawn N] [--json] [--verbose]\n"
     "  --op ID        only this operator (\"orr.add/1\" or \"add\")\n"
     "  --isa NAME     only this instruction set (generic, sse4, avx2, avx_vnni, avx512, avx512_vnni, avx512_bf16, neon)\n"
     "  --device D     the kernels of this device (vulkan, vulkan:N) instead of the processor's (cpu)\n"
+    "  --without-shaders NAMES\n"
+    "                 shaders that the device does without, with commas between them; * stands for any text: for one form of many\n"
     "  --seed S       of everything random, default 1\n"
     "  --reproduce S  does again what a failure of that seed was found in, in this process: for a debugger\n"
     "  --timeout T    seconds that one step of a case may take before the plugin's process is ended, default 120; 0: no limit\n"
@@ -48,6 +51,9 @@ bool parse_value(const std::string& word, const char* v, Arguments& a) {
         a.kit.isa = v;
     } else if (word == "--device") {
         a.kit.device = std::string(v) == "cpu" ? "" : v;
+    } else if (word == "--without-shaders") {
+        std::istringstream names(v);
+        for (std::string name; std::getline(names, name, ',');) a.kit.without_shaders.push_back(name);
     } else if (word == "--cases-root") {
         a.kit.cases_root = v;
     } else if (word == "--types") {
@@ -83,6 +89,7 @@ bool parse(int argc, char** argv, Arguments& a) {
             return false;
         }
     }
+    if (!a.kit.without_shaders.empty() && a.kit.device.empty()) throw std::runtime_error("--without-shaders is for a device's kernels, and --device names none");
     return !a.kit.plugin.empty();
 }
 

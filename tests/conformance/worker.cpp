@@ -113,6 +113,10 @@ class Worker {
         orr_engine_options engine{};
         engine.header = ORR_HEADER(orr_engine_options);
         engine.no_self_test = true;  // kernels are tested here, whatever was found before
+        std::vector<const char*> without;
+        for (const std::string& pattern : o_.without_shaders) without.push_back(pattern.c_str());
+        without.push_back(nullptr);
+        engine.without_shaders = without.data();
         devices_ = std::make_unique<Devices>(engine);
         options_.device = devices_->get(o_.device);
     }

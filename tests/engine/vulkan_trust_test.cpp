@@ -227,9 +227,13 @@ class VulkanTrust : public testing::Test {
         marked_pipelines.clear();
         poisoned.clear();
     }
-    // cache: folder of the cache, "": none.
-    static Engine engine(const std::string& cache = "", Log* log = nullptr, bool no_self_test = false) {
+    // cache: folder of the cache, "": none. without: shaders to leave out, by name.
+    static Engine engine(const std::string& cache = "", Log* log = nullptr, bool no_self_test = false, const std::vector<std::string>& without = {}) {
+        std::vector<const char*> patterns;
+        for (const std::string& pattern : without) patterns.push_back(pattern.c_str());
+        patterns.push_back(nullptr);
         return make_engine([&](orr_engine_options& o) {
+            if (!without.empty()) o.without_shaders = patterns.data();
             o.vulkan = &kHost;
             o.cache_dir = cache.c_str();
             o.no_self_test = no_self_test;
@@ -588,6 +592,93 @@ TEST_F(VulkanTrust, SessionsAtOnceMakeEachTestOnce) {
     for (auto& t : threads) t.join();
     for (const Tensor& r : results) EXPECT_SAME_BITS(r, results[0]);
     EXPECT_EQ(tests_made(e.get()), alone);
+}
+
+// ---------------------------------------------------------------- what the host leaves out
+
+class WithoutShaders : public VulkanTrust {
+  protected:
+    static Engine engine_without(const std::vector<std::string>& patterns, const std::string& cache = "") { return engine(cache, nullptr, false, patterns); }
+    // The plan of a token after another.
+    static std::string plan(const Model& model) {
+        const Session s = make_session(model);
+        feed(s, {1}), feed(s, {2});
+        return describe(s, "plan", "next");
+    }
+    static std::string variant(const Model& model) {
+        const Session s = make_session(model);
+        feed(s, {1}), feed(s, {2});
+        return attention_variant(s);
+    }
+};
+
+TEST_F(WithoutShaders, AnotherFormIsTaken) {
+    const std::string first = variant(open(engine().get(), "qwen3_moe"));
+    if (first != "turned_split_8") GTEST_SKIP() << "this device takes " << first;
+    Engine e = engine_without({"rope_attention_split*"});
+    const Model one = open(e.get(), "qwen3_moe");
+    EXPECT_EQ(variant(one), "split_8");
+    expect_right(one, "qwen3_moe");
+    e = engine_without({"rope_attention_split*", "attention*_8"});
+    const Model two = open(e.get(), "qwen3_moe");
+    EXPECT_EQ(variant(two), "split");
+    expect_right(two, "qwen3_moe");
+    EXPECT_TRUE(out_of_use(e.get()).empty());
+    const Json quirks = device_of(e.get())["quirks"];
+    for (const char* pattern : {"rope_attention_split*", "attention*_8"})
+        EXPECT_EQ(std::count_if(quirks.begin(), quirks.end(), [&](const Json& q) { return q.value("shaders", "") == pattern && q["source"] == "orr_engine_options.without_shaders"; }), 1) << quirks.dump();
+}
+
+// Where there is no other, the processor does it, and the plan says why.
+TEST_F(WithoutShaders, TheProcessorTakesWhatNoFormIsLeftFor) {
+    const std::string why = "left out by the host (linear_ge*)";
+    EXPECT_EQ(plan(open(engine().get())).find("left out"), std::string::npos);
+    const Engine e = engine_without({"linear_ge*"});
+    const Model model = open(e.get());
+    EXPECT_NE(plan(model).find(why), std::string::npos);
+    expect_right(model);
+    const Engine none = engine_without({"*"});
+    const Model plain = open(none.get());
+    const Session s = make_session(plain);
+    feed(s, {1}), feed(s, {2});
+    const Json steps = description(s, "plan", "steps", "next");
+    EXPECT_FALSE(steps.empty());
+    for (const Json& step : steps) EXPECT_NE(step["kernel"], "vulkan") << step.dump();
+    expect_right(plain);
+    EXPECT_EQ(tests_made(none.get()), 0u);
+}
+
+TEST_F(WithoutShaders, PatternsThatFitNoneChangeNothing) {
+    const std::string usual = plan(open(engine().get()));
+    const Engine e = engine_without({"", "linear_", "gemv", "no_such_*"});
+    const Model model = open(e.get());
+    EXPECT_EQ(plan(model), usual);
+    expect_right(model);
+}
+
+// What is kept of self-tests says nothing of it.
+TEST_F(WithoutShaders, NothingOfItIsKept) {
+    const std::string folder = scratch("trust_without");
+    {
+        const Engine e = engine(folder);
+        expect_right(open(e.get()));
+    }
+    const std::string file = tests_file(folder), kept = read_file(file);
+    for (const char* pattern : {"*", "no_such_*"}) {
+        const Engine e = engine_without({pattern}, folder);
+        expect_right(open(e.get()));
+        EXPECT_EQ(read_file(file), kept) << pattern;
+    }
+    {
+        const Engine e = engine_without({"*attention*_8", "linear_ge*"}, folder);  // other forms are tested for it
+        expect_right(open(e.get()));
+    }
+    const Engine e = engine(folder);
+    expect_right(open(e.get()));
+    EXPECT_EQ(tests_made(e.get()), 0u);
+    EXPECT_TRUE(out_of_use(e.get()).empty());
+    EXPECT_TRUE(device_of(e.get())["quirks"].empty());
+    EXPECT_EQ(read_file(file).find("left out"), std::string::npos);
 }
 
 // ---------------------------------------------------------------- drivers

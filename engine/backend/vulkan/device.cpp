@@ -68,7 +68,7 @@ VulkanDevice::VulkanDevice(std::shared_ptr<Instance> instance, size_t index, con
     VkPhysicalDeviceProperties2 properties{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, &floats, {}};
     instance_->api().GetPhysicalDeviceProperties2(instance_->physical_devices().at(index), &properties);
     keep_special_ = floats.shaderSignedZeroInfNanPreserveFloat32;
-    trust_ = options.trust ? options.trust : std::make_shared<ShaderTrust>(capability_, options.self_test, options.cache_dir);
+    trust_ = options.trust ? options.trust : std::make_shared<ShaderTrust>(capability_, options.self_test, options.cache_dir, options.without_shaders);
     capability_.table.trust = trust_.get();
     capability_.table.refuses = [](const orr_vulkan_device* d, const orr_vulkan_shader* s) { return static_cast<const DeviceTable*>(d)->trust->refuses(*s); };
     queue_ = std::make_unique<Queue>(api_, handle_.device, queue, capability_.queue_family, capability_.table.software, handle_.own ? nullptr : options.host);

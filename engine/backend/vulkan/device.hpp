@@ -24,6 +24,7 @@ class VulkanDevice : public Device, public std::enable_shared_from_this<VulkanDe
         const orr_vulkan_host* host = nullptr;
         uint64_t submission_ns = 100'000'000;  // the longest that one should take: drivers stop what holds a screen up
         bool self_test = true;
+        std::vector<std::string> without_shaders;
         std::shared_ptr<ShaderTrust> trust;  // of the device that this one takes the place of, or nullptr
     };
     // index: among instance->physical_devices(). Throws Error with the reason when the device cannot be used.

@@ -37,12 +37,14 @@ std::string now_text() {
 
 }  // namespace
 
-ShaderTrust::ShaderTrust(const Capability& capability, bool tests, const std::string& cache_dir)
+ShaderTrust::ShaderTrust(const Capability& capability, bool tests, const std::string& cache_dir, const std::vector<std::string>& without)
     : quirks_(capability.quirks),
+      without_(without),
       signature_(capability.name + ", " + capability.driver + ", " + std::to_string(capability.table.driver_version) + ", " + hex(capability.table.features)),
       tests_(tests) {
     for (const Quirk* q : quirks_)
         if (*q->shaders) barred_.emplace_back(q->shaders, std::string("left out here: ") + q->reason + " (" + q->source + ")");
+    for (const std::string& pattern : without_) barred_.emplace_back(pattern, "left out by the host (" + pattern + ")");
     if (!tests || cache_dir.empty()) return;
     file_ = cache_dir + "/" + cache_name(capability) + ".tests";
     load();
@@ -190,6 +192,7 @@ nlohmann::ordered_json ShaderTrust::describe_quirks() const {
         if (q->features) row["features"] = feature_names(q->features);
         list.push_back(std::move(row));
     }
+    for (const std::string& pattern : without_) list.push_back({{"reason", "the host asked for it"}, {"source", "orr_engine_options.without_shaders"}, {"shaders", pattern}});
     return list;
 }
 

@@ -1,4 +1,4 @@
-// Which shaders a device may use: what its driver is known for, and what self-tests found, kept on disk between processes. Outlives a device
+// Which shaders a device may use: what its driver is known for, what the host leaves out, and what self-tests found, kept on disk between processes. Outlives a device
 // that is lost: the one made in its place knows.
 #pragma once
 #include <map>
@@ -17,8 +17,8 @@ namespace orrery::vulkan {
 
 class ShaderTrust {
   public:
-    // tests: whether kernels are tested; else only quirks count. cache_dir: "" for none.
-    ShaderTrust(const Capability& capability, bool tests, const std::string& cache_dir);
+    // tests: whether kernels are tested; else only quirks count. cache_dir: "" for none. without: patterns of names that the host leaves out.
+    ShaderTrust(const Capability& capability, bool tests, const std::string& cache_dir, const std::vector<std::string>& without);
     ShaderTrust(const ShaderTrust&) = delete;
     ShaderTrust& operator=(const ShaderTrust&) = delete;
 
@@ -58,6 +58,7 @@ class ShaderTrust {
     void load();
     void save() const;
     const std::vector<const Quirk*> quirks_;
+    const std::vector<std::string> without_;
     const std::string signature_;  // what the file is about; another driver, and it is as if there were none
     const bool tests_;
     std::string file_;

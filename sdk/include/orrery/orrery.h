@@ -99,6 +99,10 @@ typedef struct orr_engine_options {
     uint32_t device_submission_ms;
     /* Trust devices: do not compare a kernel with its definition where a model first uses it on a device. */
     bool no_self_test;
+    /* Shaders to do without, by name; '*' stands for any text. NULL-terminated list or NULL. For a driver that builds a shader wrong, and for
+     * comparing forms of one operator: what a shader served goes to the next form that can, or to the processor. A pattern that fits no shader is no
+     * error, since plugins are loaded later. Results of self-tests that are kept stay as they are. Copied. */
+    const char* const* without_shaders;
 } orr_engine_options;
 
 /* options may be NULL. [any-thread] */
