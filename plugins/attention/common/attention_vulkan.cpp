@@ -1,7 +1,7 @@
 // y[b, t, h] = sum_s p_s v[b, s, h / G] / sum_s p_s, scores and attributes as the definition has them
 // Few query tokens: the cache in chunks, shared out among workgroups, then merged in order: by the last workgroup (split_subgroup.comp), or by a second
 // dispatch (split.comp, merge.comp). Lengths are read from memory: chunks past a sequence's end leave at once. More: tiles of 64 query rows over all
-// keys (tiles.comp); with numerics that allow it, on cooperative matrices (matrix.comp: products of f16). Else f32 throughout.
+// keys (tiles.comp); with numerics that allow it, on cooperative matrices (matrix_fragments.comp, matrix.comp: products of f16). Else f32 throughout.
 #include "common/attention_vulkan.hpp"
 
 #include <bit>
@@ -21,6 +21,13 @@ struct Split {
 };
 constexpr Split kSplits[] = {{"split_32", shaders::attention_split_32}, {"split_8", shaders::attention_split_8}, {"split", shaders::attention_split}};
 
+// Those of attention in tiles of 64 query rows.
+struct TileForm {
+    const char* name;
+    const orr_vulkan_shader& shader;
+};
+constexpr TileForm kTileForms[] = {{"matrix_fragments", shaders::attention_matrix_fragments}, {"matrix", shaders::attention_matrix}, {"tiles", shaders::attention_tiles}};
+
 bool takes_cache(const orr_tensor& t, const char* name, char* reason, size_t size) {
     return is_paged(t) ? takes_pages(t, name, reason, size) : takes_rows(&t, name, reason, size);
 }
@@ -31,14 +38,17 @@ const Split& pick_split(const orr_vulkan_device& d, const orr_tensor& k, const o
     return kSplits[2];
 }
 
-// Cooperative matrices, where they are there and rounding to f16 is allowed.
-bool takes_matrix(const orr_prepare* p, const orr_tensor& k, const orr_tensor& v) {
+// Cooperative matrices, where they are there and rounding to f16 is allowed; else tiles of f32.
+const TileForm& pick_tiles(const orr_prepare* p, const orr_tensor& k, const orr_tensor& v) {
     const orr_vulkan_device& d = vk::device(p);
     const auto takes = [](const orr_tensor& t) { return t.shape[3] % 16 == 0 && t.shape[3] <= 128 && wide(t); };
-    const uint64_t pitch = static_cast<uint64_t>(std::max(k.shape[3], v.shape[3])) / 4 + 2,
-                   shared = 64 * pitch * 8 + 4 * 16 * (36 * 4 + 10 * 8) + 4096;  // as the shader declares
-    return p->numerics != ORR_NUMERICS_EXACT && takes(k) && takes(v) && shared <= d.shared_bytes &&
-           vk::can_run(d, shaders::attention_matrix, nullptr, 0);
+    if (p->numerics == ORR_NUMERICS_EXACT || !takes(k) || !takes(v)) return kTileForms[2];
+    const auto n = [](int64_t x) { return static_cast<uint64_t>(x); };
+    const uint64_t shared[] = {2 * 32 * 16 * ((n(k.shape[3]) / 8 + 3) / 8 * 8 + 4 + (n(v.shape[3]) / 8 | 1)),
+                               64 * (n(std::max(k.shape[3], v.shape[3])) / 4 + 2) * 8 + 4 * 16 * (36 * 4 + 10 * 8) + 4096};  // as the shaders declare
+    for (const uint32_t i : {0u, 1u})
+        if (shared[i] <= d.shared_bytes && vk::can_run(d, kTileForms[i].shader, nullptr, 0)) return kTileForms[i];
+    return kTileForms[2];
 }
 
 }  // namespace
@@ -103,9 +113,13 @@ bool takes_attention_vulkan(const orr_prepare* p, const AttentionOperands& o, ch
 }
 
 AttentionPlan prepare_attention_vulkan(orr_prepare* p, const AttentionOperands& o) {
-    const bool split = AttentionShape(o).split, matrix = !split && takes_matrix(p, *o.k, *o.v);
-    p->variant(p, split ? pick_split(vk::device(p), *o.k, *o.v).name : matrix ? "matrix" : "tiles");
-    return {matrix};
+    if (AttentionShape(o).split) {
+        p->variant(p, pick_split(vk::device(p), *o.k, *o.v).name);
+        return {nullptr};
+    }
+    const TileForm& form = pick_tiles(p, *o.k, *o.v);
+    p->variant(p, form.name);
+    return {&form.shader};
 }
 
 shaders::AttentionParams attention_parameters(const AttentionOperands& o, uint64_t query, uint64_t work) {
@@ -142,8 +156,7 @@ orr_status attention_vulkan(const orr_run* run, const AttentionPlan& plan, const
     const std::vector<uint32_t> constants = attention_constants(run, o);
     const uint64_t heads = static_cast<uint64_t>(s.batch) * s.kv_heads, tiles = heads * vk::divide_up(s.rows, s.split_rows);
     if (!s.split)
-        return vk::dispatch(run, plan.matrix ? shaders::attention_matrix : shaders::attention_tiles, constants, p,
-                            vk::groups(heads * vk::divide_up(s.rows, 64)));
+        return vk::dispatch(run, *plan.tiles, constants, p, vk::groups(heads * vk::divide_up(s.rows, 64)));
     const Split& with = pick_split(vk::device(run), *o.k, *o.v);
     const bool merges = with.split.subgroup != 0;
     if (merges) p.arrived = vk::recorder(run).zeros(&vk::recorder(run), static_cast<uint32_t>(tiles));

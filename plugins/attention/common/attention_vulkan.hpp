@@ -48,7 +48,7 @@ std::vector<uint32_t> attention_constants(const orr_run* run, const AttentionOpe
 
 // What prepare chose, for run.
 struct AttentionPlan {
-    bool matrix;
+    const orr_vulkan_shader* tiles;  // of many query tokens
 };
 
 bool takes_attention_vulkan(const orr_prepare* p, const AttentionOperands& o, char* reason, size_t size);

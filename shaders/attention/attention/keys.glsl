@@ -84,6 +84,15 @@ ivec2 seen(Keys keys, uint t_first, uint t_last) {
     return range;
 }
 
+// The keys that all of them see.
+ivec2 seen_by_all(Keys keys, uint t_first, uint t_last) {
+    ivec2 range = ivec2(keys.first, keys.end);
+    const int offset = keys.end - int(T);
+    if (BACK >= 0) range.x = max(range.x, offset + int(t_last) - BACK);
+    if (AHEAD >= 0) range.y = min(range.y, offset + int(t_first) + AHEAD + 1);
+    return range;
+}
+
 #ifndef TURNED
 // What a query row that sees no key gets: the mean of all values, as softmax over equal scores gives.
 vec4 mean_value(Keys keys, uint b, uint h, uint d) {

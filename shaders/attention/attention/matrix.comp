@@ -10,8 +10,9 @@
 #extension GL_KHR_shader_subgroup_shuffle : require
 layout(local_size_x = 128) in;
 #include "attention/attention/keys.glsl"
+#include "attention/attention/matrix_rows.glsl"
 
-const uint TILE = 64, BLOCK = 32;
+const uint TILE = 64;
 const uint LONGER = D > Dv ? D : Dv;
 // Distances of rows, in f16vec4 or floats: 16 bytes more than they hold, so that rows begin in different banks.
 const uint PITCH = LONGER / 4 + 2, SCORE_PITCH = BLOCK + 4, WEIGHT_PITCH = BLOCK / 4 + 2;
@@ -25,47 +26,18 @@ shared float factors[4 * 256];                      // [row][16 times the same]
 
 #define MATRIX(type, use) coopmat<type, gl_ScopeSubgroup, 16, 16, use>
 
-uvec2 narrowed(vec4 x) {
-    x = clamp(x, -65504.0, 65504.0);
-    return uvec2(packFloat2x16(f16vec2(x.xy)), packFloat2x16(f16vec2(x.zw)));
-}
 f16vec4 halves(uvec2 w) { return f16vec4(unpackFloat2x16(w.x), unpackFloat2x16(w.y)); }
-
-// Eight elements of a cached row.
-uvec4 read8(uvec2 row, uint d, uint type) {
-    if (type == ORR_F16) return U32x4(row).v[d / 8];
-    vec4 low, high;
-    cache_load8(row, d, type, low, high);
-    return uvec4(narrowed(low), narrowed(high));
-}
-
-// What an invocation brings of the next keys and values: on its way while the last ones are worked on, which no branch may interrupt (where branches
-// meet, drivers wait for all that is on its way). Keys that are not there are read from the nearest that is.
-const uint K_PIECES = BLOCK * D / 8, V_PIECES = BLOCK * Dv / 8;
-const uint K_EACH = (K_PIECES + 127) / 128, V_EACH = (V_PIECES + 127) / 128;
-uvec4 k_next[K_EACH], v_next[V_EACH];
-
-void fetch(Keys keys, uint b, uint h, int block, uint i) {
-    [[unroll]] for (uint e = 0; e < K_EACH; e++) {
-        const uint n = min(e * 128 + i, K_PIECES - 1);
-        k_next[e] = read8(key_row_of(keys, b, h, uint(clamp(block + int(n / (D / 8)), keys.first, keys.end - 1))), n % (D / 8) * 8, K_TYPE);
-    }
-    [[unroll]] for (uint e = 0; e < V_EACH; e++) {
-        const uint n = min(e * 128 + i, V_PIECES - 1);
-        v_next[e] = read8(value_row_of(keys, b, h, uint(clamp(block + int(n / (Dv / 8)), keys.first, keys.end - 1))), n % (Dv / 8) * 8, V_TYPE);
-    }
-}
 
 void put(uint i) {
     [[unroll]] for (uint e = 0; e < K_EACH; e++) {
-        const uint n = e * 128 + i, to = n / (D / 8) * PITCH + n % (D / 8) * 2;
-        if (n >= K_PIECES) continue;
+        const uint piece = e * 4 + i % 4, to = i / 4 * PITCH + piece * 2;
+        if (piece >= D / 8) continue;
         tile[to] = halves(k_next[e].xy);
         tile[to + 1] = halves(k_next[e].zw);
     }
     [[unroll]] for (uint e = 0; e < V_EACH; e++) {
-        const uint n = e * 128 + i, to = (BLOCK + n / (Dv / 8)) * PITCH + n % (Dv / 8) * 2;
-        if (n >= V_PIECES) continue;
+        const uint piece = e * 4 + i % 4, to = (BLOCK + i / 4) * PITCH + piece * 2;
+        if (piece >= Dv / 8) continue;
         tile[to] = halves(v_next[e].xy);
         tile[to + 1] = halves(v_next[e].zw);
     }
@@ -109,12 +81,17 @@ void main() {
     const uint row = lane / 2, half_ = lane % 2 * 16, r = from + sub * 16 + row;
     float top = HIDDEN, total = 0;
 
-    if (some) fetch(keys, b, h, start, i);
+    if (some) {
+        find(keys, b, h, start, i);
+        fetch(i);
+        find(keys, b, h, start + int(BLOCK), i);
+    }
     [[dont_unroll]] for (int block = start; block < range.y; block += int(BLOCK)) {
         barrier();
         put(i);
         barrier();
-        fetch(keys, b, h, block + int(BLOCK), i);
+        fetch(i);
+        find(keys, b, h, block + 2 * int(BLOCK), i);
 
         [[unroll]] for (uint s = 0; s < BLOCK; s += 16) {
             MATRIX(float, gl_MatrixUseAccumulator) product = MATRIX(float, gl_MatrixUseAccumulator)(0.0);

@@ -12,29 +12,13 @@ layout(local_size_x = ORR_GROUP) in;
 #include "common/reduce.glsl"
 #include "attention/rope_attention/params.h"
 
-layout(constant_id = 0) const uint D = 64;
-layout(constant_id = 1) const uint Dv = 64;
-layout(constant_id = 2) const uint PAIRS = 32;
-layout(constant_id = 3) const uint K_TYPE = 1;  // ORR_TYPE_* or ORR_Q8_0
-layout(constant_id = 4) const uint V_TYPE = 1;
-layout(constant_id = 5) const uint INTERLEAVED = 0;
-layout(constant_id = 6) const int SWITCH_LENGTH = 0;
-layout(constant_id = 7) const float ROPE_SCALE = 1;
-layout(constant_id = 8) const float LONG_ROPE_SCALE = 1;
-#include "attention/rope/rotation.glsl"
+#include "attention/rope_attention/append_constants.glsl"
 
 shared float head[D > Dv ? D : Dv];
 
-int position(uint b, uint t) { return positions.v[b * position_batch + t * position_token]; }
-
 void turn(F32 x, uint from, uint b, uint t) {
     const uint lane = gl_LocalInvocationID.x;
-    bool far = false;
-    if (SWITCH_LENGTH > 0) {
-        float most = -1;
-        for (uint n = lane; n < T; n += ORR_GROUP) most = max(most, float(position(b, n)));
-        far = int(group_max(most)) >= SWITCH_LENGTH;
-    }
+    const bool far = beyond_switch(b);
     for (uint i = lane; i < PAIRS; i += ORR_GROUP) {
         const uvec2 at = pair_at(i, PAIRS, INTERLEAVED != 0);
         const vec2 turned = turn_pair(vec2(x.v[from + at.x], x.v[from + at.y]), pair_angle(position(b, t), far ? long_freq.v[i] : freq.v[i], far ? LONG_ROPE_SCALE : ROPE_SCALE));

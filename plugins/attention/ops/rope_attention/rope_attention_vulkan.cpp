@@ -1,6 +1,6 @@
-// Few query tokens: one dispatch (shaders/attention/rope_attention/split.comp), where caches and device allow. Else first rotations and appends, one workgroup
-// a head: it is turned in shared memory and written to the workspace (queries) or to its page (append.comp). Then, behind a barrier, attention over the
-// states as orr.attention/1 has it.
+// Few query tokens: one dispatch (shaders/attention/rope_attention/split.comp), where caches and device allow. Else first rotations and appends, into the
+// workspace (queries) or a page: one workgroup a token (append_quads.comp), or a head, which is turned in shared memory (append.comp). Then, behind a
+// barrier, attention over the states as orr.attention/1 has it.
 #include <bit>
 
 #include "attention/rope_attention/params.h"
@@ -16,7 +16,18 @@ constexpr int64_t kMostWidth = 1024;  // of a head, in shared memory
 constexpr int64_t kMostHeads = 65535;  // as parameters hold them
 
 bool narrow(const orr_tensor& state) { return cache_type(state) != ORR_TYPE_F32 && (cache_type(state) == kQ8_0 || state.shape[3] % 2 != 0); }
-const orr_vulkan_shader& append_shader(const AttentionOperands& o) { return narrow(*o.k) || narrow(*o.v) ? shaders::rope_attention_append_narrow : shaders::rope_attention_append; }
+
+// quads: one workgroup a token; else a head.
+struct Append {
+    const orr_vulkan_shader& shader;
+    bool quads;
+};
+Append pick_append(const orr_vulkan_device& d, const AttentionOperands& o, int64_t pairs) {
+    if (narrow(*o.k) || narrow(*o.v)) return {shaders::rope_attention_append_narrow, false};
+    const bool fours = o.k->shape[3] % 4 == 0 && o.v->shape[3] % 4 == 0 && pairs % 2 == 0 && pairs > 0;
+    if (fours && vk::can_run(d, shaders::rope_attention_append_quads, nullptr, 0)) return {shaders::rope_attention_append_quads, true};
+    return {shaders::rope_attention_append, false};
+}
 
 struct Plan {
     AttentionPlan attention;
@@ -54,7 +65,7 @@ bool supports(const orr_prepare* p, char* reason, size_t size) {
     if (const int64_t width = std::max(o.k->shape[3], o.v->shape[3]); width > kMostWidth)
         return refuse(reason, size, "heads have " + std::to_string(width) + " elements, the shader takes " + std::to_string(kMostWidth));
     if (o.q->shape[2] > kMostHeads) return refuse(reason, size, std::to_string(o.q->shape[2]) + " heads, the shader takes " + std::to_string(kMostHeads));
-    return vk::can_run(vk::device(p), append_shader(o), reason, size) && takes_attention_vulkan(p, o, reason, size);
+    return vk::can_run(vk::device(p), pick_append(vk::device(p), o, p->inputs[kTurnFreq]->shape[0]).shader, reason, size) && takes_attention_vulkan(p, o, reason, size);
 }
 
 orr_status prepare(orr_prepare* p) {
@@ -138,9 +149,10 @@ orr_status append(const orr_run* run, const AttentionOperands& o, uint64_t turne
     p.position_batch = stride(positions, 0) * rope.words, p.position_token = stride(positions, 1) * rope.words;
     const uint32_t H = n(q.shape[2]), Hkv = n(k.shape[2]);
     p.head_counts = H | Hkv << 16;
-    return vk::dispatch(run, append_shader(o),
+    const Append with = pick_append(vk::device(run), o, run->inputs[kTurnFreq]->shape[0]);
+    return vk::dispatch(run, with.shader,
                         {n(q.shape[3]), n(v.shape[3]), rope.pairs, cache_type(*o.k), cache_type(*o.v), rope.interleaved, rope.switch_length, rope.scale, rope.long_scale},
-                        p, vk::groups(static_cast<uint64_t>(p.B) * p.T * (H + 2 * Hkv)));
+                        p, vk::groups(static_cast<uint64_t>(p.B) * p.T * (with.quads ? 1 : H + 2 * Hkv)));
 }
 
 orr_status run(const orr_run* run) {
