@@ -147,7 +147,8 @@ TEST_P(RefusalsOfRows, NameStepNumberAndRows) {
         }
     const int submissions = Json::parse(describe(session, "plan"))["submissions"];
     bool software = false;
-    for (const Json& device : about(engine.get(), "capabilities")["devices"]) software = software || device.value("kind", "") == "software";
+    const Json found = about(engine.get(), "capabilities");
+    for (const Json& device : found["devices"]) software = software || device.value("kind", "") == "software";
     EXPECT_GE(submissions, GetParam().submission_ms && software ? 5 : 3);
 }
 
