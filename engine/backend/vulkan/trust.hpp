@@ -1,5 +1,5 @@
-// Which shaders a device may use: what its driver is known for, what the host leaves out, and what self-tests found, kept on disk between processes. Outlives a device
-// that is lost: the one made in its place knows.
+// Which shaders a device may use: what its driver is known for, what the host leaves out, and what self-tests found, kept on disk between
+// processes. Outlives a device that is lost: the one made in its place knows.
 #pragma once
 #include <map>
 #include <mutex>

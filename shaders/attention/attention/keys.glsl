@@ -75,21 +75,12 @@ float score(Keys keys, uint b, uint h, uint r, uint s, float product) {
     return scored(b, h * G + r % G, t, s, product);
 }
 
-// The keys that queries t_first .. t_last may see.
+// The keys that queries t_first .. t_last may see; turned round, those that all of t_last .. t_first see.
 ivec2 seen(Keys keys, uint t_first, uint t_last) {
     ivec2 range = ivec2(keys.first, keys.end);
     const int offset = keys.end - int(T);
     if (BACK >= 0) range.x = max(range.x, offset + int(t_first) - BACK);
     if (AHEAD >= 0) range.y = min(range.y, offset + int(t_last) + AHEAD + 1);
-    return range;
-}
-
-// The keys that all of them see.
-ivec2 seen_by_all(Keys keys, uint t_first, uint t_last) {
-    ivec2 range = ivec2(keys.first, keys.end);
-    const int offset = keys.end - int(T);
-    if (BACK >= 0) range.x = max(range.x, offset + int(t_last) - BACK);
-    if (AHEAD >= 0) range.y = min(range.y, offset + int(t_first) + AHEAD + 1);
     return range;
 }
 

@@ -108,7 +108,7 @@ void main() {
     EACH_8(LOAD_QUERY)
     const Keys keys = keys_of(b);
     const uint t_first = from / G, t_last = (min(from + TILE, rows) - 1) / G;
-    const ivec2 range = seen(keys, t_first, t_last), all = seen_by_all(keys, t_first, t_last);
+    const ivec2 range = seen(keys, t_first, t_last), all = seen(keys, t_last, t_first);
 
     EACH_16(DECLARE_SUM)
     float top[2] = {HIDDEN, HIDDEN}, total[2] = {0, 0};

@@ -54,8 +54,8 @@ struct orr_vulkan_device {
     uint32_t push_bytes;            /* at least 128 */
     uint32_t cores;                 /* multiprocessors; an estimate where the driver does not tell */
     bool integrated, software;      /* shares memory with the processor; is the processor */
-    /* Why a shader must not be used here (it failed its self-test, or its driver is known to build it wrong), or NULL.
-     * Static text of the device. Any thread. */
+    /* Why a shader must not be used here (it failed its self-test, its driver is known to build it wrong, or the host leaves
+     * it out), or NULL. Static text of the device. Any thread. */
     const char* (*refuses)(const orr_vulkan_device* d, const struct orr_vulkan_shader* s);
 };
 
