@@ -592,7 +592,7 @@ class Installation(Case):
         checks = lambda: {c["check"]: c["text"] for c in self.good("doctor", env=cache)["checks"]}
         before = checks().get("vulkan:0", "not used")
         if "not used" in before:
-            return
+            self.skipTest("no Vulkan device")
         self.assertIn("not tested yet", before)
         self.assertEqual(len(self.good("run", self.llama, "a", "-n", "2", "--device", "vulkan", env=cache)["ids"]), 2)
         self.assertRegex(checks()["vulkan:0"], r"; [1-9]\d* pipelines passed their self-tests \(\d+ ms in all.* the last \d{4}-\d\d-\d\dT")
@@ -602,7 +602,7 @@ class Installation(Case):
         ids = lambda *more: self.good("run", self.llama, "a", "-n", "4", "--temperature", "0", *on_device, *more)["ids"]
         left_out = lambda *more: [s for s in self.good("inspect", self.llama, "plan", *on_device, *more)["steps"] if "left out by the host (linear_ge*)" in json.dumps(s)]
         if run("run", self.llama, "a", "-n", "1", *on_device).returncode:
-            return
+            self.skipTest("no Vulkan device")
         for arguments in (["--without-shaders", "linear_ge*,no_such"], ["--without-shaders", "no_such", "--without-shaders=linear_ge*"]):
             self.assertTrue(left_out(*arguments))
             self.assertEqual({(s["op"], s["device"]) for s in left_out(*arguments)}, {("orr.linear/1", "cpu")})
