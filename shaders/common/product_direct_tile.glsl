@@ -1,7 +1,9 @@
 // Rows of x in f16 (product_rows.glsl) times weights with cooperative matrices of 16 x 8 x 16, sums in f32. A workgroup of SUB_K x SUB_W x SUB_X
 // subgroups computes SUB_W x FRAGMENTS_W x 16 weight rows by SUB_X x FRAGMENTS_X x 8 rows of x; its SUB_K parts share k out and add up in the end, for
-// products with few tiles. Packed weights go from memory into the matrices' registers as in product_direct.glsl, which tells what it takes of the driver;
-// x goes through shared memory, 64 columns at a time, twice: while one half is read the other is written, so that a step has one barrier. Invocation t of
+// products with few tiles. SPLIT: the last rows of tiles, as many as there are more workgroups than tiles along y, have two workgroups a tile, for half of k
+// each (of 8 blocks at least); each puts its sums into memory, unless the other one's are there, and who finds those adds them. Packed weights go from memory
+// into the matrices' registers as in product_direct.glsl, which tells what it takes of the driver; x goes through shared memory, 64 columns at a time, twice:
+// while one half is read the other is written, so that a step has one barrier. Invocation t of
 // four has of 64 columns half t % 2 of block t / 2. Gated: even fragments are of the first weight, the odd ones of the second.
 #extension GL_KHR_cooperative_matrix : require
 #extension GL_KHR_memory_scope_semantics : require
@@ -10,11 +12,15 @@
 #define ORR_GROUP (ORR_PART * SUB_K)
 layout(local_size_x = ORR_GROUP) in;
 #include "common/product_halves.glsl"
+layout(constant_id = 9) const uint SPLIT = 0;
 
 const uint TILE_W = SUB_W * FRAGMENTS_W * 16, TILE_X = SUB_X * FRAGMENTS_X * 8, X_EACH = TILE_X * 8 / ORR_PART;
 const uint PITCH = 10;  // uvec4 of a row of 64 f16, so that what eight invocations read at once lies in different banks
 const uint X_WORDS = SUB_K * 2 * TILE_X * PITCH, SUM_WORDS = (SUB_K - 1) * TILE_X * TILE_W / 4;
 shared uvec4 xs[X_WORDS > SUM_WORDS ? X_WORDS : SUM_WORDS];
+
+layout(buffer_reference, scalar, buffer_reference_align = 16) coherent buffer Sums4 { vec4 v[]; };
+shared uint arrived;
 
 coopmat<float, gl_ScopeSubgroup, 16, 8, gl_MatrixUseAccumulator> acc[FRAGMENTS_W][FRAGMENTS_X];
 Raw w_next[FRAGMENTS_W][2];  // half blocks of rows g and g + 8
@@ -122,27 +128,80 @@ void finish(Part p, uint first, uint sub_w, uint sub_x) {
     }
 }
 
+// The tile of a workgroup, its half of k (2: all of it), and the tile's number among the split ones.
+void find_half(out uint tile, out uint half_of_k, out uint split_tile) {
+    const uint side = GATED != 0u ? TILE_W / 2u : TILE_W;
+    uint tiles = product_groups(n0, side);
+    if (GATED == 0u) tiles += product_groups(n1, side) + product_groups(n2, side);
+    const uint whole = 2u * tiles - gl_NumWorkGroups.y, at = gl_WorkGroupID.y;
+    tile = at < whole ? at : whole + (at - whole) / 2u;
+    half_of_k = at < whole ? 2u : (at - whole) & 1u;
+    split_tile = (tile - min(tile, whole)) * gl_NumWorkGroups.x + gl_WorkGroupID.x;
+}
+Sums4 partial_sums() {
+    uint high, low;
+    umulExtended(x_stride, 256u, high, low);
+    const uvec2 at = address_plus(uvec2(x), low);
+    return Sums4(uvec2(at.x, at.y + high));
+}
+// Adds the sums of the other half of k; false for the workgroup that leaves that to the other one. Of two numbers either order gives the same sum.
+bool add_other_half(uint at, uint half_of_k) {
+    const uint slot = gl_LocalInvocationID.x;
+    U32 counters = U32(norm);
+    Sums4 partial = partial_sums();
+    if (slot == 0u) {
+        arrived = atomicAdd(counters.v[at], 0u);
+        memoryBarrierBuffer();
+    }
+    barrier();
+    if (arrived == 0u) {
+        [[unroll]] for (uint f = 0; f < FRAGMENTS_W; f++)
+            [[unroll]] for (uint n = 0; n < FRAGMENTS_X; n++)
+                partial.v[(((at * 2u + half_of_k) * FRAGMENTS_W + f) * FRAGMENTS_X + n) * ORR_GROUP + slot] = vec4(acc[f][n][0], acc[f][n][1], acc[f][n][2], acc[f][n][3]);
+        memoryBarrierBuffer();
+        barrier();
+        if (slot == 0u) {
+            memoryBarrierBuffer();
+            arrived = atomicAdd(counters.v[at], 1u);
+            memoryBarrierBuffer();
+        }
+        barrier();
+        if (arrived == 0u) return false;
+    }
+    memoryBarrierBuffer();
+    if (slot == 0u) counters.v[at] = 0u;
+    [[unroll]] for (uint f = 0; f < FRAGMENTS_W; f++)
+        [[unroll]] for (uint n = 0; n < FRAGMENTS_X; n++) {
+            const vec4 v = partial.v[(((at * 2u + 1u - half_of_k) * FRAGMENTS_W + f) * FRAGMENTS_X + n) * ORR_GROUP + slot];
+            [[unroll]] for (uint e = 0; e < 4u; e++) acc[f][n][e] += v[e];
+        }
+    return true;
+}
+
 void main() {
     Part p;
-    if (!product_part(gl_WorkGroupID.y, GATED != 0u ? TILE_W / 2u : TILE_W, p)) return;
-    const uint first = gl_WorkGroupID.x * TILE_X, blocks = (k + 31u) / 32u, last = (blocks - 1u) / 2u * 2u;
+    uint tile = gl_WorkGroupID.y, half_of_k = 2, split_tile = 0;
+    if (SPLIT != 0u) find_half(tile, half_of_k, split_tile);
+    if (!product_part(tile, GATED != 0u ? TILE_W / 2u : TILE_W, p)) return;
     const uint sub_k = gl_SubgroupID / (SUB_W * SUB_X), sub_w = gl_SubgroupID / SUB_X % SUB_W, sub_x = gl_SubgroupID % SUB_X, step = SUB_K * 2u;
+    const uint first = gl_WorkGroupID.x * TILE_X, blocks = (k + 31u) / 32u, middle = (blocks / 2u + 2u * step - 1u) / (2u * step) * (2u * step);
+    const uint begin = half_of_k == 1u ? middle : 0u, end = half_of_k == 0u ? middle : blocks, last = (end - 1u) / 2u * 2u;
     fill_table();
     [[unroll]] for (uint f = 0; f < FRAGMENTS_W; f++)
         [[unroll]] for (uint n = 0; n < FRAGMENTS_X; n++) acc[f][n] = coopmat<float, gl_ScopeSubgroup, 16, 8, gl_MatrixUseAccumulator>(0);
     find(p, sub_w, first, blocks);
-    const uint begin = sub_k * 2u;
-    fetch_x(min(begin, last));
-    fetch_weights(begin, blocks);
-    put_x(sub_k * 2u, begin < blocks);
-    fetch_x(min(begin + step, last));
+    const uint begin_own = begin + sub_k * 2u;
+    fetch_x(min(begin_own, last));
+    fetch_weights(begin_own, end);
+    put_x(sub_k * 2u, begin_own < end);
+    fetch_x(min(begin_own + step, last));
     barrier();
-    [[dont_unroll]] for (uint block = 0; block < blocks; block += step) {
-        const uint half_of = sub_k * 2u + (block / step & 1u), own = block + begin;
-        put_x(half_of ^ 1u, own + step < blocks);
+    [[dont_unroll]] for (uint block = begin; block < end; block += step) {
+        const uint half_of = sub_k * 2u + (block / step & 1u), own = block + sub_k * 2u;
+        put_x(half_of ^ 1u, own + step < end);
         fetch_x(min(own + 2u * step, last));
         Raw w_now[FRAGMENTS_W][2] = w_next;
-        fetch_weights(own + step, blocks);
+        fetch_weights(own + step, end);
         multiply(w_now, sub_x, half_of);
         barrier();
     }
@@ -160,6 +219,8 @@ void main() {
                 const vec4 v = uintBitsToFloat(xs[((other * FRAGMENTS_W + f) * FRAGMENTS_X + n) * ORR_PART + slot]);
                 [[unroll]] for (uint e = 0; e < 4u; e++) acc[f][n][e] += v[e];
             }
+#else
+    if (half_of_k < 2u && !add_other_half(split_tile, half_of_k)) return;
 #endif
     finish(p, first, sub_w, sub_x);
 }

@@ -80,16 +80,8 @@ float tile_centre(uint type) { return type == TILE_Q2_K ? 2.0 : type == TILE_Q3_
 
 uvec2 halves(vec4 v) { return uvec2(packHalf2x16(v.xz), packHalf2x16(v.yw)); }
 
-// s, o: scale and offset. Where they are products themselves they are rounded to f16, the offset behind a code in the middle, where it is small.
-uvec2 quad_f16(uint type, Raw r, uint u, uint i, float s, float o) {
-    if (type == TILE_F32) return halves(uintBitsToFloat(i == 0u ? r.a : i == 1u ? r.b : i == 2u ? r.c : r.d));
-    if (tile_is_float(type)) {
-        const uvec4 v = i < 2u ? r.a : r.b;
-        const uvec2 w = (i & 1u) == 0u ? v.xy : v.zw;
-        if (type == TILE_BF16) return halves(vec4(bf16x2(w.x), bf16x2(w.y)));
-        return uvec2((w.x & 0xffffu) | w.y << 16, w.x >> 16 | (w.y & 0xffff0000u));
-    }
-    const uint c = raw_codes(type, r, u, i);
+// Four codes. s, o: scale and offset. Where they are products themselves they are rounded to f16, the offset behind a code in the middle, where it is small.
+uvec2 codes_f16(uint type, uint c, float s, float o) {
     const bool once = tile_super_bytes(type) == 0u;
     if (tile_has_table(type)) {
         const uvec2 w = uvec2(table[c & 15u] | table[c >> 16 & 15u] << 16, table[c >> 8 & 15u] | table[c >> 24 & 15u] << 16);
@@ -105,6 +97,17 @@ uvec2 quad_f16(uint type, Raw r, uint u, uint i, float s, float o) {
     }
     const f16vec2 even = unpackFloat2x16(above.x) - float16_t(1024), odd = unpackFloat2x16(above.y) - float16_t(1024);
     return uvec2(packFloat2x16(fma(even, f16vec2(s), f16vec2(o))), packFloat2x16(fma(odd, f16vec2(s), f16vec2(o))));
+}
+
+uvec2 quad_f16(uint type, Raw r, uint u, uint i, float s, float o) {
+    if (type == TILE_F32) return halves(uintBitsToFloat(i == 0u ? r.a : i == 1u ? r.b : i == 2u ? r.c : r.d));
+    if (tile_is_float(type)) {
+        const uvec4 v = i < 2u ? r.a : r.b;
+        const uvec2 w = (i & 1u) == 0u ? v.xy : v.zw;
+        if (type == TILE_BF16) return halves(vec4(bf16x2(w.x), bf16x2(w.y)));
+        return uvec2((w.x & 0xffffu) | w.y << 16, w.x >> 16 | (w.y & 0xffff0000u));
+    }
+    return codes_f16(type, raw_codes(type, r, u, i), s, o);
 }
 
 // Columns 8 (u + 2 h) … of the block, h 0 or 1.

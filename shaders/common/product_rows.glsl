@@ -1,6 +1,6 @@
-// A row of x as products read it, normalised where NORM says so. HALVES: 64 x pairs of blocks f16, zeros past k, each four in the order 0 2 1 3
-// (product_halves.glsl); numbers that f16 does not hold become its largest. Else k f32. A workgroup takes one row. Params: product_params.h, y0 is the
-// destination. What an invocation has of a row is read at once, without a branch between readings: drivers wait for each where branches meet.
+// A row of x as products read it, normalised where NORM says so. HALVES: 64 x pairs of blocks f16, zeros past k; numbers that f16 does not hold become
+// its largest; 1: each four in the order 0 2 1 3 (product_halves.glsl), 2: in their own. 0: k f32. A workgroup takes one row. Params: product_params.h,
+// y0 is the destination. What an invocation has of a row is read at once, without a branch between readings: drivers wait for each where branches meet.
 #define ORR_GROUP 256
 layout(local_size_x = ORR_GROUP) in;
 #include "common/product.glsl"
@@ -43,6 +43,7 @@ void write(uint t, uint c, vec4 v) {
     }
     const uint quads = (k + 63u) / 64u * 16u;
     v = mix(v, sign(v) * 65504.0, greaterThan(abs(v), vec4(65504.0)));  // not what is NaN
+    if (HALVES == 2u) v = v.xzyw;
     if (c / 4u < quads) U32x2(uvec2(y0)).v[t * quads + c / 4u] = uvec2(packHalf2x16(v.xz), packHalf2x16(v.yw));
 }
 

@@ -127,6 +127,34 @@ bool has_wanted_matrices([[maybe_unused]] const InstanceApi& api, [[maybe_unused
 #endif
 }
 
+// Whether matrices of 128 x 64 and 64 x 64 or 128 come at the scope of workgroups of 256 invocations, f16 with f32 sums, and leave a shader 4 KiB of shared memory.
+bool has_wanted_workgroup_matrices([[maybe_unused]] const InstanceApi& api, [[maybe_unused]] VkPhysicalDevice physical) {
+#ifdef VK_NV_cooperative_matrix2
+    constexpr uint32_t kInvocations = 256, kLeastSide = 64, kMostSide = 128, kOwnShared = 4096;
+    const auto query = reinterpret_cast<PFN_vkGetPhysicalDeviceCooperativeMatrixFlexibleDimensionsPropertiesNV>(api.GetPhysicalDeviceCooperativeMatrixFlexibleDimensionsPropertiesNV);
+    if (!query) return false;
+    VkPhysicalDeviceCooperativeMatrix2PropertiesNV most{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_2_PROPERTIES_NV, nullptr, 0, 0, 0};
+    VkPhysicalDeviceProperties2 p{};
+    p.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2;
+    p.pNext = &most;
+    api.GetPhysicalDeviceProperties2(physical, &p);
+    if (most.cooperativeMatrixWorkgroupScopeMaxWorkgroupSize < kInvocations || most.cooperativeMatrixFlexibleDimensionsMaxDimension < kMostSide ||
+        most.cooperativeMatrixWorkgroupScopeReservedSharedMemory + kOwnShared > p.properties.limits.maxComputeSharedMemorySize)
+        return false;
+    uint32_t n = 0;
+    if (query(physical, &n, nullptr) != VK_SUCCESS) return false;
+    std::vector<VkCooperativeMatrixFlexibleDimensionsPropertiesNV> list(n, {VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_FLEXIBLE_DIMENSIONS_PROPERTIES_NV, nullptr, 0, 0, 0, {}, {}, {}, {}, 0, {}, 0});
+    if (query(physical, &n, list.data()) != VK_SUCCESS) return false;
+    const auto fits = [](uint32_t granularity) { return granularity != 0 && kLeastSide % granularity == 0; };
+    return std::any_of(list.begin(), list.end(), [&](const VkCooperativeMatrixFlexibleDimensionsPropertiesNV& m) {
+        return fits(m.MGranularity) && fits(m.NGranularity) && fits(m.KGranularity) && m.AType == VK_COMPONENT_TYPE_FLOAT16_KHR && m.BType == VK_COMPONENT_TYPE_FLOAT16_KHR &&
+               m.CType == VK_COMPONENT_TYPE_FLOAT32_KHR && m.ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR && m.scope == VK_SCOPE_WORKGROUP_KHR && m.workgroupInvocations == kInvocations;
+    });
+#else
+    return false;
+#endif
+}
+
 uint32_t find_queue_family(const InstanceApi& api, VkPhysicalDevice physical) {
     uint32_t n = 0;
     api.GetPhysicalDeviceQueueFamilyProperties(physical, &n, nullptr);
@@ -216,7 +244,7 @@ void fill(const InstanceApi& api, VkPhysicalDevice physical, const Found& found,
     set(found.memory_model && found.device_scope, ORR_VULKAN_MEMORY_MODEL);
     set((subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) && (subgroup.supportedOperations & kWanted) == kWanted, ORR_VULKAN_SUBGROUPS);
     set(matrices, ORR_VULKAN_COOPMAT);
-    set(matrices && found.coopmat2, ORR_VULKAN_COOPMAT2);
+    set(matrices && found.coopmat2 && has_wanted_workgroup_matrices(api, physical), ORR_VULKAN_COOPMAT2);
     set(matrices && found.bf16, ORR_VULKAN_BF16);
     set(matrices && driver.driverID == VK_DRIVER_ID_NVIDIA_PROPRIETARY && has_wanted_matrices(api, physical, 8), ORR_VULKAN_COOPMAT_MMA);
     c.traits = {found.dot && dot.integerDotProduct4x8BitPackedMixedSignednessAccelerated != 0, multiprocessors.shaderWarpsPerSM};

@@ -25,6 +25,8 @@ InstanceApi load_instance(const GlobalApi& global, VkInstance instance) {
     ORR_VK_INSTANCE(X)
 #undef X
     api.GetPhysicalDeviceCooperativeMatrixPropertiesKHR = global.GetInstanceProcAddr(instance, "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR");
+    api.GetPhysicalDeviceCooperativeMatrixFlexibleDimensionsPropertiesNV =
+        global.GetInstanceProcAddr(instance, "vkGetPhysicalDeviceCooperativeMatrixFlexibleDimensionsPropertiesNV");
     return api;
 }
 

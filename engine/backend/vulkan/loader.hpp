@@ -34,6 +34,7 @@ struct InstanceApi {
 #undef X
     // NULL where the instance does not know the extension
     PFN_vkVoidFunction GetPhysicalDeviceCooperativeMatrixPropertiesKHR = nullptr;
+    PFN_vkVoidFunction GetPhysicalDeviceCooperativeMatrixFlexibleDimensionsPropertiesNV = nullptr;
 };
 struct DeviceApi {
 #define X(name) PFN_vk##name name = nullptr;

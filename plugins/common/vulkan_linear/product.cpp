@@ -19,11 +19,15 @@ constexpr uint32_t kGemmSide = 64;
 constexpr int64_t kPreparedRows = 3;  // of x, from where on every workgroup would turn more of them into integers than it costs to wait
 constexpr int64_t kMatrixRows = 3;     // of x, from where on cooperative matrices are worth it
 constexpr uint32_t kSoftwareGroups = 64;                               // more only put x into shared memory more often
+// Two workgroups that split a tile's k add up their sums in this time (in that of TileTime, about what an H200 takes with 4,096 columns). With fewer columns
+// than these no tile is split: with 2,048 it takes longer there.
+constexpr double kSplitTime = 0.17;
+constexpr int64_t kLeastSplit = 2304;
 constexpr uint32_t kGemvDeepBlocks = 16;  // of an invocation, from where on it has four on their way
 constexpr uint32_t kGemvShared = 31 * 1024, kGemvWideShared = 48 * 1024;
 
 constexpr Form kMatrixForms[] = {Form::narrow_16, Form::narrow_32, Form::direct_16, Form::direct_32, Form::tile_32k2, Form::tile_64,
-                                 Form::tile_64k2, Form::tile_128, Form::f16_64, Form::f16_128, Form::f16_192};
+                                 Form::tile_64k2, Form::tile_128, Form::f16_64, Form::f16_128, Form::f16_192, Form::coopmat2_128};
 
 // The time of one tile on a core, and of two there at once, beside that of f16_128 with q4_0 weights, as measured on an H200. Of thin tiles many share a core.
 struct TileTime {
@@ -43,13 +47,15 @@ TileTime tile_time(Form form, Speed speed) {
         case Form::tile_128: return of({1.3, 2.7}, {1.42, 2.9}, {1.55, 3.4});
         case Form::f16_64: return of({0.72, 1.43}, {0.93, 1.86}, {0.75, 1.5});
         case Form::f16_128: return of({1, 2}, {1.2, 2.4}, {1.1, 2.2});
-        default: return of({1.35, 2.7}, {1.5, 3}, {1.6, 3.2});
+        case Form::f16_192: return of({1.35, 2.7}, {1.5, 3}, {1.6, 3.2});
+        default: return of({2.7, 5.4}, {3, 6}, {3.2, 6.4});  // K types by guess
     }
 }
 
 // What prepare decides for run.
-struct Plan {
+struct alignas(uint64_t) Plan {
     Form form;
+    uint32_t split;  // rows of tiles that two workgroups each split; all tiles are of one dispatch then
     bool fixed;     // gemv may take x as integers
     bool prepared;  // x becomes integers in the workspace first
 
@@ -81,8 +87,8 @@ F16Tile tile_of(Form form, int64_t n) {
         case Form::tile_64k2:
         case Form::f16_64: return {64, 128};
         case Form::tile_128: return {128, 256};
-        case Form::f16_128: return {128, 128};
-        default: return {128, 192};
+        case Form::f16_192: return {128, 192};
+        default: return {128, 128};
     }
 }
 bool is_narrow(Form form) { return form == Form::narrow_16 || form == Form::narrow_32; }
@@ -90,9 +96,11 @@ bool is_direct(Form form) { return form == Form::direct_16 || form == Form::dire
 bool is_direct_tile(Form form) { return form >= Form::tile_32k2 && form <= Form::tile_128; }
 bool is_thin(Form form) { return is_narrow(form) || is_direct(form); }
 bool in_f16(Form form) { return form != Form::gemv && form != Form::gemm; }
+// HALVES of product_rows.glsl.
+uint32_t halves_for(Form form) { return form == Form::coopmat2_128 ? 2 : in_f16(form); }
 
 const char* variant_of(Form form) {
-    constexpr const char* kNames[kForms] = {"gemv", "gemm", "narrow_16", "narrow_32", "direct_16", "direct_32", "tile_32k2", "tile_64", "tile_64k2", "tile_128", "f16_64", "f16_128", "f16_192"};
+    constexpr const char* kNames[kForms] = {"gemv", "gemm", "narrow_16", "narrow_32", "direct_16", "direct_32", "tile_32k2", "tile_64", "tile_64k2", "tile_128", "f16_64", "f16_128", "f16_192", "coopmat2_128"};
     return kNames[static_cast<uint32_t>(form)];
 }
 
@@ -142,15 +150,17 @@ uint32_t thin_group(const orr_vulkan_device& d, const ProductCall& c, Form form)
 
 uint32_t shared_bytes(const orr_vulkan_device& d, const ProductCall& c, Form form) {
     const F16Tile tile = tile_of(form, rows(*c.x));
+    if (form == Form::coopmat2_128) return 64;  // its table; what matrices take is the driver's
     if (is_direct(form)) return tile.x_rows * tile.weight_rows * 4 * (direct_group(c, form) / 32);
     if (is_direct_tile(form)) return (form == Form::tile_32k2 || form == Form::tile_64k2 ? 4 : 2) * tile.x_rows * 160 + 64;
     return tile_bytes((tile.x_rows + tile.weight_rows) * (is_narrow(form) ? narrow_group(d, c, form) / 32 : 1) + (is_narrow(form) ? 16 : 0));
 }
 
 // Whether the form is for such a product. Tiles of 16 weight rows hold no pair of fragments to gate; narrow ones of 32 serve nobody else, direct ones
-// serve more than 8 rows of x.
+// serve more than 8 rows of x. For few rows several passes over the weights beat a tile of 128.
 bool is_for(const ProductCall& c, Form form) {
     if (form == Form::narrow_16 || form == Form::direct_16) return !c.gated && (form == Form::narrow_16 || rows(*c.x) <= 8);
+    if (form == Form::coopmat2_128) return rows(*c.x) > kGemvMostRows;
     return form == Form::narrow_32 ? c.gated : form != Form::direct_32 || c.gated || rows(*c.x) > 8;
 }
 
@@ -160,21 +170,43 @@ Speed speed_of(const ProductCall& c) {
     return tile_super_bytes(static_cast<uint32_t>(type)) ? Speed::k_codes : Speed::codes;
 }
 
+struct Grid {
+    uint64_t x, y;  // tiles along the rows of x, and of the weights
+};
+Grid grid_of(const ProductCall& c, Form form) {
+    const F16Tile tile = tile_of(form, rows(*c.x));
+    return {divide_up(static_cast<uint64_t>(rows(*c.x)), tile.x_rows), weight_tiles(c, c.gated ? tile.weight_rows / 2 : tile.weight_rows)};
+}
+
+// The rows of tiles behind the last whole round of the device's cores, where two workgroups to each of their tiles, of half of k, still have a core each.
+// For products that take one dispatch.
+uint32_t split_rows(const orr_vulkan_device& d, const ProductCall& c, Form form) {
+    if (form != Form::tile_128 || c.x->shape[c.x->rank - 1] < kLeastSplit || (!c.gated && c.parts > 3)) return 0;
+    for (uint32_t i = 1; i < c.parts; ++i)
+        if (tile_type(*c.w[i]) != tile_type(*c.w[0])) return 0;
+    const Grid tiles = grid_of(c, form);
+    if (tiles.x == 0) return 0;
+    const uint64_t cores = std::max(d.cores, 1u), rest = divide_up(tiles.x * tiles.y % cores, tiles.x);
+    return rest * tiles.x * 2 <= cores ? static_cast<uint32_t>(rest) : 0;
+}
+
 // Of the forms that the device has, the one whose tiles take its cores the least time; gemm where it has none.
 template <class Has>
-Form matrix_form(const orr_vulkan_device& d, const ProductCall& c, const Has& has) {
-    const uint64_t n = static_cast<uint64_t>(rows(*c.x)), cores = std::max(d.cores, 1u);
-    Form best = Form::gemm;
+ProductForm matrix_form(const orr_vulkan_device& d, const ProductCall& c, const Has& has) {
+    const uint64_t cores = std::max(d.cores, 1u);
+    ProductForm best = {Form::gemm, false};
     double least = 0;
     const Speed speed = speed_of(c);
     for (const Form form : kMatrixForms) {
         if (!is_for(c, form) || !has(form)) continue;
-        const F16Tile tile = tile_of(form, rows(*c.x));
-        const uint64_t tiles = divide_up(n, tile.x_rows) * weight_tiles(c, c.gated ? tile.weight_rows / 2 : tile.weight_rows);
+        const Grid grid = grid_of(c, form);
+        const uint64_t tiles = grid.x * grid.y;
         const TileTime time = tile_time(form, speed);
-        const uint64_t each = divide_up(tiles, cores);
-        const double all = is_thin(form) ? time.one * static_cast<double>(tiles) / static_cast<double>(cores) : static_cast<double>(each / 2) * time.two + static_cast<double>(each % 2) * time.one;
-        if (least == 0 || all < least) best = form, least = all;
+        const uint32_t split = split_rows(d, c, form);
+        const uint64_t each = divide_up(tiles - split * grid.x, cores);
+        double all = is_thin(form) ? time.one * static_cast<double>(tiles) / static_cast<double>(cores) : static_cast<double>(each / 2) * time.two + static_cast<double>(each % 2) * time.one;
+        if (split) all += time.one / 2 + kSplitTime;
+        if (least == 0 || all < least) best = {form, split > 0}, least = all;
     }
     return best;
 }
@@ -260,6 +292,11 @@ uint64_t x_bytes(const ProductCall& c, Form form, bool prepared) {
     if (prepared) return n * divide_up(static_cast<uint64_t>(c.x->shape[c.x->rank - 1]), 32) * 80;
     return form == Form::gemm && c.normed ? divide_up(n * static_cast<uint64_t>(c.x->shape[c.x->rank - 1]) * 4, 256) * 256 : 0;
 }
+// Partial sums of split tiles.
+uint64_t partial_bytes(const ProductCall& c, Form form, uint32_t split) {
+    const F16Tile tile = tile_of(form, rows(*c.x));
+    return split ? 2 * split * grid_of(c, form).x * tile.x_rows * tile.weight_rows * 4 : 0;
+}
 // Weight tiles of a dispatch, `rows_of` rows each.
 uint64_t tiles_of(const ProductCall& c, const ProductParams& p, bool raw, uint32_t rows_of) {
     uint64_t n = divide_up(p.n0, rows_of);
@@ -317,12 +354,17 @@ orr_status dispatch_product(const orr_run* run, const ProductShaders& s, const P
     }
     if (form != Form::gemv) {
         const F16Tile tile = tile_of(form, p.tokens);
-        const Groups groups{static_cast<uint32_t>(divide_up(p.tokens, tile.x_rows)),
-                            static_cast<uint32_t>(tiles_of(c, p, raw, c.gated ? tile.weight_rows / 2 : tile.weight_rows)), 1};
+        Groups groups{static_cast<uint32_t>(divide_up(p.tokens, tile.x_rows)),
+                      static_cast<uint32_t>(tiles_of(c, p, raw, c.gated ? tile.weight_rows / 2 : tile.weight_rows)), 1};
         if (is_thin(form))
             return dispatch(run, s[form],
                             {type0, type1, act, gated, scale, 0, 0, 0, stored, thin_group(device(run), c, form), tile.x_rows}, p, groups);
-        return dispatch(run, s[form], {type0, type1, act, gated, scale, 0, 0, 0, stored}, p, groups);
+        if (plan.split == 0) return dispatch(run, s[form], {type0, type1, act, gated, scale, 0, 0, 0, stored}, p, groups);
+        ProductParams with = p;
+        with.norm = recorder(run).zeros(&recorder(run), groups.x * plan.split);
+        with.x_stride = static_cast<uint32_t>(x_bytes(c, form, false) / 256);
+        groups.y += plan.split;
+        return dispatch(run, s[form], {type0, type1, act, gated, scale, 0, 0, 0, stored, 1}, with, groups);
     }
     const bool fixed = plan.fixed && is_codes(type0) && is_codes(type1);
     const Gemv g(device(run), c, p, fixed);
@@ -334,7 +376,7 @@ orr_status dispatch_product(const orr_run* run, const ProductShaders& s, const P
 }
 
 // x into the workspace, as the form reads it.
-orr_status dispatch_rows(const orr_run* run, const ProductShaders& s, const ProductCall& c, ProductParams p, bool halves) {
+orr_status dispatch_rows(const orr_run* run, const ProductShaders& s, const ProductCall& c, ProductParams p, uint32_t halves) {
     p.y0 = recorder(run).workspace;
     return dispatch(run, *s.rows, {0, 0, 0, 0, bits(1), norm_type(c), bits(c.eps), bits(c.norm_offset), 0, halves}, p, groups(p.tokens));
 }
@@ -348,6 +390,13 @@ orr_status dispatch_integers(const orr_run* run, const ProductShaders& s, const 
 // Gated weights share one length of rows.
 bool unlike_gates(const ProductCall& c, const Plan& plan) {
     return c.gated && packed(*c.w[0]) && packed(*c.w[1]) && plan.place(0).blocks != plan.place(1).blocks;
+}
+
+// Whether weights of one type, three at most, are stored alike.
+bool in_one_dispatch(const ProductCall& c, const Plan& plan) {
+    for (uint32_t i = 1; i < c.parts && !c.gated; ++i)
+        if (plan.place(i).blocks != plan.place(0).blocks) return false;
+    return true;
 }
 
 orr_status pack_weights(orr_prepare* p, const ProductCall& c, Plan* plan) {
@@ -373,19 +422,19 @@ orr_status pack_weights(orr_prepare* p, const ProductCall& c, Plan* plan) {
 }  // namespace
 
 // Up to kGemvRows tokens of one sequence take the form of a single one, so that its numbers are the same, which drafts of text rest on.
-Form product_form(const orr_prepare* p, const ProductShaders& s, const ProductCall& c) {
+ProductForm product_form(const orr_prepare* p, const ProductShaders& s, const ProductCall& c) {
     for (uint32_t i = 0; i < c.parts; ++i)
-        if (!packed(*c.w[i])) return Form::gemm;
+        if (!packed(*c.w[i])) return {Form::gemm, false};
     const int64_t n = rows(*c.x);
-    if (n < kMatrixRows || (n <= kGemvRows && sequences(*c.x) == 1)) return Form::gemv;
+    if (n < kMatrixRows || (n <= kGemvRows && sequences(*c.x) == 1)) return {Form::gemv, false};
     const bool one_type = !c.gated || tile_type(*c.w[0]) == tile_type(*c.w[1]);
     const auto takes = [&](Form form) { return can_take(p, s, c, form); };
     char ignored[256];
     if (may_use_f16(p, c) && one_type && can_run(device(p), *s.rows, ignored, sizeof ignored)) {
-        const Form form = matrix_form(device(p), c, takes);
-        if (form != Form::gemm) return form;
+        const ProductForm choice = matrix_form(device(p), c, takes);
+        if (choice.form != Form::gemm) return choice;
     }
-    return n <= kGemvMostRows ? Form::gemv : Form::gemm;
+    return {n <= kGemvMostRows ? Form::gemv : Form::gemm, false};
 }
 
 LargeTest large_test(const orr_prepare* p, const ProductShaders& s, const ProductCall& call, uint32_t i) {
@@ -401,18 +450,18 @@ LargeTest large_test(const orr_prepare* p, const ProductShaders& s, const Produc
         c.w[part] = &weights[part];
         own = std::max(own, weight_rows(call, part));
     }
-    std::set<Form> seen;
+    std::set<std::pair<Form, bool>> seen;
     const int64_t step = c.gated ? 64 : 128;
     for (int64_t outputs = step; outputs < own + step; outputs += step) {
         for (uint32_t part = 0; part < c.parts; ++part) weights[part].shape[c.transposed ? 1 : 0] = std::min(outputs, weight_rows(call, part));
         for (const int64_t most : {257, 321, 385, 449, 513, 769, 1025, INT_MAX}) {  // the last row stands alone in its tile
             x.shape[0] = std::min(rows(*call.x), most);
-            const Form form = product_form(p, s, c);
-            if (in_f16(form) && !is_thin(form) && seen.insert(form).second && i-- == 0) return {x.shape[0], outputs};
+            const auto [form, split] = product_form(p, s, c);
+            if (in_f16(form) && !is_thin(form) && seen.insert({form, split}).second && i-- == 0) return {x.shape[0], outputs, split ? kLeastSplit + 255 : 256};
             if (most >= rows(*call.x)) break;
         }
     }
-    return {0, 0};
+    return {};
 }
 
 bool product_supports(const orr_prepare* p, const ProductShaders& s, const ProductCall& c, char* reason, size_t size) {
@@ -434,13 +483,14 @@ bool product_supports(const orr_prepare* p, const ProductShaders& s, const Produ
     if (device(p).shared_bytes < kGemvShared)
         return refuse(reason, size,
                       "needs " + std::to_string(kGemvShared) + " bytes of shared memory, the device has " + std::to_string(device(p).shared_bytes));
-    return can_run(device(p), s[product_form(p, s, c)], reason, size);
+    return can_run(device(p), s[product_form(p, s, c).form], reason, size);
 }
 
 orr_status product_prepare(orr_prepare* p, const ProductShaders& s, const ProductCall& c) {
     Plan* plan = static_cast<Plan*>(p->plan_memory(p, sizeof(Plan) + c.parts * sizeof(Plan::Place)));
     if (!plan) return ORR_OUT_OF_MEMORY;
-    plan->form = product_form(p, s, c);
+    const ProductForm choice = product_form(p, s, c);
+    plan->form = choice.form, plan->split = choice.split ? split_rows(device(p), c, choice.form) : 0;
     char ignored[256];
     plan->fixed = plan->form == Form::gemv && p->numerics != ORR_NUMERICS_EXACT && can_run(device(p), *s.gemv_fixed, ignored, sizeof ignored) &&
                   can_run(device(p), *s.integers, ignored, sizeof ignored);
@@ -448,8 +498,11 @@ orr_status product_prepare(orr_prepare* p, const ProductShaders& s, const Produc
     const auto codes = [&](uint32_t i) { return is_codes(type_in_shader(*c.w[i])); };
     plan->prepared = plan->fixed && rows(*c.x) >= kPreparedRows;
     for (uint32_t i = 0; i < c.parts; ++i) plan->prepared = plan->prepared && codes(i);
-    p->workspace(p, x_bytes(c, plan->form, plan->prepared));
-    return pack_weights(p, c, plan);
+    const orr_status status = pack_weights(p, c, plan);
+    if (status != ORR_OK) return status;
+    if (!in_one_dispatch(c, *plan)) plan->split = 0;
+    p->workspace(p, x_bytes(c, plan->form, plan->prepared) + partial_bytes(c, plan->form, plan->split));
+    return ORR_OK;
 }
 
 orr_status product_run(const orr_run* run, const ProductShaders& s, const ProductCall& c) {
@@ -457,7 +510,7 @@ orr_status product_run(const orr_run* run, const ProductShaders& s, const Produc
     ProductParams common = common_params(c);
     if (common.tokens == 0) return ORR_OK;
     if (x_bytes(c, plan.form, plan.prepared)) {
-        const orr_status status = plan.prepared ? dispatch_integers(run, s, c, common) : dispatch_rows(run, s, c, common, in_f16(plan.form));
+        const orr_status status = plan.prepared ? dispatch_integers(run, s, c, common) : dispatch_rows(run, s, c, common, halves_for(plan.form));
         if (status != ORR_OK) return status;
         recorder(run).barrier(&recorder(run));
         common.x = recorder(run).workspace;

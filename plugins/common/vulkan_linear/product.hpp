@@ -16,9 +16,10 @@ enum class Form : uint32_t {
     tile_32k2, tile_64, tile_64k2,       // product_direct_tile.glsl; the number is that of rows of x in a tile, by 128 weight rows; k2: k is halved
     tile_128,                            // by 256
     f16_64, f16_128,                     // product_f16.glsl; rows of x, by 128
-    f16_192                              // 128 by 192
+    f16_192,                             // 128 by 192
+    coopmat2_128                         // product_coopmat2.glsl; 128 by 128
 };
-inline constexpr uint32_t kForms = 13;
+inline constexpr uint32_t kForms = 14;
 
 // An operator's shaders.
 struct ProductShaders {
@@ -33,7 +34,7 @@ struct ProductShaders {
 #define ORR_PRODUCT_SHADERS(name)                                                                                                                       \
     {{&shaders::name##_gemv, &shaders::name##_gemm, &shaders::name##_narrow_16, &shaders::name##_narrow_32, &shaders::name##_direct_16,                 \
       &shaders::name##_direct_32, &shaders::name##_tile_32k2, &shaders::name##_tile_64, &shaders::name##_tile_64k2, &shaders::name##_tile_128,          \
-      &shaders::name##_f16_64, &shaders::name##_f16_128, &shaders::name##_f16_192},                                                                     \
+      &shaders::name##_f16_64, &shaders::name##_f16_128, &shaders::name##_f16_192, &shaders::name##_coopmat2_128},                                      \
      &shaders::name##_gemv_fixed,                                                                                                                       \
      &shaders::name##_integers,                                                                                                                         \
      &shaders::name##_rows}
@@ -58,14 +59,18 @@ struct ProductCall {
 };
 
 // For self-tests: a smaller product, of as many rows of x and as many outputs of each weight, that takes the i-th of the large tiles of cooperative matrices
-// that such a product takes at all. No rows past the last.
+// that such a product takes at all, with split tiles and without. `columns` at most (small_extent, in steps of 256). No rows past the last.
 struct LargeTest {
-    int64_t rows, outputs;
+    int64_t rows = 0, outputs = 0, columns = 0;
 };
 LargeTest large_test(const orr_prepare* p, const ProductShaders& shaders, const ProductCall& call, uint32_t i);
 
+struct ProductForm {
+    Form form;
+    bool split;  // some of its tiles have two workgroups, with half of k each
+};
 // The one that the device, its self-tests, the numerics and the sizes leave, and that takes the least time.
-Form product_form(const orr_prepare* p, const ProductShaders& shaders, const ProductCall& call);
+ProductForm product_form(const orr_prepare* p, const ProductShaders& shaders, const ProductCall& call);
 bool product_supports(const orr_prepare* p, const ProductShaders& shaders, const ProductCall& call, char* reason, size_t size);
 orr_status product_prepare(orr_prepare* p, const ProductShaders& shaders, const ProductCall& call);
 orr_status product_run(const orr_run* run, const ProductShaders& shaders, const ProductCall& call);

@@ -4,6 +4,10 @@
 #include "linear/activation.hpp"
 #include "linear/weight.hpp"
 
+namespace orrery::vk {
+struct LargeTest;
+}
+
 namespace orrery::core {
 
 enum LinearInput : uint32_t { kLinearX, kLinearWeight, kLinearBias, kLinearResidual };
@@ -24,7 +28,8 @@ const orr_tensor* linear_input(const Call* call, uint32_t input) {
     return input < call->n_inputs ? call->inputs[input] : nullptr;
 }
 
-bool linear_self_test(const orr_prepare* node, int64_t large_rows, int64_t large_outputs, orr_self_test* test);
+// large.rows 0: the test that every form takes.
+bool linear_self_test(const orr_prepare* node, const vk::LargeTest& large, orr_self_test* test);
 extern const KernelDef kLinearVulkan;
 extern const KernelDef kLinearCpu;
 extern const KernelDef kLinearReference;

@@ -7,12 +7,12 @@ namespace {
 constexpr int64_t kRows = 150, kColumns = 512, kOutputs = 160;  // more rows than any tile has
 }
 
-bool linear_self_test(const orr_prepare* node, int64_t large_rows, int64_t large_outputs, orr_self_test* test) {
+bool linear_self_test(const orr_prepare* node, const vk::LargeTest& large, orr_self_test* test) {
     const bool transposed = LinearAttrs(node->attrs).transposed;
     const orr_tensor &x = *node->inputs[kLinearX], &w = *node->inputs[kLinearWeight];
-    const int64_t rows = std::min(row_count(x), large_rows ? large_rows : kRows);
-    const int64_t columns = small_extent(x.shape[x.rank - 1], large_rows ? 256 : kColumns, 256);
-    const int64_t outputs = small_extent(w.shape[transposed ? 1 : 0], large_rows ? large_outputs : kOutputs, 32);
+    const int64_t rows = std::min(row_count(x), large.rows ? large.rows : kRows);
+    const int64_t columns = small_extent(x.shape[x.rank - 1], large.rows ? large.columns : kColumns, 256);
+    const int64_t outputs = small_extent(w.shape[transposed ? 1 : 0], large.rows ? large.outputs : kOutputs, 32);
     orr_test_input& small = *test->inputs[kLinearX];
     keep_rows(&x, &small, rows);
     small.shape[x.rank - 1] = columns;

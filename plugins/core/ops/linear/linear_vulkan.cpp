@@ -36,8 +36,8 @@ orr_status run(const orr_run* run) {
 }
 
 bool self_test(const orr_prepare* node, uint32_t i, orr_self_test* test) {
-    const vk::LargeTest large = i ? vk::large_test(node, kShaders, product_of(node), i - 1) : vk::LargeTest{0, 0};
-    return (i == 0 || large.rows) && linear_self_test(node, large.rows, large.outputs, test);
+    const vk::LargeTest large = i ? vk::large_test(node, kShaders, product_of(node), i - 1) : vk::LargeTest{};
+    return (i == 0 || large.rows) && linear_self_test(node, large, test);
 }
 
 }  // namespace

@@ -4,6 +4,10 @@
 #include "linear/activation.hpp"
 #include "linear/weight.hpp"
 
+namespace orrery::vk {
+struct LargeTest;
+}
+
 namespace orrery::core {
 
 inline constexpr const char* kGlus = "none|silu|gelu|gelu_tanh";
@@ -34,7 +38,8 @@ struct GroupNorm {
     const orr_tensor* weight;  // [K]; null: ones
 };
 
-bool linear_group_self_test(const orr_prepare* node, int64_t large_rows, int64_t large_outputs, orr_self_test* test);
+// large.rows 0: the test that every form takes.
+bool linear_group_self_test(const orr_prepare* node, const vk::LargeTest& large, orr_self_test* test);
 extern const KernelDef kLinearGroupVulkan;
 extern const KernelDef kLinearGroupCpu;
 extern const KernelDef kLinearGroupReference;

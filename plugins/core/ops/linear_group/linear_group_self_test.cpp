@@ -7,11 +7,11 @@ namespace {
 constexpr int64_t kRows = 150, kColumns = 512, kOutputs = 160;  // more rows than any tile has
 }
 
-bool linear_group_self_test(const orr_prepare* node, int64_t large_rows, int64_t large_outputs, orr_self_test* test) {
+bool linear_group_self_test(const orr_prepare* node, const vk::LargeTest& large, orr_self_test* test) {
     const orr_tensor& x = *node->inputs[0];
-    const int64_t columns = small_extent(x.shape[x.rank - 1], large_rows ? 256 : kColumns, 256);
-    const int64_t rows = std::min(row_count(x), large_rows ? large_rows : kRows);
-    const int64_t most = large_rows ? large_outputs : kOutputs;
+    const int64_t columns = small_extent(x.shape[x.rank - 1], large.rows ? large.columns : kColumns, 256);
+    const int64_t rows = std::min(row_count(x), large.rows ? large.rows : kRows);
+    const int64_t most = large.rows ? large.outputs : kOutputs;
     keep_rows(&x, test->inputs[0], rows);
     test->inputs[0]->shape[x.rank - 1] = columns;
     if (GroupNorm(node).weight) test->inputs[kGroupNorm]->shape[0] = columns;
