@@ -38,6 +38,29 @@ void read_row(const orr_tensor& tensor, int64_t row, float* dst) {
     for (int64_t i = 0; i < n; ++i) type->dequantise(at + i * step, dst + i, 1);
 }
 
+void put_row(const float* row, int64_t n, int64_t r, double* x) {
+    for (int64_t k = 0; k < n; ++k) x[k * kRowsAtOnce + r] = static_cast<double>(row[k]);
+}
+
+void multiply_rows(const orr_tensor& weight, int64_t matrix, bool transposed, int64_t count, const double* x, double* dst, int64_t dst_row, float* scratch) {
+    const int64_t outer = weight.shape[weight.rank - 2], inner = weight.shape[weight.rank - 1];
+    for (int64_t i = 0; i < outer; ++i) {
+        read_row(weight, matrix * outer + i, scratch);
+        if (transposed) {
+            for (int64_t r = 0; r < count; ++r)
+                for (int64_t n = 0; n < inner; ++n) dst[r * dst_row + n] += x[i * kRowsAtOnce + r] * static_cast<double>(scratch[n]);
+            continue;
+        }
+        double sums[kRowsAtOnce] = {};
+        for (int64_t r = 0; r < count; ++r) sums[r] = dst[r * dst_row + i];
+        for (int64_t k = 0; k < inner; ++k) {
+            const auto w = static_cast<double>(scratch[k]);
+            for (int64_t r = 0; r < kRowsAtOnce; ++r) sums[r] += x[k * kRowsAtOnce + r] * w;
+        }
+        for (int64_t r = 0; r < count; ++r) dst[r * dst_row + i] = sums[r];
+    }
+}
+
 void multiply_row(const orr_tensor& weight, int64_t matrix, bool transposed, const float* x, double* dst, float* scratch) {
     const int64_t outer = weight.shape[weight.rank - 2], inner = weight.shape[weight.rank - 1];
     for (int64_t i = 0; i < outer; ++i) {

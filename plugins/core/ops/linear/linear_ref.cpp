@@ -18,8 +18,8 @@ int64_t longest_row(const orr_tensor& x, const orr_tensor& y) { return std::max(
 
 orr_status prepare(orr_prepare* p) {
     return guard(p->host, [&] {
-        // one row of x, of w and of bias or residual, and the sums in f64
-        p->workspace(p, static_cast<uint64_t>(longest_row(*p->inputs[kLinearX], *p->outputs[0])) * (3 * sizeof(float) + sizeof(double)));
+        // rows of x and their sums in f64; one row of w and of x, bias or residual
+        p->workspace(p, static_cast<uint64_t>(longest_row(*p->inputs[kLinearX], *p->outputs[0])) * (2 * sizeof(float) + 2 * linear::kRowsAtOnce * sizeof(double)));
         p->variant(p, "reference");
     });
 }
@@ -32,21 +32,29 @@ orr_status run(const orr_run* run) {
         const orr_tensor* bias = linear_input(run, kLinearBias);
         const orr_tensor* residual = linear_input(run, kLinearResidual);
         const int64_t longest = longest_row(x, y), rows = y.shape[y.rank - 1];
-        double* sums = static_cast<double*>(run->workspace);
-        float* x_row = reinterpret_cast<float*>(sums + longest);
-        float* w_row = x_row + longest;
-        float* other = w_row + longest;
-        for (int64_t t = 0; t < linear::row_count(y); ++t) {
-            linear::read_row(x, t, x_row);
-            std::fill_n(sums, rows, 0.0);
-            linear::multiply_row(*run->inputs[kLinearWeight], 0, attrs.transposed, x_row, sums, w_row);
-            if (bias) linear::read_row(*bias, 0, other);
-            for (int64_t n = 0; n < rows; ++n) {
-                sums[n] = linear::activate(attrs.activation, sums[n] * attrs.scale + (bias ? static_cast<double>(other[n]) : 0.0));
+        auto* sums = static_cast<double*>(run->workspace);
+        double* const xs = sums + linear::kRowsAtOnce * longest;
+        auto* const w_row = reinterpret_cast<float*>(xs + linear::kRowsAtOnce * longest);
+        float* const other = w_row + longest;
+        const int64_t all = linear::row_count(y);
+        for (int64_t first = 0; first < all; first += linear::kRowsAtOnce) {
+            const int64_t count = std::min(linear::kRowsAtOnce, all - first);
+            std::fill_n(sums, 2 * linear::kRowsAtOnce * longest, 0.0);
+            for (int64_t r = 0; r < count; ++r) {
+                linear::read_row(x, first + r, other);
+                linear::put_row(other, x.shape[x.rank - 1], r, xs);
             }
-            if (residual) linear::read_row(*residual, t, other);
-            float* dst = reinterpret_cast<float*>(const_cast<uint8_t*>(linear::row_at(y, t)));
-            for (int64_t n = 0; n < rows; ++n) dst[n] = static_cast<float>(sums[n] + (residual ? static_cast<double>(other[n]) : 0.0));
+            linear::multiply_rows(*run->inputs[kLinearWeight], 0, attrs.transposed, count, xs, sums, longest, w_row);
+            for (int64_t r = 0; r < count; ++r) {
+                double* const sum = sums + r * longest;
+                if (bias) linear::read_row(*bias, 0, other);
+                for (int64_t n = 0; n < rows; ++n) {
+                    sum[n] = linear::activate(attrs.activation, sum[n] * attrs.scale + (bias ? static_cast<double>(other[n]) : 0.0));
+                }
+                if (residual) linear::read_row(*residual, first + r, other);
+                float* dst = reinterpret_cast<float*>(const_cast<uint8_t*>(linear::row_at(y, first + r)));
+                for (int64_t n = 0; n < rows; ++n) dst[n] = static_cast<float>(sum[n] + (residual ? static_cast<double>(other[n]) : 0.0));
+            }
         }
     });
 }
