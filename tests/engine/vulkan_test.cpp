@@ -632,7 +632,7 @@ TEST_F(Vulkan, SubmissionsAreCutToTheirBound) {
 // Something else on the device is slow for a while: plans are cut for it, and not for ever.
 TEST_F(VulkanFaults, SubmissionsGrowAgain) {
     const auto many = some_ids(100, kVocabulary);
-    const Engine bounded = make_engine([&](orr_engine_options& o) { o.device_submission_ms = 200, o.vulkan = &host; });
+    const Engine bounded = make_engine([&](orr_engine_options& o) { o.device_submission_ms = 1000, o.vulkan = &host; });
     const Model model = open_on("llama", "vulkan", bounded.get());
     const auto parts = [](const Session& s) { return Json::parse(describe(s, "plan", "next"))["submissions"].get<int>(); };
     const auto again = [&](const Session& s) {
@@ -644,7 +644,7 @@ TEST_F(VulkanFaults, SubmissionsGrowAgain) {
     again(s);  // by now the driver has compiled everything
     {
         vulkan_loader::LateQueue queue;
-        vulkan_loader::late_ms = 2000;  // far more than a run of this takes on a busy machine
+        vulkan_loader::late_ms = 5000;  // far more than a run of this takes on a busy machine
         vulkan_loader::late = &queue;
         again(s);
         vulkan_loader::late = nullptr;
